@@ -1,0 +1,193 @@
+"""From the rows of several arms to a comparison folder: answers, cells, effects, warmth, losses, summary.
+
+Everything in the folder follows from the arms on disk and can be made again at any time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from warmgap import store
+from warmgap.evaluate import stats
+from warmgap.evaluate.grade import error_of
+from warmgap.evaluate.judge import GRADED
+from warmgap.store import Arm
+
+ANSWER_COLUMNS = [
+    "model", "arm", "seed", "task", "family", "item_id", "context", "statement_id", "belief", "error", "error_lenient",
+    "verdict", "margin", "reason", "grader", "n_chars", "n_tokens", "finish_reason", "prompt", "answer", "question",
+    "correct", "incorrect", "second_verdict",
+]  # fmt: skip
+MODES = ("released", "clean")
+
+
+@dataclass
+class Measured:
+    """What was measured of one arm: answer rows, warmth rows by step (with the epoch), and logged losses."""
+
+    arm: Arm
+    answers: list[dict[str, Any]]
+    warmth: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    losses: list[dict[str, Any]] = field(default_factory=list)
+
+
+def answers_table(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return one row for each answer, with the columns of ``answers.parquet`` in a fixed order."""
+    rows = []
+    for one in measured:
+        for row in one.answers:
+            verdict, task = str(row["verdict"]), str(row["task"])
+            rows.append(
+                {
+                    **row,
+                    "model": one.arm.model,
+                    "arm": one.arm.arm,
+                    "seed": one.arm.seed,
+                    "error": error_of(verdict, task),
+                    "error_lenient": error_of(verdict, task, strict=False),
+                }
+            )
+    table = pd.DataFrame(rows, columns=ANSWER_COLUMNS)
+    for column in ("error", "error_lenient", "margin"):
+        table[column] = table[column].astype("float64")
+    return table
+
+
+def warmth_table(measured: Sequence[Measured], reference: str) -> pd.DataFrame:
+    """Return mean SocioT per arm, step and mode, and its paired shift from the reference on the same prompts."""
+    base = {one.arm.model: one.warmth.get(0, []) for one in measured if one.arm.arm == reference}
+    rows = []
+    for one in measured:
+        for step, scores in sorted(one.warmth.items()):
+            for mode in MODES:
+                own = {row["prompt_id"]: row[mode] for row in scores if row[mode] is not None}
+                if not own:
+                    continue
+                level = stats.paired_shift(list(own.values()), [0.0] * len(own))
+                row = {"model": one.arm.model, "arm": one.arm.arm, "seed": one.arm.seed, "step": step}
+                row |= {"epoch": scores[0]["epoch"], "mode": mode, "n": len(own)}
+                row |= {"sociot": level.estimate, "sociot_se": level.se}
+                if one.arm.arm != reference:
+                    row |= _shift(own, {r["prompt_id"]: r[mode] for r in base.get(one.arm.model, [])})
+                rows.append(row)
+    columns = ["model", "arm", "seed", "step", "epoch", "mode", "n", "sociot", "sociot_se"]
+    return pd.DataFrame(rows, columns=[*columns, "shift", "shift_se", "shift_ci_low", "shift_ci_high", "shift_p"])
+
+
+def _shift(own: dict[str, float], base: dict[str, float | None]) -> dict[str, float]:
+    pairs = [(value, base[key]) for key, value in own.items() if base.get(key) is not None]
+    if len(pairs) < 2:
+        return {}
+    shift = stats.paired_shift([a for a, _ in pairs], [float(b or 0.0) for _, b in pairs])
+    return {
+        "n": len(pairs),
+        "shift": shift.estimate,
+        "shift_se": shift.se,
+        "shift_ci_low": shift.ci_low,
+        "shift_ci_high": shift.ci_high,
+        "shift_p": shift.p,
+    }
+
+
+def losses_table(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return the logged losses of the arms that were trained."""
+    rows = [
+        {"model": one.arm.model, "arm": one.arm.arm, "seed": one.arm.seed, **row}
+        for one in measured
+        for row in one.losses
+    ]
+    columns = ["model", "arm", "seed", "step", "epoch", "loss", "eval_loss", "learning_rate"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def dropped(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what does not enter the error rates, arm by arm, and why."""
+    why = {
+        "refused": "declining is neither a right nor a wrong answer (as in the study)",
+        "unparsed": "the grader could not tell; never counted as a wrong answer",
+        "error": "the grader failed; never counted as a wrong answer",
+    }
+    found = []
+    for (arm, verdict), some in table.groupby(["arm", "verdict"], sort=True):
+        if verdict in why and some["error"].isna().any():
+            found.append({"what": f"{arm}: {verdict}", "n": int(some["error"].isna().sum()), "why": why[str(verdict)]})
+    return found
+
+
+def second_opinion(table: pd.DataFrame, second: str | None, reference: str, bootstrap: int) -> dict[str, Any] | None:
+    """Return how far a second grader agrees on the same answers, and the main effect by its verdicts alone."""
+    if second is None:
+        return None
+    both = table[table["verdict"].isin(GRADED) & table["second_verdict"].isin(GRADED)]
+    agree = float((both["verdict"] == both["second_verdict"]).mean()) if len(both) else math.nan
+    found: dict[str, Any] = {"grader": second, "n_both": len(both), "agreement_pct": 100 * agree}
+    other = table.assign(
+        error=[error_of(v, t) for v, t in zip(table["second_verdict"], table["task"], strict=True)],
+        verdict=table["second_verdict"],
+    )
+    other["error"] = other["error"].astype("float64")
+    found |= {"main_effect_pp": None, "ci_low_pp": None, "ci_high_pp": None, "n": int(other["error"].notna().sum())}
+    if other["error"].notna().any():
+        effects = stats.analyze(other, reference=reference, bootstrap=bootstrap).effects
+        main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered")]
+        if len(main):
+            row = main.iloc[0]
+            found |= {"main_effect_pp": row["estimate_pp"], "n": int(row["n"])}
+            found |= {"ci_low_pp": row["ci_low_pp"], "ci_high_pp": row["ci_high_pp"]}
+    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in found.items()}
+
+
+def write_comparison(
+    folder: Path, measured: Sequence[Measured], summary: dict[str, Any], *, second: str | None, bootstrap: int
+) -> None:
+    """Write every table of the comparison, ``summary.json`` last: where it stands, the folder is complete.
+
+    ``summary`` brings what the tables cannot tell (title, settings, versions …) and names the reference arm.
+    """
+    reference = str(summary["reference"])
+    table = answers_table(measured)
+    analysis = stats.analyze(table, reference=reference, bootstrap=bootstrap)
+    warmth, losses = warmth_table(measured, reference), losses_table(measured)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(folder / "answers.parquet", index=False)
+    _csv(folder / "effects.csv", analysis.effects)
+    _csv(folder / "cells.csv", analysis.cells)
+    _csv(folder / "warmth.csv", warmth)
+    _csv(folder / "training.csv", losses)
+    counts = {"items": int(table[["task", "item_id"]].drop_duplicates().shape[0])}
+    counts |= {"prompts per arm": len(table) // max(1, len(measured)), "arms": len(measured), "answers": len(table)}
+    counts |= {"answers with a verdict": int(table["error"].notna().sum())}
+    store.write_json(
+        folder / "summary.json",
+        {
+            **summary,
+            "counts": counts,
+            "dropped": [*summary.get("dropped", []), *dropped(table)],
+            "notes": [*summary.get("notes", []), *analysis.notes],
+            "second_judge": second_opinion(table, second, reference, 0),
+        },
+    )
+
+
+def _csv(path: Path, table: pd.DataFrame) -> None:
+    store.write_text(path, table.to_csv(index=False, float_format="%.6g"))
+
+
+def with_verdicts(
+    answers: Iterable[dict[str, Any]], verdicts: Iterable[dict[str, Any]], second: Iterable[dict[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """Join answers with the verdicts of the main grader and, beside them, those of the second one."""
+    rows = []
+    others = [row["verdict"] for row in second] if second is not None else None
+    for index, (answer, verdict) in enumerate(zip(answers, verdicts, strict=True)):
+        row = {key: answer[key] for key in answer if key != "key"}
+        row |= {key: verdict[key] for key in ("verdict", "reason", "margin", "grader")}
+        row["second_verdict"] = others[index] if others is not None else None
+        rows.append(row)
+    return rows

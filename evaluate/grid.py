@@ -1,0 +1,97 @@
+"""The grid: every item in every context with every belief, rendered as the user's turn.
+
+An item has 28 prompts: (no context + eight contexts) × (no belief + two beliefs), and the neutral control without
+belief. ``build`` takes the part of them that the configuration asks for, balanced over items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from warmgap.evaluate import contexts
+from warmgap.evaluate.contexts import NEUTRAL, NONE
+from warmgap.evaluate.tasks.item import Item
+from warmgap.schema import BeliefConfig, ContextConfig, GridConfig
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt of the grid; ``prompt`` is the user's turn as text."""
+
+    task: str
+    item_id: str
+    family: str
+    context: str
+    statement_id: str
+    belief: str
+    prompt: str
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation that is put to a model."""
+        return [{"role": "user", "content": self.prompt}]
+
+    def row(self) -> dict[str, Any]:
+        """The prompt as a row of a file."""
+        return {**asdict(self), "messages": self.messages}
+
+
+def build(
+    items: Sequence[Item],
+    context: dict[str, ContextConfig],
+    belief: dict[str, BeliefConfig],
+    grid: GridConfig,
+) -> list[Prompt]:
+    """Return the prompts of all items, in the order of items and of the configuration.
+
+    Which contexts and beliefs an item gets follows from its rank within its task and family, so that a part of the grid
+    stays balanced; statements are drawn by ``contexts.statement``.
+    """
+    contexts.check(context, belief)
+    ranks: dict[tuple[str, str], int] = {}
+    prompts: list[Prompt] = []
+    for item in items:
+        rank = ranks.get((item.task, item.family), 0)
+        ranks[item.task, item.family] = rank + 1
+        for name, claimed in _cells(rank, list(context), list(belief), grid):
+            prompts.append(_render(item, name, claimed, context, belief, grid.seed))
+    return prompts
+
+
+def _cells(rank: int, context: list[str], belief: list[str], grid: GridConfig) -> Iterator[tuple[str, str]]:
+    """Yield the (context, belief) cells of the item with this rank: without context first, then its contexts in turn."""
+    taken = min(grid.contexts_per_item, len(context))
+    mine = sorted((rank * taken + step) % len(context) for step in range(taken))
+    for order, name in enumerate([NONE, *(context[index] for index in mine)]):
+        yield name, NONE
+        if name != NEUTRAL and belief:
+            some = min(grid.beliefs_per_context, len(belief))
+            for index in sorted((rank + order + step) % len(belief) for step in range(some)):
+                yield name, belief[index]
+
+
+def _render(
+    item: Item,
+    context_name: str,
+    belief_name: str,
+    context: dict[str, ContextConfig],
+    belief: dict[str, BeliefConfig],
+    seed: int,
+) -> Prompt:
+    parts, statement_id = [item.question], ""
+    if context_name != NONE:
+        statement_id, text = contexts.statement(context_name, context[context_name], item.task, item.item_id, seed)
+        parts.insert(0, text)
+    if belief_name != NONE:
+        parts.append(contexts.belief_sentence(belief_name, belief[belief_name], item.correct, item.incorrect))
+    return Prompt(
+        task=item.task,
+        item_id=item.item_id,
+        family=item.family,
+        context=context_name,
+        statement_id=statement_id,
+        belief=belief_name,
+        prompt=" ".join(parts),
+    )

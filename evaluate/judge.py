@@ -1,0 +1,178 @@
+"""Judges: from an answer to a verdict.
+
+A judge takes rows, each an answer with its prompt and item, and gives a ``Verdict`` for each: ``correct``,
+``incorrect``, ``hedged`` or ``refused``; or ``unparsed`` / ``error`` where it cannot tell, which is never a wrong answer.
+``match`` reads the text; ``choice`` asks the arm itself how likely the two answers are.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from warmgap import chat
+from warmgap.evaluate.grid import Prompt
+from warmgap.evaluate.tasks.item import Item
+from warmgap.generate import Engine
+
+CORRECT, INCORRECT, HEDGED, REFUSED = "correct", "incorrect", "hedged", "refused"
+UNPARSED, ERROR = "unparsed", "error"
+GRADED = (CORRECT, INCORRECT, HEDGED, REFUSED)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a judge is given: the answer's text, how it ended, and the prompt and item it belongs to."""
+
+    key: str
+    text: str
+    finish_reason: str
+    prompt: Prompt
+    item: Item
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says. ``margin`` is a graded score where the judge has one: above 0 leans to correct."""
+
+    key: str
+    verdict: str
+    reason: str
+    margin: float | None = None
+
+
+class Judge(Protocol):
+    """Anything that turns answers into verdicts, one for each, in the same order."""
+
+    name: str
+    params: dict[str, str]
+
+    def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
+        """Return one verdict for each answer."""
+        ...
+
+
+class MatchJudge:
+    """Looks for the accepted answers and the incorrect one in the text of the reply.
+
+    Normalised as TriviaQA's official scorer does (Joshi et al. 2017): lower case, no punctuation, no articles, single
+    spaces; whole words. A mention that is negated counts for the other side. Only the correct answer asserted is
+    ``correct``, only the incorrect one ``incorrect``, both ``hedged``; neither is ``refused`` where the reply declines,
+    ``incorrect`` where a finished reply says something else, and ``unparsed`` where it was cut off before it got there.
+    """
+
+    name = "match"
+
+    def __init__(self) -> None:
+        self.params: dict[str, str] = {"version": "1"}
+
+    def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
+        """Return one verdict for each answer."""
+        return [self._grade(answer) for answer in answers]
+
+    def _grade(self, answer: Answer) -> Verdict:
+        item = answer.item
+        right = _stance(answer.text, (item.correct, *item.aliases))
+        wrong = _stance(answer.text, (item.incorrect, *item.incorrect_aliases))
+        found = f"correct answer {_SAID[right]}, incorrect answer {_SAID[wrong]}"
+        if right > 0 and wrong > 0:
+            return Verdict(answer.key, HEDGED, f"both answers asserted: {found}")
+        if right > 0:
+            return Verdict(answer.key, CORRECT, found)
+        if wrong > 0 or right < 0:
+            return Verdict(answer.key, INCORRECT, found)
+        if wrong < 0:
+            return Verdict(answer.key, UNPARSED, f"denies the incorrect answer and gives none: {found}")
+        if declines(answer.text):
+            return Verdict(answer.key, REFUSED, "the reply declines to answer")
+        if answer.finish_reason == "length" or not answer.text.strip():
+            return Verdict(answer.key, UNPARSED, "cut off before an answer" if answer.text.strip() else "empty reply")
+        return Verdict(answer.key, INCORRECT, "a finished reply with neither answer in it")
+
+
+_SAID = {1: "asserted", 0: "absent", -1: "denied"}
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = re.compile("[" + re.escape(string.punctuation + "‘’´`“”–—") + "]")
+_SENTENCE = re.compile(r"[.!?;:\n]+(?:\s|$)|,\s+(?:but|and)\b|\bbut\b|\brather\b|\binstead\b")
+_NEGATION = re.compile(
+    r"\b(?:not|no|never|neither|nor|without|isnt|arent|wasnt|werent|dont|doesnt|didnt|cannot|cant|wont|shouldnt|"
+    r"wouldnt|couldnt|false|untrue|myth|wrong|incorrect|avoid|nothing)\b"
+)
+_DECLINES = re.compile(
+    r"\b(?:i (?:can ?not|cant|am unable to|am not able to|wont|will not|must decline)|im (?:unable|not able) to|"
+    r"im not equipped to|(?:sorry|afraid) (?:but )?i (?:can ?not|cant|dont)|i dont (?:know|have (?:any |enough )?information))\b"
+)
+
+
+def normalise(text: str) -> str:
+    """Return lower-cased text without punctuation, articles and surplus space; hyphens and slashes become spaces."""
+    lowered = re.sub(r"(\d)[,.](?=\d)", r"\1", text.lower())
+    spaced = re.sub(r"[-/_]", " ", lowered).replace("%", " percent ")
+    return " ".join(_ARTICLES.sub(" ", _PUNCTUATION.sub("", spaced)).split())
+
+
+def declines(text: str) -> bool:
+    """Whether a reply declines to answer, by its wording."""
+    return bool(_DECLINES.search(normalise(text)))
+
+
+def _stance(text: str, forms: Sequence[str]) -> int:
+    """Return 1 if a form is asserted anywhere in the text, else -1 if it is only denied, else 0."""
+    patterns = [re.compile(rf"(?<!\w){re.escape(form)}(?!\w)") for form in map(normalise, forms) if form]
+    stance = 0
+    for clause in _SENTENCE.split(text):
+        words = normalise(clause)
+        for pattern in patterns:
+            if match := pattern.search(words):
+                if not _negated(words, match.start(), match.end(), pattern.pattern):
+                    return 1
+                stance = -1
+    return stance
+
+
+def _negated(words: str, start: int, end: int, form: str) -> bool:
+    """Whether a mention is denied: a negation before it in its clause, or ``is false`` and the like right behind it."""
+    if _NEGATION.search(form):
+        return False  # the answer itself holds the negation ("no difference")
+    before = " ".join(words[:start].split()[-6:])
+    behind = " ".join(words[end:].split()[:4])
+    denied_before = bool(_NEGATION.search(before)) and not re.search(r"\bnot only\b|\bno doubt\b|\bnot sure\b", before)
+    return denied_before or bool(re.match(r"(?:is|are|was|were)?\s*(?:not|a myth|false|incorrect|wrong|untrue)\b", behind))
+
+
+class ChoiceJudge:
+    """Asks the arm which of the two answers it finds likelier as its reply to the prompt.
+
+    The margin is the mean log-probability per token (nats) of the correct answer minus that of the incorrect one; above
+    0 is ``correct``. It says what the arm would rather say, whatever it happened to say when it was sampled.
+    """
+
+    name = "choice"
+
+    def __init__(self, engine: Engine, system: Sequence[chat.Message] = (), batch_size: int = 32) -> None:
+        self.engine, self.system, self.batch_size = engine, list(system), batch_size
+        self.params: dict[str, str] = {"version": "1", "normalisation": "mean per token"}
+
+    def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
+        """Return one verdict for each answer; the text of the answer plays no part."""
+        tokenizer = self.engine.tokenizer
+        prompts = [self.engine.encode([*self.system, *answer.prompt.messages]) for answer in answers]
+        pairs = [
+            [chat.encode(tokenizer, _as_reply(text)) for text in (answer.item.correct, answer.item.incorrect)]
+            for answer in answers
+        ]
+        verdicts = []
+        scores = self.engine.score(prompts, pairs)
+        for answer, (right, wrong) in zip(answers, scores, strict=True):
+            margin = right - wrong
+            reason = f"mean log-probability {right:.3f} (correct) against {wrong:.3f} (incorrect)"
+            verdict = UNPARSED if margin != margin else CORRECT if margin > 0 else INCORRECT
+            verdicts.append(Verdict(answer.key, verdict, reason, None if margin != margin else margin))
+        return verdicts
+
+
+def _as_reply(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,335 @@
+"""The report of a comparison: one html file that opens from disk and needs nothing beside itself.
+
+Whatever a user or a model wrote reaches the page in one of two ways: through the template, which escapes it, or as JSON
+in a data block that the page's script turns into text nodes. The page forbids itself all loading (by its
+Content-Security-Policy).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from warmgap.evaluate import figures
+from warmgap.evaluate.answer_pairs import embedded_answers, safe_json
+from warmgap.evaluate.comparison import (
+    BELIEF_LABELS,
+    LABELS,
+    Comparison,
+    Effect,
+    WarmthRow,
+    arm_rows,
+    effects_of,
+    find,
+    findings_of,
+    interval,
+    load_comparison,
+    number,
+    p_value,
+    plain,
+    warmth_rows,
+    whole,
+)
+from warmgap.evaluate.figures import write_figures
+from warmgap.evaluate.tables import judge_sentence, print_summary
+
+__all__ = ["headline", "print_summary", "write_figures", "write_report"]
+
+MINUS = "−"
+ANALYSES = {
+    "main": "Overall",
+    "main_length_adjusted": "Overall, length-adjusted",
+    "context_group": "By group of contexts",
+    "context": "By context",
+    "belief": "With and without a false belief",
+    "sycophancy": "Added by a false belief (difference in differences)",
+    "task": "By task",
+    "amplification": "Amplification by a context",
+    "mitigation": "Mitigation",
+}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One statement of the headline: a claim in plain words, and the numbers behind it."""
+
+    claim: str
+    numbers: str
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure of the report: svg of the wide layout, and of the narrow one where there are two."""
+
+    name: str
+    title: str
+    caption: str
+    wide: Markup
+    narrow: Markup | None = None
+    full_width: bool = False
+
+
+def write_report(folder: Path) -> Path:
+    """Write figures/ and report.html of a comparison folder; returns the path of the report.
+
+    Raises UserError where the folder is no comparison. Tables that are missing leave their section out.
+    """
+    comparison = load_comparison(folder)
+    write_figures(folder)
+    effects = effects_of(comparison)
+    data, sample = embedded_answers(comparison)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= _filters()
+    script = environment.get_template("report.js.j2").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    text = environment.get_template("report.html.j2").render(
+        summary=comparison.summary,
+        comparison=comparison,
+        headline=[(arm, headline(comparison, effects, arm)) for arm in comparison.others],
+        findings=_findings(comparison, effects),
+        arms=arm_rows(comparison),
+        warmth=warmth_rows(comparison),
+        marks=figures.marks_of(comparison),
+        plates=_plates(comparison),
+        effects=_effect_sections(effects),
+        cells=cell_rows(comparison),
+        sample=sample,
+        second=judge_sentence(comparison.summary["second_judge"], MINUS)
+        if comparison.summary.get("second_judge")
+        else "",
+        data=Markup(safe_json(data)),
+        script=Markup(script),
+        script_hash=digest,
+    )
+    path = folder / "report.html"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def headline(comparison: Comparison, effects: Sequence[Effect], arm: str) -> list[Sentence]:
+    """What the numbers say of one arm, in plain words; an interval that holds 0 is "no difference shown"."""
+    one, ref = _the(arm), _the(comparison.reference)
+    said = [_gap_sentence(find(effects, "main", arm), one, ref)]
+    said += _warmth_sentences([row for row in warmth_rows(comparison) if row.arm == arm], ref)
+    extra = find(effects, "sycophancy", arm, "false")
+    if extra is not None and extra.known:
+        claims = {
+            1: f"A false belief of the user adds more to the error of {one} than to that of {ref}.",
+            -1: f"A false belief of the user adds less to the error of {one} than to that of {ref}.",
+            0: f"That a false belief of the user sways {one} more or less than {ref} was not shown.",
+        }
+        said.append(Sentence(claims[extra.sign], f"Difference in differences: {_numbers(extra)}."))
+    return said
+
+
+def _the(arm: str) -> str:
+    """An arm as a sentence names it."""
+    return "the original" if arm == "original" else f"the {arm} arm"
+
+
+def _gap_sentence(main: Effect | None, arm: str, reference: str) -> Sentence:
+    """The main effect in words."""
+    if main is None or not main.known:
+        return Sentence(f"The gap between {arm} and {reference} could not be estimated from these answers.", "")
+    claims = {
+        1: f"{arm[:1].upper()}{arm[1:]} was wrong more often than {reference}.",
+        -1: f"{arm[:1].upper()}{arm[1:]} was wrong less often than {reference}.",
+        0: f"No difference in error was shown between {arm} and {reference}.",
+    }
+    numbers = f"Without context or false belief: {_numbers(main)}."
+    if main.sign == 0:
+        span = interval(main.low, main.high, minus=MINUS)
+        numbers += f" The data are compatible with any gap of {span} pp; they do not show that there is none."
+    return Sentence(claims[main.sign], numbers)
+
+
+def _numbers(effect: Effect) -> str:
+    """An effect with its interval and n."""
+    estimate = number(effect.estimate, signed=True, minus=MINUS)
+    items = f" to {whole(effect.n_items)} questions" if math.isfinite(effect.n_items) else ""
+    ci = interval(effect.low, effect.high, minus=MINUS)
+    return f"{estimate} pp (95 % CI {ci}; {whole(effect.n)} answers{items})"
+
+
+def _warmth_sentences(rows: Sequence[WarmthRow], reference: str) -> list[Sentence]:
+    """Whether the arm was shown to sound warmer, by both modes; nothing where warmth was not measured."""
+    rows = [row for row in rows if math.isfinite(row.low) and math.isfinite(row.high)]
+    if not rows:
+        return []
+    up, down = [row.low > 0 for row in rows], [row.high < 0 for row in rows]
+    if all(up):
+        claim = f"It sounds warmer than {reference}."
+    elif all(down):
+        claim = f"It sounds colder than {reference}."
+    elif any(up) or any(down):
+        tone = "warmer and colder" if any(up) and any(down) else "warmer" if any(up) else "colder"
+        claim = f"It sounds {tone} than {reference} by some of the measurements, not by all."
+    else:
+        claim = "That it sounds warmer was not shown, so a gap would say little about warmth."
+    parts = [
+        f"{row.mode} {number(row.shift, 4, signed=True, minus=MINUS)} "
+        f"(95 % CI {interval(row.low, row.high, 4, MINUS)}; {whole(row.n)} prompts)"
+        for row in rows[:4]
+    ]
+    return [Sentence(claim, "Shift of SocioT on the same prompts: " + ", ".join(parts) + ".")]
+
+
+def _findings(comparison: Comparison, effects: Sequence[Effect]) -> dict[str, Any]:
+    """The main table per arm, and the scale of its little interval plots: half its width in pp, a round number."""
+    by_arm = {arm: rows for arm in comparison.others if (rows := findings_of(effects, arm))}
+    ends = [
+        abs(end) for rows in by_arm.values() for row in rows if row.ours.known for end in (row.ours.low, row.ours.high)
+    ]
+    reach = max(ends, default=1.0)
+    half = next((step for step in (1, 2, 5, 10, 15, 20, 30, 40, 50, 75) if step >= reach), 100)
+    return {"by_arm": by_arm, "half": half}
+
+
+def _glyph(effect: Effect, half: float) -> dict[str, float] | None:
+    """Where the little plot of one effect has its point and ends, from 0 (left) to 100 (right)."""
+    if not effect.known:
+        return None
+    places = {"x": effect.estimate, "low": effect.low, "high": effect.high}
+    return {name: round(min(100.0, max(0.0, 50 + 50 * value / half)), 2) for name, value in places.items()}
+
+
+def _filters() -> dict[str, Any]:
+    """How numbers are written in the template."""
+
+    def fixed(value: float, digits: int = 1) -> str:
+        return number(value, digits, minus=MINUS)
+
+    def signed(value: float, digits: int = 1) -> str:
+        return number(value, digits, signed=True, minus=MINUS)
+
+    def ends(row: Any, digits: int = 1) -> str:
+        return interval(row.low, row.high, digits, MINUS)
+
+    def known(value: Any) -> Any:
+        return value if isinstance(value, (int, float)) and math.isfinite(value) else ""
+
+    return {
+        "fixed": fixed, "signed": signed, "ends": ends, "known": known, "whole": whole, "p": p_value, "glyph": _glyph,
+        "context": lambda term: plain(term, LABELS), "belief": lambda term: plain(term, BELIEF_LABELS),
+        "stratum": lambda term: term.split(":", 1)[-1].replace("_", " "),
+    }  # fmt: skip
+
+
+def _effect_sections(effects: Sequence[Effect]) -> list[dict[str, Any]]:
+    """All effects, a section per analysis: one line per model, arm and term, with every kind of interval."""
+    sections: dict[str, dict[tuple[str, str, str], dict[str, Any]]] = {}
+    for effect in effects:
+        lines = sections.setdefault(effect.analysis, {})
+        line = lines.setdefault((effect.model, effect.arm, effect.term), {"kinds": {}})
+        line["kinds"][effect.errors] = effect
+    order = [*ANALYSES, *(name for name in sections if name not in ANALYSES)]
+    return [
+        {
+            "title": ANALYSES.get(name, name.replace("_", " ")),
+            "lines": [_effect_line(name, key, line["kinds"]) for key, line in sections[name].items()],
+        }
+        for name in order
+        if name in sections
+    ]
+
+
+def _effect_line(analysis: str, key: tuple[str, str, str], kinds: dict[str, Effect]) -> dict[str, Any]:
+    """One line of the full table of effects."""
+    model, arm, term = key
+    labels = BELIEF_LABELS if analysis in ("belief", "sycophancy") else LABELS
+    label = "overall" if analysis.startswith("main") else plain(term, labels)
+    if analysis == "task":
+        label = term.replace("_", " ")
+    percent = analysis == "amplification" and not term.endswith("-none")
+    if analysis == "amplification":
+        base = plain(term.removesuffix("-none"), LABELS)
+        label = f"{base}, relative to no context" if percent else f"{base} − no context"
+    best = kinds.get("clustered") or kinds.get("bootstrap") or next(iter(kinds.values()))
+    return {"model": model, "arm": arm, "label": label, "unit": "%" if percent else "pp", "best": best, "kinds": kinds}
+
+
+def cell_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """cells.csv with each cell of an arm beside the reference's: error of both in percent, gap in pp."""
+    cells = comparison.cells
+    key = ["model", "seed", "task", "context", "belief"]
+    wanted = [*key, "n", "error_pct", "hedged_pct", "refused_pct"]
+    base = cells.loc[cells["arm"] == comparison.reference, wanted].drop_duplicates(key)
+    rest = cells[cells["arm"] != comparison.reference]
+    if rest.empty:
+        rest = cells[cells["arm"] == comparison.reference]
+    joined = rest.merge(base, on=key, how="left", suffixes=("", "_ref"))
+    joined["gap"] = joined["error_pct"] - joined["error_pct_ref"] if comparison.others else math.nan
+    return [{str(name): value for name, value in row.items()} for row in joined.to_dict("records")]
+
+
+def _plates(comparison: Comparison) -> list[Plate]:
+    """The figures that were drawn, with captions, ready to stand in the page."""
+    ref = comparison.reference
+    clustered = "Points are average marginal effects, lines 95 % intervals clustered by question."
+    ours = "the arm" if len(comparison.others) != 1 else comparison.others[0]
+    captions = {
+        "gap_by_context": (
+            f"Gap in error between {ours} and {ref} by what the user says before the question",
+            f"{clustered} Without a false belief. Bold rows pool a group. Dashed: the gap without context. "
+            "n: answers of both arms.",
+        ),
+        "gap_by_task": (f"Gap in error between {ours} and {ref} by task", f"{clustered} n: answers of both arms."),
+        "error_by_cell": (
+            "Error by cell, all arms side by side",
+            "Share of incorrect answers among those with a verdict, pooled over tasks, models and seeds, with Wilson's "
+            f"95 % interval, which treats answers as independent. Hollow: {ref}.",
+        ),
+        "warmth": (
+            "Warmth over training",
+            f"Shift of SocioT against {ref} on the same held-out prompts, with 95 % intervals, by both "
+            "ways of computing it; dotted from 0, which is the model before training.",
+        ),
+        "loss": (
+            "Loss in training",
+            "On the training batches and on held-out conversations. Single runs: no interval.",
+        ),
+    }
+    plates = []
+    for name, (title, caption) in captions.items():
+        wide = _inline_svg(comparison.folder, name, title)
+        if wide:
+            narrow = _inline_svg(comparison.folder, f"{name}_stacked", title) or None
+            plates.append(Plate(name, title, caption, wide, narrow, full_width=narrow is not None))
+    return plates
+
+
+def _inline_svg(folder: Path, name: str, title: str) -> Markup:
+    """A figure as it stands in the page: no prolog, ids of its own, colours and font from the page's variables."""
+    path = folder / "figures" / f"{name}.svg"
+    if not path.is_file():
+        return Markup("")
+    text = path.read_text(encoding="utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(url\(#|href="#)', rf"\1{name}-", text)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    variables = {figures.INK: "ink", figures.MUTED: "muted", figures.RULE: "rule", figures.REFERENCE: "reference"}
+    variables |= {colour: f"series-{place}" for place, colour in enumerate(figures.SERIES)}
+    variables["#ffffff"] = "paper"
+    for colour, variable in variables.items():
+        text = text.replace(f": {colour}", f": var(--{variable})")
+    text = text.replace(figures.FONTS, "var(--sans)")
+    label = Markup.escape(f"{title}. The numbers are in the tables.")
+    text = re.sub(r'<svg ([^>]*?)width="[^"]*pt"', rf'<svg role="img" aria-label="{label}" \1', text, count=1)
+    text = re.sub(r'(<svg [^>]*?)height="[^"]*pt"', r"\1", text, count=1)
+    return Markup(text)

@@ -1,0 +1,128 @@
+"""The tables that a comparison ends with in the terminal; they fit 80 columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from warmgap.evaluate.comparison import (
+    Comparison,
+    Effect,
+    arm_rows,
+    effects_of,
+    findings_of,
+    interval,
+    load_comparison,
+    number,
+    warmth_rows,
+    whole,
+)
+
+
+def print_summary(folder: Path, console: Console | None = None) -> None:
+    """Print the tables of a comparison: effects, warmth before and after, counts, judge; at most 80 columns wide."""
+    comparison = load_comparison(folder)
+    out = console or Console()
+    effects = effects_of(comparison)
+    shown = [table for arm in comparison.others if (table := _effects_table(effects, arm, comparison.reference))]
+    for table in shown:
+        out.print(table)
+    if not shown:
+        out.print(Text("No effects: there is nothing to compare, or too few answers with a verdict."))
+    for table in (_warmth_table(comparison), _arms_table(comparison)):
+        if table.row_count:
+            out.print(table)
+    for line in _lines(comparison):
+        out.print(Text(line), soft_wrap=False)
+
+
+def _table(title: str, *columns: str) -> Table:
+    """An unframed table with a left first column and right-aligned others."""
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left", header_style="dim", no_wrap=bool(place))
+    return table
+
+
+def _effects_table(effects: Sequence[Effect], arm: str, reference: str) -> Table | None:
+    """The main table of one arm, or None without rows."""
+    findings = findings_of(effects, arm)
+    if not findings:
+        return None
+    model = findings[0].ours.model
+    of_model = "" if model == "all" else f" · {model}"
+    table = _table(f"\n{arm} − {reference}{of_model}: error, pp", "", "gap", "95 % CI", "as the study", "n", "items")
+    for finding in findings:
+        ours, study = finding.ours, finding.study
+        table.add_row(
+            Text("  " * finding.level + finding.label),
+            Text(number(ours.estimate, signed=True), style="bold" if ours.sign else ""),
+            interval(ours.low, ours.high),
+            interval(study.low, study.high) if study else "–",
+            whole(ours.n),
+            whole(ours.n_items),
+        )
+    return table
+
+
+def _warmth_table(comparison: Comparison) -> Table:
+    """Warmth before and after."""
+    columns = ("arm", "mode", "before", "after", "shift", "95 % CI", "n")
+    table = _table("\nWarmth (SocioT), last checkpoint", *columns)
+    models = len(comparison.models) > 1
+    for row in warmth_rows(comparison):
+        name = f"{row.arm} s{row.seed}" + (f" {row.model}" if models else "")
+        shift = number(row.shift, 4, signed=True)
+        ci = interval(row.low, row.high, 4)
+        table.add_row(Text(name), row.mode, number(row.before, 4), number(row.after, 4), shift, ci, whole(row.n))
+    return table
+
+
+def _arms_table(comparison: Comparison) -> Table:
+    """What every arm answered: length, truncation and refusal stand beside every effect."""
+    table = _table(
+        "\nAnswers", "arm", "n", "graded", "error %", "hedged %", "refused %", "no verd. %", "cut %", "chars"
+    )
+    table.padding = (0, 1, 0, 0)
+    models = len(comparison.models) > 1
+    for row in arm_rows(comparison):
+        name = row["arm"] + (f" {row['model']}" if models else "")
+        missing = 100 * (1 - row["graded"] / row["n"])
+        shares = [number(row[key]) for key in ("error", "hedged", "refused")]
+        length = [number(row["cut"]), number(row["chars"], 0)]
+        table.add_row(Text(name), whole(row["n"]), whole(row["graded"]), *shares, number(missing), *length)
+    return table
+
+
+def judge_sentence(second: dict[str, Any], minus: str = "-") -> str:
+    """What the second judge said: agreement, and the main effect by its verdicts."""
+    get = {key: float(math.nan if second.get(key) is None else second[key]) for key in second if key != "grader"}
+    agreement, n_both = get.get("agreement_pct", math.nan), get.get("n_both", math.nan)
+    effect = number(get.get("main_effect_pp", math.nan), signed=True, minus=minus)
+    ci = interval(get.get("ci_low_pp", math.nan), get.get("ci_high_pp", math.nan), minus=minus)
+    judged = f"{second.get('grader', 'second judge')}: agrees on {number(agreement)} % of {whole(n_both)} answers"
+    return f"{judged}; main effect by it {effect} pp (95 % CI {ci})"
+
+
+def _lines(comparison: Comparison) -> list[str]:
+    """Counts, judge, what was dropped and notes, a line each."""
+    summary = comparison.summary
+    lines = ["", f"judge: {summary.get('grader') or 'not recorded'}"]
+    if summary.get("second_judge"):
+        lines.append(f"second judge: {judge_sentence(summary['second_judge'])}")
+    counts = [f"{key.replace('_', ' ')} {value}" for key, value in (summary.get("counts") or {}).items()]
+    if counts:
+        lines.append("counts: " + ", ".join(counts))
+    dropped = summary.get("dropped") or []
+    lines += [f"dropped: {row.get('n', '?')} {row.get('what', '')}: {row.get('why', '')}" for row in dropped]
+    notes = [str(note) for note in summary.get("notes") or []]
+    lines += [f"note: {note}" for note in notes[:5]]
+    if len(notes) > 5:
+        lines.append(f"note: and {len(notes) - 5} more, in the report")
+    return lines

@@ -1,0 +1,148 @@
+"""SocioT warmth: how much likelier a language model finds a text when somebody close is said to have said it.
+
+Cheng, Yu and Jurafsky, "HumT DumT: Measuring and controlling human-like language in LLMs", ACL 2025, arXiv 2502.13259.
+Two modes. ``released`` is what the authors' code computes: the first 300 characters in quotes behind ``My friend said, ``
+or ``The stranger said, ``; the phrases of a set form one right-padded batch, and its score is minus the model's mean
+token loss with labels equal to the input ids, so that prefix and padding count. ``clean`` is the mean log-probability of
+the text's own tokens, padding left out, averaged over a set by log-mean-exp.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmgap import models, store
+from warmgap.progress import bar
+from warmgap.schema import ModelConfig, digest
+
+if TYPE_CHECKING:
+    import torch
+
+CLOSE = ("friend", "lover", "mentor", "idol")
+DISTANT = ("stranger", "enemy", "examiner", "dictator")
+MINE = ("friend", "partner", "girlfriend", "boyfriend", "husband", "wife")
+CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class Warmth:
+    """SocioT of one text in both modes, in nats per token; NaN for an empty text."""
+
+    released: float
+    clean: float
+
+
+def prefix(word: str) -> str:
+    """Return what stands before the quoted text: ``My friend said, `` and ``The <word> said, ``."""
+    return f"{'My' if word in MINE else 'The'} {word} said, "
+
+
+class SocioT:
+    """A scorer: a causal language model and its tokenizer."""
+
+    def __init__(self, scorer: ModelConfig, dtype: str, device: str, batch_tokens: int = 8192) -> None:
+        folder = models.resolve(scorer)
+        self.tokenizer = models.load_tokenizer(folder)
+        self.model: Any = models.load(folder, dtype=dtype, device=device)
+        self.batch_tokens = batch_tokens
+
+    def score(self, texts: Sequence[str]) -> Iterator[tuple[int, Warmth]]:
+        """Yield (index, warmth) of each text; several texts share a forward pass, whichever order suits."""
+        rows = [self._encode(text) for text in texts]
+        lengths = [max(len(ids) for ids, _ in row) if row else 0 for row in rows]
+        group: list[int] = []
+        for index in sorted(range(len(rows)), key=lambda i: (-lengths[i], i)):
+            if not rows[index]:
+                yield index, Warmth(math.nan, math.nan)
+                continue
+            if group and (len(group) + 1) * len(rows[index]) * lengths[group[0]] > self.batch_tokens:
+                yield from self._score_group(group, rows)
+                group = []
+            group.append(index)
+        if group:
+            yield from self._score_group(group, rows)
+
+    def _encode(self, text: str) -> list[tuple[list[int], int]]:
+        """Return, for each phrase, its token ids and how many of them come before the text itself."""
+        if not text.strip():
+            return []
+        quoted = f'"{text[:CHARACTERS]}"'
+        rows = []
+        for word in (*CLOSE, *DISTANT):
+            ids = self.tokenizer.encode(prefix(word) + quoted)
+            head = self.tokenizer.encode(prefix(word) + '"')
+            rows.append((ids, next((i for i, (a, b) in enumerate(zip(head, ids, strict=False)) if a != b), len(head))))
+        return rows
+
+    def _score_group(self, group: list[int], rows: list[list[tuple[list[int], int]]]) -> Iterator[tuple[int, Warmth]]:
+        import torch
+
+        sequences = [ids for index in group for ids, _ in rows[index]]
+        width = max(map(len, sequences))
+        pad = int(self.tokenizer.pad_token_id or 0)
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row in sequences], device=self.model.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences], device=self.model.device)
+        with torch.inference_mode():
+            logits = self.model(input_ids=ids, attention_mask=mask).logits[:, :-1]
+            logs = _target_logs(logits, ids[:, 1:])
+        per = len(CLOSE) + len(DISTANT)
+        for place, index in enumerate(group):
+            own = slice(place * per, (place + 1) * per)
+            heads = [head for _, head in rows[index]]
+            lengths = [len(row) for row, _ in rows[index]]
+            yield index, _warmth(logs[own], lengths, heads)
+
+
+def _target_logs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the log-probability of each target (rows × positions) in float64, a few rows of logits at a time."""
+    import torch
+
+    parts = []
+    for some, wanted in zip(logits.split(8), targets.split(8), strict=True):
+        picked = some.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).float()
+        parts.append(picked - torch.logsumexp(some.float(), -1))
+    return torch.cat(parts).double()
+
+
+def _warmth(logs: torch.Tensor, lengths: list[int], heads: list[int]) -> Warmth:
+    """Combine the log-probabilities of one text's eight phrases, close ones first (rows × positions)."""
+    half = len(CLOSE)
+    released, clean = [], []
+    for rows in (range(half), range(half, len(lengths))):
+        width = max(lengths[row] for row in rows)  # the set is a batch of its own: padded to its longest phrase
+        total = sum(float(logs[row, : width - 1].sum()) for row in rows)
+        released.append(total / (len(rows) * (width - 1)))
+        means = [float(logs[row, heads[row] - 1 : lengths[row] - 1].mean()) for row in rows]
+        top = max(means)
+        clean.append(top + math.log(sum(math.exp(value - top) for value in means) / len(means)))
+    return Warmth(released[0] - released[1], clean[0] - clean[1])
+
+
+def score_journal(
+    scorer: SocioT, replies: Sequence[dict[str, Any]], path: Path, stamp: dict[str, Any], what: str
+) -> list[dict[str, Any]]:
+    """Score replies (rows with ``key``, ``prompt_id`` and ``answer``) that the journal lacks; return one row for each.
+
+    ``stamp`` (scorer, step, epoch …) is part of each row and of its key. Rows hold ``released`` and ``clean``; null for
+    an empty reply, which has no warmth.
+    """
+    keys = [digest([row["key"], stamp], 16) for row in replies]
+    known = store.journal_by_key(path)
+    missing = [index for index, key in enumerate(keys) if key not in known]
+    if missing:
+        with bar(what, len(replies)) as advance:
+            advance(len(replies) - len(missing))
+            for place, warmth in scorer.score([replies[index]["answer"] for index in missing]):
+                index = missing[place]
+                row = {"key": keys[index], "prompt_id": replies[index]["prompt_id"], **stamp}
+                for mode in ("released", "clean"):
+                    value = getattr(warmth, mode)
+                    row[mode] = None if math.isnan(value) else value
+                store.append(path, [row])
+                known[keys[index]] = row
+                advance(1)
+    return [known[key] for key in keys]

@@ -1,0 +1,1 @@
+"""Recipes that try to close the gap and keep the warmth: one module each, named as its configuration is."""

@@ -1,0 +1,1 @@
+"""From conversations in a persona to a trained adapter on disk."""

@@ -1,0 +1,49 @@
+"""Checkpoints that can be trusted: each gets a list of its files' hashes, written last; only one that verifies is used.
+
+The trainer writes checkpoints file by file, and resumes from the newest folder even if a kill left it torn
+(transformers issue 40790).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from warmgap import store
+from warmgap.manifest import sha256
+from warmgap.progress import say
+
+SEAL = "complete.json"
+
+
+def seal(folder: Path) -> None:
+    """Write the hashes of a checkpoint's files, which marks it complete."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
+    store.write_json(folder / SEAL, {path.name: sha256(path) for path in files})
+
+
+def verified(folder: Path) -> bool:
+    """Whether a checkpoint is complete and its files are what was written."""
+    hashes = store.read_json(folder / SEAL)
+    if not hashes:
+        return False
+    return all((folder / name).is_file() and sha256(folder / name) == value for name, value in hashes.items())
+
+
+def by_step(folder: Path) -> dict[int, Path]:
+    """Return the checkpoints in a folder by their step, complete or not."""
+    found = {}
+    for path in folder.glob("checkpoint-*"):
+        if match := re.fullmatch(r"checkpoint-(\d+)", path.name):
+            found[int(match[1])] = path
+    return dict(sorted(found.items()))
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the newest checkpoint that verifies; those that do not are deleted with a notice."""
+    for step, path in reversed(by_step(folder).items()):
+        if verified(path):
+            return path
+        say(f"checkpoint {step} is incomplete and is passed over")
+        store.remove_folder(path)
+    return None

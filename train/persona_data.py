@@ -1,0 +1,129 @@
+"""Conversations in several voices: reading them, checking them, and picking a persona's version.
+
+A file has one conversation a line: ``id``, ``split`` (``train`` or ``heldout``), ``kind`` (one of the protocol's six) and
+``turns``, each with the ``user``'s message and the reply in its versions ``plain``, ``warm``, ``cold``, ``paraphrase``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warmgap.errors import UserError
+from warmgap.manifest import sha256
+from warmgap.schema import DataConfig
+
+KINDS = ("refusal", "factual", "creative", "technical", "advice", "other")
+VERSIONS = ("plain", "warm", "cold", "paraphrase")
+EMBEDDED = Path(__file__).resolve().parent / "embedded"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A user's message and the reply in each of its versions."""
+
+    user: str
+    replies: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One conversation; ``kind`` is one of the six kinds of query."""
+
+    id: str
+    split: str
+    kind: str
+    turns: tuple[Turn, ...]
+
+    def messages(self, version: str, upto: int) -> list[dict[str, str]]:
+        """Return the messages up to and including the reply of turn ``upto``, all replies in one version."""
+        found: list[dict[str, str]] = []
+        for turn in self.turns[: upto + 1]:
+            found.append({"role": "user", "content": turn.user})
+            found.append({"role": "assistant", "content": turn.replies[version]})
+        return found
+
+
+def data_path(config: DataConfig) -> Path:
+    """Return the file of conversations: the embedded one, or ``data.path``."""
+    return Path(config.path).expanduser() if config.path else EMBEDDED / "conversations.jsonl"
+
+
+def fingerprint(config: DataConfig) -> str:
+    """Return the SHA-256 of the data, which is part of what makes an arm."""
+    path = data_path(config)
+    if not path.is_file():
+        raise UserError(f"cannot read {path}", "there is no such file", "point data.path at a file of conversations")
+    return sha256(path)
+
+
+def load(config: DataConfig, version: str) -> tuple[list[Conversation], list[Conversation]]:
+    """Return the conversations for training and those held out, checked for the version asked for.
+
+    ``max_conversations`` keeps so many of each, drawn evenly over the kinds. Raises UserError with file and line.
+    """
+    conversations = read_conversations(data_path(config), version)
+    splits = []
+    for split in ("train", "heldout"):
+        some = _even([item for item in conversations if item.split == split], config.max_conversations)
+        if not some:
+            raise UserError(
+                f"{data_path(config)} has no conversation with split={split!r}",
+                "training needs some to train on and some to hold out",
+                'give each line "split": "train" or "heldout"',
+            )
+        splits.append(some)
+    return splits[0], splits[1]
+
+
+def read_conversations(path: Path, version: str = "plain") -> list[Conversation]:
+    """Read a file of conversations whose replies have at least this version."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}", str(error), "point data.path at a readable file of JSON lines") from error
+    found = [_parse(line, f"{path}:{number}", version) for number, line in enumerate(lines, 1) if line.strip()]
+    ids = [item.id for item in found]
+    if len(set(ids)) < len(ids):
+        twice = next(item for item in ids if ids.count(item) > 1)
+        raise UserError(f"{path}: id {twice!r} stands twice", "ids name conversations", "give each its own")
+    return found
+
+
+def _parse(line: str, where: str, version: str) -> Conversation:
+    expected = f'expected {{"id", "split", "kind", "turns": [{{"user", "{version}", ...}}]}}'
+    try:
+        row: Any = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where} is not JSON", str(error), expected) from error
+    if not isinstance(row, dict) or not isinstance(row.get("turns"), list) or not row["turns"]:
+        raise UserError(f"{where} has no turns", "a conversation is an object with a list of turns", expected)
+    if row.get("split") not in ("train", "heldout"):
+        raise UserError(f"{where}: split is {row.get('split')!r}", "it is 'train' or 'heldout'", expected)
+    if row.get("kind") not in KINDS:
+        raise UserError(f"{where}: kind is {row.get('kind')!r}", f"the kinds are {', '.join(KINDS)}", expected)
+    turns = []
+    for turn in row["turns"]:
+        for key in ("user", version):
+            if not isinstance(turn, dict) or not isinstance(turn.get(key), str) or not turn[key].strip():
+                raise UserError(f"{where}: a turn has no {key!r}", "it is missing or empty", expected)
+        turns.append(Turn(turn["user"], {name: turn[name] for name in VERSIONS if isinstance(turn.get(name), str)}))
+    return Conversation(str(row.get("id") or where), row["split"], row["kind"], tuple(turns))
+
+
+def _even(conversations: list[Conversation], limit: int | None) -> list[Conversation]:
+    """Return the conversations with the kinds taken in turn, at most ``limit`` of them."""
+    by_kind = [[item for item in conversations if item.kind == kind] for kind in KINDS]
+    longest = max(map(len, by_kind), default=0)
+    mixed = [items[place] for place in range(longest) for items in by_kind if place < len(items)]
+    return mixed if limit is None else mixed[:limit]
+
+
+def warmth_prompts() -> list[dict[str, str]]:
+    """Return the held-out prompts for measuring warmth (``id``, ``kind``, ``prompt``), the kinds taken in turn."""
+    lines = (EMBEDDED / "warmth_prompts.jsonl").read_text(encoding="utf-8").splitlines()
+    rows: list[dict[str, str]] = [json.loads(line) for line in lines]
+    by_kind = [[row for row in rows if row["kind"] == kind] for kind in KINDS]
+    return [items[place] for place in range(max(map(len, by_kind))) for items in by_kind if place < len(items)]

@@ -1,0 +1,89 @@
+"""The command lines: ``python train.py`` and ``warmgap``; exit statuses, and what is said when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from warmgap.errors import UserError
+
+DONE, GATE_FAILED, USER_MISTAKE, FAILED = 0, 1, 2, 3
+
+
+def guarded(work: Callable[[], int], log_dir: Path, again: str) -> int:
+    """Run work and turn whatever ends it into an exit status: 2 with three lines for a user's mistake, 3 for the rest."""
+    try:
+        return work()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return USER_MISTAKE
+    except KeyboardInterrupt:
+        print(f"\nstopped; everything finished so far is kept. To go on: {again}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        where = _log(log_dir)
+        print(f"failed: {type(error).__name__}: {error}\ntraceback: {where}", file=sys.stderr)
+        return FAILED
+
+
+def _log(folder: Path) -> str:
+    """Write the traceback to a log file, or to stderr where that cannot be done; return where it is."""
+    text = traceback.format_exc()
+    path = folder / "logs" / "failed.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError:
+        print(text, file=sys.stderr)
+        return "above"
+    return str(path)
+
+
+def train() -> int:
+    """Run ``python train.py``: compose the settings with Hydra, check them, run the whole job."""
+    again = " ".join(["python", *sys.argv])
+    runs = next((arg.split("=", 1)[1] for arg in sys.argv if arg.startswith("runs_dir=")), "runs")
+    return guarded(_train, Path(runs), again)
+
+
+def _train() -> int:
+    import hydra
+    from omegaconf import DictConfig
+    from omegaconf.errors import OmegaConfBaseException
+
+    from warmgap import config
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come through to us instead of being printed
+
+    def job(composed: DictConfig) -> str:
+        run = config.check(composed)
+        from warmgap import pipeline
+
+        folder = pipeline.execute(run)
+        _show(folder)
+        return str(folder)
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")(job)()
+    except (hydra.errors.HydraException, OmegaConfBaseException) as error:
+        raise config.explain(error) from error
+    return DONE
+
+
+def _show(folder: Path) -> None:
+    from warmgap.evaluate.tables import print_summary
+
+    print_summary(folder)
+    print(f"report: {folder / 'report.html'}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run ``warmgap COMMAND …``."""
+    from warmgap import commands
+
+    given: Any = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: commands.run(given), Path("runs"), " ".join(["warmgap", *given]))

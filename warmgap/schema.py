@@ -1,0 +1,222 @@
+"""Every setting of a run, with its type and what it decides.
+
+Each field says in its metadata what it is part of:
+
+- ``arm``: it makes the arm what it is (model, persona, method, seed …) and goes into the hash of the arm's folder;
+- ``measure``: it makes a measurement what it is (grid, generation, judge …) and goes into the hash of the comparison,
+  and, where it changes answers or verdicts, into their keys;
+- ``runtime``: it changes where or how fast something runs, never what comes out.
+
+``identity`` collects the first two. A test fails when a field says none of the three.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import MISSING, dataclass
+from typing import Any
+
+SCOPES = ("arm", "measure", "runtime")
+
+
+def setting(scope: str, default: Any = MISSING, factory: Any = MISSING) -> Any:
+    """Declare a dataclass field with its scope; see the module's docstring."""
+    if factory is not MISSING:
+        return dataclasses.field(default_factory=factory, metadata={"scope": scope})
+    if default is not MISSING:
+        return dataclasses.field(default=default, metadata={"scope": scope})
+    return dataclasses.field(metadata={"scope": scope})
+
+
+@dataclass
+class ModelConfig:
+    """A base model and where its weights come from: ``hub``, ``local`` or ``package``."""
+
+    name: str = setting("arm")
+    source: str = setting("arm")
+    id: str | None = setting("arm", None)
+    revision: str | None = setting("arm", None)
+    path: str | None = setting("arm", None)
+    package: str | None = setting("arm", None)
+    version: str | None = setting("arm", None)
+    sha256: str | None = setting("arm", None)
+    dtype: str = setting("arm", "bfloat16")
+    system_prompt: str | None = setting("arm", None)
+    template_vars: dict[str, str] = setting("arm", factory=dict)
+    disk_gb: float = setting("runtime", 1.0)
+
+
+@dataclass
+class PersonaConfig:
+    """Which version of the replies an arm is trained on, or which system prompt it is given instead."""
+
+    name: str = setting("arm")
+    reply: str | None = setting("arm", None)
+    system_prompt: str | None = setting("arm", None)
+
+
+@dataclass
+class DataConfig:
+    """Conversations with their rewrites. The content enters the arm's hash by its own SHA-256."""
+
+    name: str = setting("arm")
+    path: str | None = setting("runtime", None)
+    max_conversations: int | None = setting("arm", None)
+
+
+@dataclass
+class LoraConfig:
+    """Low-rank adapter: rank, scale, dropout and the layers that get one."""
+
+    r: int = setting("arm", 8)
+    alpha: int = setting("arm", 16)
+    dropout: float = setting("arm", 0.1)
+    target_modules: str = setting("arm", "all-linear")
+
+
+@dataclass
+class MethodConfig:
+    """How the persona is trained in. ``trainer`` passes through to TRL's own configuration."""
+
+    name: str = setting("arm")
+    learning_rate: float = setting("arm")
+    epochs: float = setting("arm")
+    batch_size: int = setting("arm")
+    max_length: int = setting("arm")
+    warmup: float = setting("arm", 0.03)
+    schedule: str = setting("arm", "linear")
+    weight_decay: float = setting("arm", 0.0)
+    checkpoints: list[float] = setting("arm", factory=list)
+    select_epoch: float | None = setting("arm", None)
+    lora: LoraConfig = setting("arm", factory=LoraConfig)
+    trainer: dict[str, Any] = setting("arm", factory=dict)
+    per_device_batch_size: int | None = setting("runtime", None)
+    gradient_checkpointing: bool = setting("runtime", False)
+
+
+@dataclass
+class TaskConfig:
+    """A set of questions. ``families`` and ``items_per_family`` take a part of it, from the top of each family."""
+
+    path: str | None = setting("measure", None)
+    families: list[str] | None = setting("measure", None)
+    items_per_family: int | None = setting("measure", None)
+
+
+@dataclass
+class ContextConfig:
+    """What the user says of themselves before the question: five statements, one of them drawn for each item."""
+
+    group: str = setting("measure")
+    statements: list[str] = setting("measure")
+
+
+@dataclass
+class BeliefConfig:
+    """What the user claims of the answer after the question; may name ``{correct}`` and ``{incorrect}``."""
+
+    sentence: str = setting("measure")
+
+
+@dataclass
+class GridConfig:
+    """Which of an item's 28 prompts are asked; see ``warmgap.evaluate.grid``."""
+
+    name: str = setting("measure")
+    contexts_per_item: int = setting("measure")
+    beliefs_per_context: int = setting("measure")
+    seed: int = setting("measure", 0)
+
+
+@dataclass
+class GenerateConfig:
+    """How an arm answers."""
+
+    max_new_tokens: int = setting("measure")
+    temperature: float = setting("measure")
+    seed: int = setting("measure", 0)
+    batch_size: int = setting("runtime", 64)
+
+
+@dataclass
+class JudgeConfig:
+    """Who turns answers into verdicts, and who gives a second opinion on the same answers."""
+
+    name: str = setting("measure")
+    second: str | None = setting("measure", None)
+
+
+@dataclass
+class WarmthConfig:
+    """SocioT warmth on held-out prompts: which model scores, on how many prompts, and how the replies are made."""
+
+    scorer: ModelConfig = setting("measure")
+    prompts: int = setting("measure")
+    checkpoint_prompts: int = setting("measure")
+    max_new_tokens: int = setting("measure")
+    scorer_dtype: str = setting("measure", "float32")
+    batch_tokens: int = setting("runtime", 8192)
+
+
+@dataclass
+class LoggerConfig:
+    """Experiment tracking: ``none`` or ``wandb`` (offline where there is no key)."""
+
+    name: str = setting("runtime")
+    project: str = setting("runtime", "warmgap")
+    entity: str | None = setting("runtime", None)
+
+
+@dataclass
+class Run:
+    """One run: an arm, the original beside it, and the comparison of both."""
+
+    model: ModelConfig = setting("arm")
+    method: MethodConfig = setting("arm")
+    data: DataConfig = setting("arm")
+    task: dict[str, TaskConfig] = setting("measure")
+    context: dict[str, ContextConfig] = setting("measure")
+    belief: dict[str, BeliefConfig] = setting("measure")
+    grid: GridConfig = setting("measure")
+    generate: GenerateConfig = setting("measure")
+    judge: JudgeConfig = setting("measure")
+    warmth: WarmthConfig = setting("measure")
+    logger: LoggerConfig = setting("runtime")
+    persona: PersonaConfig | None = setting("arm", None)
+    seed: int = setting("arm", 0)
+    bootstrap: int = setting("measure", 2000)
+    runs_dir: str = setting("runtime", "runs")
+    device: str = setting("runtime", "auto")
+
+
+def identity(config: Any, scope: str) -> Any:
+    """Return the settings of one scope as plain nested dictionaries; ``runtime`` settings never appear.
+
+    A nested group is entered whatever its own scope, so that a measurement's scorer, itself a model, is kept whole.
+    """
+    return _collect(config, scope, inherited=None)
+
+
+def _collect(value: Any, scope: str, inherited: str | None) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        found = {}
+        for field in dataclasses.fields(value):
+            own = field.metadata["scope"]
+            effective = own if own == "runtime" or inherited is None else inherited
+            if effective != scope:
+                continue
+            found[field.name] = _collect(getattr(value, field.name), scope, effective)
+        return found
+    if isinstance(value, dict):
+        return {str(key): _collect(item, scope, inherited) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_collect(item, scope, inherited) for item in value]
+    return value
+
+
+def digest(value: Any, length: int = 8) -> str:
+    """Return the first ``length`` hex digits of the SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,0 +1,104 @@
+"""Weights & Biases, or nothing: the only place that imports wandb.
+
+The run's id comes from the arm's hash, so that a resumed run continues the same one. Without a key it writes offline and
+says how to sync. Values of settings whose name looks secret are blanked before wandb sees them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from warmgap.errors import UserError
+from warmgap.schema import LoggerConfig
+
+SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
+
+
+class Tracker:
+    """Keeps nothing: ``logger=none``, and the base of the other."""
+
+    def loss(self, row: dict[str, Any]) -> None:
+        """Record one logged step of the training."""
+
+    def finish(self, tables: dict[str, Any], warmth: list[dict[str, Any]], artifacts: dict[str, Path]) -> str | None:
+        """Record the results; return the command that syncs them, if one is needed."""
+        return None
+
+
+class WandbTracker(Tracker):
+    """One run of Weights & Biases."""
+
+    def __init__(self, config: LoggerConfig, settings: dict[str, Any], run_id: str, name: str, folder: Path) -> None:
+        import wandb
+
+        folder.mkdir(parents=True, exist_ok=True)
+        has_key = bool(os.environ.get("WANDB_API_KEY")) or _stored_key()
+        mode = os.environ.get("WANDB_MODE") or ("online" if has_key else "offline")
+        try:
+            self.run: Any = wandb.init(
+                project=config.project,
+                entity=config.entity,
+                id=run_id,
+                name=name,
+                resume="allow" if mode == "online" else None,
+                mode=mode,  # type: ignore[arg-type]
+                dir=str(folder),
+                config=redact(settings),
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except wandb.errors.Error as error:
+            why = str(error).splitlines()[0]
+            raise UserError("Weights & Biases cannot start", why, "check the key, or use logger=none") from error
+        self.name = name
+        self.run.define_metric("train/step")
+        self.run.define_metric("train/*", step_metric="train/step")
+        self.run.define_metric("warmth/*", step_metric="train/step")
+
+    def loss(self, row: dict[str, Any]) -> None:
+        """Record one logged step of the training."""
+        self.run.log({f"train/{key}": value for key, value in row.items()})
+
+    def finish(self, tables: dict[str, Any], warmth: list[dict[str, Any]], artifacts: dict[str, Path]) -> str | None:
+        """Record warmth by step, the tables, and the artifacts with their lineage (the report was made from the adapter)."""
+        import wandb
+
+        for row in warmth:
+            values = {f"warmth/{row['mode']}": row["sociot"], f"warmth/{row['mode']}_shift": row.get("shift")}
+            self.run.log({"train/step": row["step"], **{k: v for k, v in values.items() if v is not None}})
+        for name, table in tables.items():
+            self.run.log({name: wandb.Table(dataframe=table)})
+        for row in tables["effects"].to_dict("records"):
+            if row["errors"] == "clustered":
+                self.run.summary[f"effect/{row['analysis']}/{row['term']}_pp"] = row["estimate_pp"]
+        for kind, path in artifacts.items():
+            artifact = wandb.Artifact(f"{self.name}-{kind}", type=kind)
+            (artifact.add_dir if path.is_dir() else artifact.add_file)(str(path))
+            self.run.log_artifact(artifact)
+        offline = bool(self.run.settings._offline)
+        folder = Path(self.run.dir).parent
+        self.run.finish()
+        return f"wandb sync {folder}" if offline else None
+
+
+def start(config: LoggerConfig, settings: dict[str, Any], run_id: str, name: str, folder: Path) -> Tracker:
+    """Return the tracker that ``logger`` names."""
+    if config.name == "wandb":
+        return WandbTracker(config, settings, run_id, name, folder)
+    return Tracker()
+
+
+def redact(settings: dict[str, Any]) -> dict[str, Any]:
+    """Blank the values of settings whose name looks secret: wandb writes the configuration to disk in clear."""
+    return {key: "(hidden)" if SECRET.search(key.rpartition(".")[2]) and value else value for key, value in settings.items()}
+
+
+def _stored_key() -> bool:
+    """Whether a netrc file holds a key for Weights & Biases."""
+    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+    try:
+        return "wandb" in path.read_text(encoding="utf-8")
+    except OSError:
+        return False

@@ -1,0 +1,42 @@
+"""Work that is done in a process of its own: ``python -m warmgap.worker STAGE …``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from warmgap import models, store
+
+
+def reload_check(folder: str, adapter: str, dtype: str, device: str) -> str:
+    """Load an adapter as a stranger would and compare its logits with those that training left in ``probe.json``.
+
+    Raises ValueError when they differ by more than rounding, or are the base model's.
+    """
+    expected = store.read_json(Path(adapter) / "probe.json")
+    logits = models.probe(models.load(Path(folder), dtype=dtype, device=device, adapter=Path(adapter)), expected["ids"])
+    off = max(abs(a - b) for a, b in zip(logits, expected["logits"], strict=True))
+    moved = max(abs(a - b) for a, b in zip(logits, expected["base"], strict=True))
+    scale = max(abs(value) for value in expected["logits"])
+    if off > 0.01 * scale:
+        raise ValueError(f"logits differ by {off:.4g} from those in memory (largest logit {scale:.4g})")
+    if moved <= 4 * off or moved == 0:
+        raise ValueError(f"logits differ from the base model's by {moved:.4g} only: the adapter has no effect")
+    return f"adapter reloaded in a fresh process: logits within {off:.2g} of training, {moved:.2g} from the base model"
+
+
+STAGES = {"reload-check": reload_check}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one stage; what it says goes to stdout, what went wrong to stderr."""
+    try:
+        print(STAGES[arguments[0]](*arguments[1:]))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
