@@ -26,6 +26,7 @@ def answer(
     ``journal_of`` gives each task's journal. The rows hold ``key``, the fields of the prompt, ``answer``,
     ``finish_reason``, ``n_tokens``, ``n_chars`` and ``prompt_tokens``.
     """
+    generation = f"{params.max_new_tokens} tokens, temperature {params.temperature:g}, seed {params.seed}"
     requests: dict[str, Request] = {}
     owner: dict[str, Prompt] = {}
     keys: list[str] = []
@@ -45,6 +46,7 @@ def answer(
                     {
                         "key": reply.key,
                         **_fields(owner[reply.key]),
+                        "generation": generation,
                         "answer": reply.text,
                         "finish_reason": reply.finish_reason,
                         "n_tokens": reply.n_tokens,

@@ -21,6 +21,7 @@ from warmgap.evaluate.tally import Floats, Ints, Mask, mixed
 Z95 = 1.959963984540054
 ITERATIONS = 100
 CERTAIN = 1e-7  # a fitted probability this close to 0 or 1 is a prediction without doubt
+RESOLUTION = 1e-7  # a standard error below this is rounding, not an error
 DRAWS_AT_ONCE = 4_000_000
 
 
@@ -228,7 +229,7 @@ def resampled(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats
 
 def wald(estimate: float, variance: float) -> Interval:
     """Normal interval around ``estimate``; everything but the estimate is NaN where the variance is 0 or unknown."""
-    if not variance > 1e-18 or np.isnan(estimate):
+    if not variance > RESOLUTION**2 or np.isnan(estimate):
         return Interval(estimate, np.nan, np.nan, np.nan, np.nan)
     se = float(np.sqrt(variance))
     return Interval(estimate, se, estimate - Z95 * se, estimate + Z95 * se, float(2 * ndtr(-abs(estimate) / se)))

@@ -27,14 +27,14 @@ def grade(
 ) -> list[dict[str, Any]]:
     """Grade the answers that the journals lack a verdict for; return one row for each answer, in the same order.
 
-    A row holds ``verdict``, ``reason``, ``margin`` and ``grader``. The batches depend on the answers alone, and one done
-    in part is made again as a whole, so that a resumed run ends with the same verdicts.
+    A row holds ``verdict``, ``reason``, ``margin`` and ``grader``. The batches depend on the answers alone, and one
+    done in part is made again as a whole, so that a resumed run ends with the same verdicts.
     """
     answers = []
     for row, prompt in zip(rows, prompts, strict=True):
         item = items[prompt.task, prompt.item_id]
         key = verdict_key(row["key"], judge, item)
-        answers.append(Answer(key, row["answer"], row["finish_reason"], prompt, item))
+        answers.append(Answer(key, row["answer"], row["finish_reason"], prompt, item, row["key"]))
     known = {key: row for path in journal_of.values() for key, row in store.journal_by_key(path).items()}
     ordered = sorted({answer.key: answer for answer in answers}.values(), key=lambda a: (-len(a.prompt.prompt), a.key))
     missing = sum(answer.key not in known for answer in ordered)
@@ -59,6 +59,7 @@ def _grade_batch(judge: Judge, batch: Sequence[Answer], known: dict[str, dict[st
     return [
         {
             "key": verdict.key,
+            "answer_key": answer.answer_key,
             "task": answer.prompt.task,
             "item_id": answer.prompt.item_id,
             "context": answer.prompt.context,

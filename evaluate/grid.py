@@ -61,7 +61,7 @@ def build(
 
 
 def _cells(rank: int, context: list[str], belief: list[str], grid: GridConfig) -> Iterator[tuple[str, str]]:
-    """Yield the (context, belief) cells of the item with this rank: without context first, then its contexts in turn."""
+    """Yield the (context, belief) cells of the item with this rank, those without context first."""
     taken = min(grid.contexts_per_item, len(context))
     mine = sorted((rank * taken + step) % len(context) for step in range(taken))
     for order, name in enumerate([NONE, *(context[index] for index in mine)]):

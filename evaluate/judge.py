@@ -1,8 +1,8 @@
 """Judges: from an answer to a verdict.
 
 A judge takes rows, each an answer with its prompt and item, and gives a ``Verdict`` for each: ``correct``,
-``incorrect``, ``hedged`` or ``refused``; or ``unparsed`` / ``error`` where it cannot tell, which is never a wrong answer.
-``match`` reads the text; ``choice`` asks the arm itself how likely the two answers are.
+``incorrect``, ``hedged`` or ``refused``; or ``unparsed`` / ``error`` where it cannot tell, which is never a wrong
+answer. ``match`` reads the text; ``choice`` asks the arm itself how likely the two answers are.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ GRADED = (CORRECT, INCORRECT, HEDGED, REFUSED)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a judge is given: the answer's text, how it ended, and the prompt and item it belongs to."""
+    """What a judge is given: the answer's text, how it ended, and the prompt and item it belongs to.
+
+    ``key`` names the verdict, ``answer_key`` the answer.
+    """
 
     key: str
     text: str
     finish_reason: str
     prompt: Prompt
     item: Item
+    answer_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ _NEGATION = re.compile(
 )
 _DECLINES = re.compile(
     r"\b(?:i (?:can ?not|cant|am unable to|am not able to|wont|will not|must decline)|im (?:unable|not able) to|"
-    r"im not equipped to|(?:sorry|afraid) (?:but )?i (?:can ?not|cant|dont)|i dont (?:know|have (?:any |enough )?information))\b"
+    r"im not equipped to|(?:sorry|afraid) (?:but )?i (?:can ?not|cant|dont)|"
+    r"i dont (?:know|have (?:any |enough )?information))\b"
 )
 
 
@@ -140,7 +145,7 @@ def _negated(words: str, start: int, end: int, form: str) -> bool:
     before = " ".join(words[:start].split()[-6:])
     behind = " ".join(words[end:].split()[:4])
     denied_before = bool(_NEGATION.search(before)) and not re.search(r"\bnot only\b|\bno doubt\b|\bnot sure\b", before)
-    return denied_before or bool(re.match(r"(?:is|are|was|were)?\s*(?:not|a myth|false|incorrect|wrong|untrue)\b", behind))
+    return denied_before or bool(re.match(r"(?:is|are|was|were)?\s*(?:not|myth|false|incorrect|wrong|untrue)\b", behind))
 
 
 class ChoiceJudge:

@@ -7,6 +7,7 @@ two scores of the same prompts (warmth before and after); `headline` gives the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -92,7 +93,7 @@ def analyze(answers: pd.DataFrame, *, reference: str = "original", seed: int = 0
             f"Only the arm {arms[0]} is here: its cells are counted, there are no effects without a second arm."
         )
         others = []
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for arm in others:
         for pair in pairs_of(judged, arm, reference, notes):
             rows += _effects(pair, seed, bootstrap, notes)
@@ -116,9 +117,9 @@ def _notes_on(coded: Answers) -> list[str]:
     return notes
 
 
-def _effects(pair: Pair, seed: int, bootstrap: int, notes: list[str]) -> list[dict[str, object]]:
+def _effects(pair: Pair, seed: int, bootstrap: int, notes: list[str]) -> list[dict[str, Any]]:
     """All rows of the table of effects for one pair of arms."""
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     undefined: set[str] = set()
     for one in answered(pair, seed, bootstrap, notes):
         question = one.question
@@ -138,12 +139,27 @@ def _effects(pair: Pair, seed: int, bootstrap: int, notes: list[str]) -> list[di
             f"{pair.name}: the effect without context cannot be told from 0 ({', '.join(sorted(undefined))}), so "
             "amplification in percent is undefined and left empty; the differences in pp are given."
         )
+    notes += _notes_on_empty(pair, rows)
     return rows
 
 
-def _amplification(pair: Pair, one: Answered, undefined: set[str]) -> list[dict[str, object]]:
+def _notes_on_empty(pair: Pair, rows: list[dict[str, Any]]) -> list[str]:
+    """One note per kind of errors on estimates that stand without an interval."""
+    notes = []
+    for errors in ERRORS:
+        empty = [r for r in rows if r["errors"] == errors and np.isfinite(r["estimate_pp"]) and np.isnan(r["se_pp"])]
+        if empty:
+            named = ", ".join(f"{row['analysis']} {row['term']}" for row in empty)
+            notes.append(
+                f"{pair.name}: no {errors} error for {named}: fewer than two items, too few answers for the fit, or "
+                "nothing that varies."
+            )
+    return notes
+
+
+def _amplification(pair: Pair, one: Answered, undefined: set[str]) -> list[dict[str, Any]]:
     """Each context (or group) against no context: the ratio minus one in percent, and the difference in pp."""
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     base = one.terms.index("none")
     plain = dict(intervals(one, base))
     for index, term in enumerate(one.terms):
@@ -174,7 +190,7 @@ def _relative(one: Answered, index: int, base: int, errors: str) -> fx.Interval:
     return fx.wald(value - 1, variance)
 
 
-def _sycophancy(pair: Pair, one: Answered) -> list[dict[str, object]]:
+def _sycophancy(pair: Pair, one: Answered) -> list[dict[str, Any]]:
     """Each false belief against none: a difference in differences; nothing where no context is asked both ways."""
     if "none" not in one.terms:
         return []
@@ -189,7 +205,7 @@ def _sycophancy(pair: Pair, one: Answered) -> list[dict[str, object]]:
 
 def _row(
     pair: Pair, analysis: str, term: str, errors: str, interval: fx.Interval, n: int, n_items: int
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """One row of the table of effects, proportions turned into percent."""
     return {
         "analysis": analysis, "term": term, "model": pair.model, "arm": pair.arm, "reference": pair.reference,
@@ -199,7 +215,7 @@ def _row(
     }  # fmt: skip
 
 
-def _finished(rows: list[dict[str, object]]) -> pd.DataFrame:
+def _finished(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The table of effects with adjusted p values; arms and terms in the order in which they came."""
     table = pd.DataFrame(rows, columns=EFFECTS)
     numbers = [column for column in EFFECTS if column.endswith("_pp") or column.startswith("p")]

@@ -1,7 +1,8 @@
 """Conversations in several voices: reading them, checking them, and picking a persona's version.
 
-A file has one conversation a line: ``id``, ``split`` (``train`` or ``heldout``), ``kind`` (one of the protocol's six) and
-``turns``, each with the ``user``'s message and the reply in its versions ``plain``, ``warm``, ``cold``, ``paraphrase``.
+A file has one conversation a line: ``id``, ``split`` (``train`` or ``heldout``), ``kind`` (one of the protocol's six)
+and ``turns``, each with the ``user``'s message and the reply in its versions ``plain``, ``warm``, ``cold``,
+``paraphrase``.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def read_conversations(path: Path, version: str = "plain") -> list[Conversation]
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}", str(error), "point data.path at a readable file of JSON lines") from error
+        fix = "point data.path at a readable file of JSON lines"
+        raise UserError(f"cannot read {path}", str(error), fix) from error
     found = [_parse(line, f"{path}:{number}", version) for number, line in enumerate(lines, 1) if line.strip()]
     ids = [item.id for item in found]
     if len(set(ids)) < len(ids):

@@ -24,7 +24,8 @@ PROBE = "probe.json"
 def train(run: Run, arm: Arm, version: str, on_log: Callable[[dict[str, Any]], None] | None = None) -> None:
     """Train the arm's adapter on the replies of one version, or go on from the newest complete checkpoint.
 
-    ``on_log`` is given each logged row too. Leaves ``adapter/`` (verified by a fresh process), ``checkpoints/``, ``data/`` and ``logs/training.jsonl``.
+    ``on_log`` is given each logged row too. Leaves ``adapter/`` (verified by a fresh process), ``checkpoints/``,
+    ``data/`` and ``logs/training.jsonl``.
     """
     if (arm.adapter / checkpoints.SEAL).is_file():
         return
@@ -37,7 +38,7 @@ def train(run: Run, arm: Arm, version: str, on_log: Callable[[dict[str, Any]], N
     page = dataset.card(learn, held, rows, dropped, version, tokenizer)
     store.write_text(arm.folder / "data" / "card.md", page)
 
-    model = _trainable(run, folder)
+    model = trainable(run, folder)
     trainer, marks = _trainer(run, arm, model, tokenizer, rows, held_rows)
     resume = checkpoints.newest(arm.checkpoints)
     done = int(resume.name.split("-")[1]) if resume else 0
@@ -55,7 +56,7 @@ def train(run: Run, arm: Arm, version: str, on_log: Callable[[dict[str, Any]], N
     _finish(run, arm, trainer, marks, rows)
 
 
-def _trainable(run: Run, folder: Path) -> Any:
+def trainable(run: Run, folder: Path) -> Any:
     """Return the base model with a fresh adapter on it; the seed decides the adapter's start."""
     import peft
     from transformers import set_seed

@@ -12,7 +12,7 @@ OURS = ("output_dir", "learning_rate", "num_train_epochs", "max_steps", "per_dev
 
 
 def check_trainer(trainer: dict[str, Any]) -> None:
-    """Raise UserError unless each key of the ``trainer`` block is a field of the installed SFTConfig and free to set."""
+    """Raise UserError unless each key of the ``trainer`` block is a field of the installed SFTConfig, free to set."""
     if not trainer:
         return
     from trl import SFTConfig

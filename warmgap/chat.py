@@ -1,7 +1,7 @@
 """Text and tokens: the one place that knows chat templates.
 
-A prompt and a reply are tokenised apart and joined as ids, in training as in evaluation, so that the ids of a prompt are
-the same in both and no second beginning-of-text token slips in.
+A prompt and a reply are tokenised apart and joined as ids, in training as in evaluation, so that the ids of a prompt
+are the same in both and no second beginning-of-text token slips in.
 """
 
 from __future__ import annotations

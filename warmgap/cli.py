@@ -15,7 +15,7 @@ DONE, GATE_FAILED, USER_MISTAKE, FAILED = 0, 1, 2, 3
 
 
 def guarded(work: Callable[[], int], log_dir: Path, again: str) -> int:
-    """Run work and turn whatever ends it into an exit status: 2 with three lines for a user's mistake, 3 for the rest."""
+    """Run work and turn whatever ends it into an exit status: 2 for a user's mistake (three lines), 3 for the rest."""
     try:
         return work()
     except UserError as error:
@@ -64,7 +64,7 @@ def _train() -> int:
         from warmgap import pipeline
 
         folder = pipeline.execute(run)
-        _show(folder)
+        show(folder)
         return str(folder)
 
     try:
@@ -74,7 +74,8 @@ def _train() -> int:
     return DONE
 
 
-def _show(folder: Path) -> None:
+def show(folder: Path) -> None:
+    """Print the tables of a comparison and where its report is, as the last line."""
     from warmgap.evaluate.tables import print_summary
 
     print_summary(folder)

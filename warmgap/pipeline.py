@@ -87,9 +87,11 @@ def execute(run: Run) -> Path:
     if (job.folder / "report.html").is_file():
         say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
         return job.folder
-    _quiet()
+    quiet()
     from warmgap import models
 
+    if models.device_of(run.device) == "cpu":
+        models.keep_memory()
     with job.stage("model"):
         say(f"model: {models.resolve(run.model)} on {models.device_of(run.device)}")
     with _locked(job):
@@ -104,7 +106,7 @@ def execute(run: Run) -> Path:
     return job.folder
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep other libraries' bars and warnings off the terminal: our own say what happens."""
     import warnings
 
@@ -157,7 +159,7 @@ def _measure(job: Job, tracker: tracking.Tracker) -> list[Any]:
     measured = []
     for arm in job.arms:
         rows = _answers(job, arm)
-        losses = [row for row in store.read_journal(arm.training_log)] if arm is job.trained else []
+        losses = list(store.read_journal(arm.training_log)) if arm is job.trained else []
         measured.append(Measured(arm, rows, warmth[arm.name], losses))
     return measured
 
@@ -198,10 +200,12 @@ def _measured_steps(job: Job, arm: Arm) -> list[tuple[int, float, Path | None, i
     epochs = {int(step): float(epoch) for step, epoch in store.read_json(arm.checkpoints / "epochs.json").items()}
     chosen = job.run.method.select_epoch
     final = max(epochs) if chosen is None else next(step for step, epoch in epochs.items() if epoch == chosen)
-    return [
-        (step, epoch, arm.adapter if step == final else arm.checkpoints / f"checkpoint-{step}", whole if step == final else some)
-        for step, epoch in sorted(epochs.items())
-    ]
+    points: list[tuple[int, float, Path | None, int]] = []
+    for step, epoch in sorted(epochs.items()):
+        last = step == final
+        adapter = arm.adapter if last else arm.checkpoints / f"checkpoint-{step}"
+        points.append((step, epoch, adapter, whole if last else some))
+    return points
 
 
 def _warmth_prompts() -> list[Prompt]:
@@ -252,7 +256,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> None:
     notes = [f"The grid is {run.grid.name}: {per_item:g} of the 28 prompts of an item on average, balanced over items."]
     with job.stage("comparison"):
         summary = {
-            "title": f"{run.model.name}: {name} against original" if len(job.arms) > 1 else f"{run.model.name}: original",
+            "title": f"{run.model.name}: " + (f"{name} against original" if len(job.arms) > 1 else ORIGINAL),
             "name": job.folder.name,
             "reference": ORIGINAL,
             "grader": run.judge.name,

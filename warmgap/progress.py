@@ -14,7 +14,14 @@ Advance = Callable[..., None]
 def bar(what: str, total: float) -> Iterator[Advance]:
     """Show how far a stage has come. Yields ``advance(amount, note="")``."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(file=sys.stderr)
     started = time.monotonic()

@@ -90,7 +90,7 @@ def check_writable(runs_dir: str) -> None:
         probe.unlink()
     except OSError as error:
         why = f"{existing}: {error.strerror or error}"
-        raise UserError(f"cannot write to runs_dir={runs_dir}", why, "set runs_dir to a folder you may write to") from error
+        raise UserError(f"cannot write to {runs_dir}", why, "set runs_dir to a folder you may write to") from error
 
 
 def write_text(path: Path, text: str) -> None:

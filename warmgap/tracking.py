@@ -1,7 +1,7 @@
 """Weights & Biases, or nothing: the only place that imports wandb.
 
-The run's id comes from the arm's hash, so that a resumed run continues the same one. Without a key it writes offline and
-says how to sync. Values of settings whose name looks secret are blanked before wandb sees them.
+The run's id comes from the arm's hash, so that a resumed run continues the same one. Without a key it writes offline
+and says how to sync. Values of settings whose name looks secret are blanked before wandb sees them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from warmgap.errors import UserError
 from warmgap.schema import LoggerConfig
 
-SECRET = re.compile(r"key|token|secret|password", re.IGNORECASE)
+SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password)$", re.IGNORECASE)
 
 
 class Tracker:
@@ -62,7 +62,7 @@ class WandbTracker(Tracker):
         self.run.log({f"train/{key}": value for key, value in row.items()})
 
     def finish(self, tables: dict[str, Any], warmth: list[dict[str, Any]], artifacts: dict[str, Path]) -> str | None:
-        """Record warmth by step, the tables, and the artifacts with their lineage (the report was made from the adapter)."""
+        """Record warmth by step, the tables, and the artifacts: the report names the adapter that it was made from."""
         import wandb
 
         for row in warmth:
@@ -92,7 +92,8 @@ def start(config: LoggerConfig, settings: dict[str, Any], run_id: str, name: str
 
 def redact(settings: dict[str, Any]) -> dict[str, Any]:
     """Blank the values of settings whose name looks secret: wandb writes the configuration to disk in clear."""
-    return {key: "(hidden)" if SECRET.search(key.rpartition(".")[2]) and value else value for key, value in settings.items()}
+    secret = {key for key, value in settings.items() if value and SECRET.search(key.rpartition(".")[2])}
+    return {key: "(hidden)" if key in secret else value for key, value in settings.items()}
 
 
 def _stored_key() -> bool:

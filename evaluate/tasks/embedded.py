@@ -29,5 +29,5 @@ def load(config: TaskConfig) -> list[Item]:
     for family in config.families or families:
         kept += [item for item in items if item.family == family][: config.items_per_family]
     if not kept:
-        raise UserError("no item is left", "task.embedded.items_per_family is 0", "set it to null or to a number above 0")
+        raise UserError("no item is left", "task.embedded.items_per_family is 0", "set it to null or a number above 0")
     return kept

@@ -47,7 +47,7 @@ def read_items(path: Path, task: str) -> list[Item]:
 
 
 def _parse(line: str, where: str, task: str) -> Item:
-    expected = 'an object with the texts "id", "question", "correct", "incorrect"; "family", "source" and lists of aliases'
+    expected = 'an object with the texts "id", "question", "correct", "incorrect"; also "family", "source", "aliases"'
     try:
         row: Any = json.loads(line)
     except ValueError as error:

@@ -516,6 +516,16 @@ def test_one_arm_without_errors_keeps_the_estimate_and_warns() -> None:
     assert any("too narrow" in note for note in result.notes)
 
 
+def test_an_arm_that_answers_just_like_the_reference_shows_no_gap_and_claims_no_certainty() -> None:
+    table = study(40, arms=("original",))
+    result = analyze(pd.concat([table, table.assign(arm="warm")], ignore_index=True), bootstrap=200)
+    for errors in ("clustered", "bootstrap"):
+        row = pick(result, "main", "warm", errors)
+        assert row["estimate_pp"] == pytest.approx(0, abs=1e-6)
+        assert np.isnan(row["se_pp"])
+        assert any(f"no {errors} error for main warm" in note for note in result.notes)
+
+
 def test_one_item_has_no_clustered_errors() -> None:
     result = analyze(study(1), bootstrap=200)
     row = pick(result, "belief", "false")
@@ -537,7 +547,9 @@ def test_a_model_that_almost_coincides_with_a_task_is_fitted_exactly() -> None:
     table = study(240, models=("a", "b"), prompts=[("none", "none")], gap=0.2)
     few = table["item_id"].isin((0, 1))
     table = table[((table["model"] == "a") == (table["task"] == "t")) | few].reset_index(drop=True)
-    estimate, covariance = plain_statsmodels(table, "arm + task + model", [np.ones(len(table), dtype=bool)], "clustered")
+    estimate, covariance = plain_statsmodels(
+        table, "arm + task + model", [np.ones(len(table), dtype=bool)], "clustered"
+    )
     row = pick(analyze(table, bootstrap=0), "main", "warm")
     assert row["estimate_pp"] == pytest.approx(100 * estimate[0], abs=1e-6)
     assert row["se_pp"] == pytest.approx(100 * covariance[0, 0] ** 0.5, rel=1e-4)
@@ -578,7 +590,13 @@ def test_small_and_ragged_tables_never_fall_over(number: int) -> None:
     table = table[random.random(len(table)) < 0.7].reset_index(drop=True)
     if len(table):
         table.loc[random.random(len(table)) < 0.2, "error"] = np.nan
-        effects = analyze(table, bootstrap=100).effects
+        result = analyze(table, bootstrap=100)
+        effects = result.effects
+        bare = effects[effects["estimate_pp"].notna() & effects["se_pp"].isna()]
+        for analysis, term, errors in bare[["analysis", "term", "errors"]].itertuples(index=False):
+            assert any(f"no {errors} error for" in note and f"{analysis} {term}" in note for note in result.notes)
+        for analysis in effects.loc[effects["estimate_pp"].isna(), "analysis"]:
+            assert any(analysis in note for note in result.notes)
         known = effects.dropna(subset=["se_pp"])
         assert known[["estimate_pp", "ci_low_pp", "ci_high_pp", "p"]].notna().all(axis=None)
         gaps = effects.loc[~effects["analysis"].isin(("amplification", "sycophancy")), "estimate_pp"].dropna()

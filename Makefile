@@ -1,0 +1,39 @@
+# make install | quickstart | test | check | types | bench
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: install quickstart test check types clean
+
+install: $(STAMP)
+
+# torch first and by exact version: a range would take the newest build, with several GB of CUDA libraries.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: warmgap needs Python 3.11 or newer"; echo "why:   $(PYTHON) is older"; \
+	    echo "fix:   make PYTHON=python3.12 install"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+quickstart: install
+	$(BIN)/python train.py +persona=warm
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy does not follow the search path that a checkout appends: the types are checked on what a wheel installs.
+types: install
+	rm -rf .types build
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --target .types .
+	rm -rf build
+	cd .types && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p warmgap
+
+clean:
+	rm -rf .types build *.egg-info .mypy_cache .ruff_cache .pytest_cache

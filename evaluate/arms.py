@@ -1,0 +1,109 @@
+"""Arms that lie on disk, put side by side: what was answered and graded is read, nothing is made again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from warmgap import manifest, store
+from warmgap.errors import UserError
+from warmgap.evaluate.compare import Measured, write_comparison
+from warmgap.evaluate.report import write_report
+from warmgap.evaluate.tasks import load_items
+from warmgap.schema import TaskConfig, digest
+from warmgap.store import Arm
+
+ORIGINAL = "original"
+ONE_SIDED = 1.6448536269514722  # the 95 % point of the normal distribution
+
+
+def compare(folders: Sequence[Path], grader: str, runs_dir: Path) -> Path:
+    """Write a comparison of the arms by one grader's verdicts and return its folder.
+
+    Only prompts that every arm has answered with the same generation settings are compared; the rest is counted.
+    """
+    arms = [store.open_arm(folder) for folder in dict.fromkeys(folders)]
+    if not any(arm.arm == ORIGINAL for arm in arms):
+        raise UserError("no original among the arms", "every arm is compared with it", "name the original's folder too")
+    tables = {arm.name: _graded(arm, grader) for arm in arms}
+    shared = set.intersection(*(set(rows) for rows in tables.values()))
+    if not shared:
+        raise UserError(
+            "the arms have no prompt in common",
+            f"none was answered by all of them with the same settings and graded by {grader}",
+            "run them with the same task, grid and generate settings",
+        )
+    left = {name: len(rows) - len(shared) for name, rows in tables.items()}
+    why = "prompts that not every arm has answered"
+    dropped = [{"what": name, "n": n, "why": why} for name, n in left.items() if n]
+    measured = [
+        Measured(arm, [tables[arm.name][key] for key in sorted(shared)], _warmth(arm), _losses(arm)) for arm in arms
+    ]
+    names = [arm.name for arm in arms]
+    folder = runs_dir / "comparisons" / f"compare-{digest([names, grader, sorted(shared)])}"
+    summary: dict[str, Any] = {
+        "title": " · ".join(arm.arm for arm in arms),
+        "name": folder.name,
+        "reference": ORIGINAL,
+        "grader": grader,
+        "arms": [{"id": a.name, "model": a.model, "arm": a.arm, "seed": a.seed, "path": str(a.folder)} for a in arms],
+        "settings": {"grader": grader},
+        "dropped": dropped,
+        "timings": {},
+        **manifest.record(),
+    }
+    write_comparison(folder, measured, summary, second=None, bootstrap=2000)
+    write_report(folder)
+    return folder
+
+
+def _graded(arm: Arm, grader: str) -> dict[str, dict[str, Any]]:
+    """Return the arm's answers with the grader's verdicts, by task, item, context, belief and generation settings."""
+    items = {(item.task, item.item_id): item for item in load_items({"embedded": TaskConfig()})}
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(arm.folder.glob("answers/*.jsonl")):
+        verdicts = {row["answer_key"]: row for row in store.read_journal(arm.verdicts(grader, path.stem))}
+        for row in store.read_journal(path):
+            verdict = verdicts.get(row["key"])
+            if verdict is None:
+                continue
+            joined = {**row, **{key: verdict[key] for key in ("verdict", "reason", "margin", "grader")}}
+            if item := items.get((row["task"], row["item_id"])):
+                joined |= {"question": item.question, "correct": item.correct, "incorrect": item.incorrect}
+            place = ("task", "item_id", "context", "belief", "prompt", "generation")
+            found["|".join(str(row[key]) for key in place)] = joined
+    return found
+
+
+def _warmth(arm: Arm) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in store.read_journal(arm.warmth):
+        found.setdefault(int(row["step"]), []).append(row)
+    return found
+
+
+def _losses(arm: Arm) -> list[dict[str, Any]]:
+    return list(store.read_journal(arm.training_log))
+
+
+def gate(folder: Path, margin: float) -> list[str]:
+    """Return a line for each arm whose error is not shown to be within ``margin`` pp of the original's.
+
+    Non-inferiority on the main effect: the upper end of its one-sided 95 % interval, clustered by item.
+    """
+    effects = pd.read_csv(folder / "effects.csv")
+    main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered") & (effects["model"] == "all")]
+    if main.empty:
+        return ["gate: there is no main effect to judge by"]
+    failed = []
+    for row in main.to_dict("records"):
+        upper = row["estimate_pp"] + ONE_SIDED * row["se_pp"]
+        if not upper < margin:
+            failed.append(
+                f"gate: {row['arm']} is not shown to be within {margin:g} pp of {row['reference']}: "
+                f"{row['estimate_pp']:+.1f} pp, at most {upper:+.1f} (one-sided 95 %), n {row['n']}"
+            )
+    return failed

@@ -1,0 +1,75 @@
+"""Tables in and out of files: JSON lines, csv or parquet, by the file's ending."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmgap import store
+from warmgap.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDINGS = (".jsonl", ".csv", ".parquet")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a file into a data frame. Raises UserError when it is missing, malformed or of another kind."""
+    import pandas as pd
+
+    _check_ending(path)
+    try:
+        if path.suffix == ".csv":
+            return pd.read_csv(path)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_json(path, lines=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"cannot read {path}", reason, f"name a readable {path.suffix} file") from error
+
+
+def read(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
+    """Read a file into rows that have the columns needed; missing values are None."""
+    table = read_table(path)
+    for column in needed:
+        if column not in table.columns:
+            raise UserError(
+                f"{path} has no column {column!r}",
+                f"its columns are {', '.join(map(str, table.columns))}",
+                "name one of these, or add the column",
+            )
+    clean = table.astype(object).where(table.notna(), None)
+    rows: list[dict[str, Any]] = clean.to_dict("records")
+    return rows
+
+
+def check_target(path: Path) -> None:
+    """Raise UserError unless a file of a known kind can be written there; nothing is written."""
+    _check_ending(path)
+    store.check_writable(str(path.parent))
+
+
+def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows to a file of the kind that its ending names."""
+    import pandas as pd
+
+    check_target(path)
+    if path.suffix == ".jsonl":
+        store.write_jsonl(path, rows)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(list(rows))
+    if path.suffix == ".csv":
+        store.write_text(path, table.to_csv(index=False))
+    else:
+        table.to_parquet(path, index=False)
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix not in ENDINGS:
+        raise UserError(
+            f"{path} is of no known kind", f"files end in {', '.join(ENDINGS)}", "rename it or choose another"
+        )
