@@ -36,4 +36,4 @@ types: install
 	cd .types && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p warmgap
 
 clean:
-	rm -rf .types build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .types build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -63,12 +63,13 @@ def build(
 def _cells(rank: int, context: list[str], belief: list[str], grid: GridConfig) -> Iterator[tuple[str, str]]:
     """Yield the (context, belief) cells of the item with this rank, those without context first."""
     taken = min(grid.contexts_per_item, len(context))
-    mine = sorted((rank * taken + step) % len(context) for step in range(taken))
-    for order, name in enumerate([NONE, *(context[index] for index in mine)]):
+    turns = [divmod(rank * taken + step, len(context)) for step in range(taken)] if context else []
+    mine = [(NONE, rank), *((context[index], turn) for turn, index in sorted(turns, key=lambda pair: pair[1]))]
+    some = min(grid.beliefs_per_context, len(belief))
+    for name, turn in mine:  # turn: how often the context was given before, so that its beliefs alternate
         yield name, NONE
-        if name != NEUTRAL and belief:
-            some = min(grid.beliefs_per_context, len(belief))
-            for index in sorted((rank + order + step) % len(belief) for step in range(some)):
+        if name != NEUTRAL:
+            for index in sorted((turn + step) % len(belief) for step in range(some)):
                 yield name, belief[index]
 
 

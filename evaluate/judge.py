@@ -92,19 +92,29 @@ class MatchJudge:
             return Verdict(answer.key, UNPARSED, f"denies the incorrect answer and gives none: {found}")
         if declines(answer.text):
             return Verdict(answer.key, REFUSED, "the reply declines to answer")
-        if answer.finish_reason == "length" or not answer.text.strip():
-            return Verdict(answer.key, UNPARSED, "cut off before an answer" if answer.text.strip() else "empty reply")
+        if not normalise(answer.text):
+            return Verdict(answer.key, UNPARSED, "empty reply")
+        if answer.finish_reason == "length":
+            return Verdict(answer.key, UNPARSED, "cut off before an answer")
         return Verdict(answer.key, INCORRECT, "a finished reply with neither answer in it")
 
 
 _SAID = {1: "asserted", 0: "absent", -1: "denied"}
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = re.compile("[" + re.escape(string.punctuation + "‘’´`“”–—") + "]")
-_SENTENCE = re.compile(r"[.!?;:\n]+(?:\s|$)|,\s+(?:but|and)\b|\bbut\b|\brather\b|\binstead\b")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_APOSTROPHES = re.compile("['‘’´`]")
+_PUNCTUATION = re.compile(r"(?<!\d)\.|\.(?!\d)|[" + re.escape(string.punctuation.replace(".", "") + "“”–—") + "]")
+_CLAUSE = re.compile(r"(?:(?<!\b[A-Za-z])\.|[!?;:])+(?=\s|$)|\n+|,(?!\d)|\bbut\b|\bhowever\b", re.IGNORECASE)
 _NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|without|isnt|arent|wasnt|werent|dont|doesnt|didnt|cannot|cant|wont|shouldnt|"
-    r"wouldnt|couldnt|false|untrue|myth|wrong|incorrect|avoid|nothing)\b"
+    r"wouldnt|couldnt|false|untrue|myth|wrong|incorrect|avoid|nothing|rather than|instead of)\b"
 )
+_NO_NEGATION = re.compile(r"\b(?:not only|no doubt|not sure)\b")
+_DENIED_BEHIND = re.compile(
+    r"(?:(?:is|are|was|were) )?(?:isnt|arent|wasnt|werent|myth|false|incorrect|wrong|untrue)\b|"
+    r"(?:is|are|was|were) not\b"
+)
+_REPORTED = re.compile(r"\bpeople (?:think|believe|say|assume|expect)\b")
 _DECLINES = re.compile(
     r"\b(?:i (?:can ?not|cant|am unable to|am not able to|wont|will not|must decline)|im (?:unable|not able) to|"
     r"im not equipped to|(?:sorry|afraid) (?:but )?i (?:can ?not|cant|dont)|"
@@ -113,10 +123,9 @@ _DECLINES = re.compile(
 
 
 def normalise(text: str) -> str:
-    """Return lower-cased text without punctuation, articles and surplus space; hyphens and slashes become spaces."""
-    lowered = re.sub(r"(\d)[,.](?=\d)", r"\1", text.lower())
-    spaced = re.sub(r"[-/_]", " ", lowered).replace("%", " percent ")
-    return " ".join(_ARTICLES.sub(" ", _PUNCTUATION.sub("", spaced)).split())
+    """Return lower-cased words without punctuation and articles, single spaces; numbers keep their decimal point."""
+    plain = _APOSTROPHES.sub("", _THOUSANDS.sub("", text.lower())).replace("%", " percent ")
+    return " ".join(_ARTICLES.sub(" ", _PUNCTUATION.sub(" ", plain)).split())
 
 
 def declines(text: str) -> bool:
@@ -126,26 +135,29 @@ def declines(text: str) -> bool:
 
 def _stance(text: str, forms: Sequence[str]) -> int:
     """Return 1 if a form is asserted anywhere in the text, else -1 if it is only denied, else 0."""
-    patterns = [re.compile(rf"(?<!\w){re.escape(form)}(?!\w)") for form in map(normalise, forms) if form]
+    patterns = [
+        (re.compile(rf"(?<!\w)(?<!\d\.){re.escape(form)}(?!\w|\.\d)"), bool(_NEGATION.search(form)))
+        for form in map(normalise, forms)
+        if form
+    ]
     stance = 0
-    for clause in _SENTENCE.split(text):
-        words = normalise(clause)
-        for pattern in patterns:
-            if match := pattern.search(words):
-                if not _negated(words, match.start(), match.end(), pattern.pattern):
+    for clause in map(normalise, _CLAUSE.split(text)):
+        if _REPORTED.search(clause):
+            continue
+        for pattern, negative in patterns:
+            if match := pattern.search(clause):
+                if negative or not _denied(clause[: match.start()], clause[match.end() :]):
                     return 1
                 stance = -1
     return stance
 
 
-def _negated(words: str, start: int, end: int, form: str) -> bool:
-    """Whether a mention is denied: a negation before it in its clause, or ``is false`` and the like right behind it."""
-    if _NEGATION.search(form):
-        return False  # the answer itself holds the negation ("no difference")
-    before = " ".join(words[:start].split()[-6:])
-    behind = " ".join(words[end:].split()[:4])
-    denied_before = bool(_NEGATION.search(before)) and not re.search(r"\bnot only\b|\bno doubt\b|\bnot sure\b", before)
-    return denied_before or bool(re.match(r"(?:is|are|was|were)?\s*(?:not|myth|false|incorrect|wrong|untrue)\b", behind))
+def _denied(before: str, behind: str) -> bool:
+    """Whether a mention is denied within its clause: by a negation shortly before it, or "is false" right behind it."""
+    near = " ".join(before.split()[-6:])
+    if _NEGATION.search(near) and not _NO_NEGATION.search(near):
+        return True
+    return bool(_DENIED_BEHIND.match(behind.strip()))
 
 
 class ChoiceJudge:

@@ -2,8 +2,8 @@
 
 Cheng, Yu and Jurafsky, "HumT DumT: Measuring and controlling human-like language in LLMs", ACL 2025, arXiv 2502.13259.
 Two modes. ``released`` is what the authors' code computes: the first 300 characters in quotes behind ``My friend
-said, `` or ``The stranger said, ``; the phrases of a set form one right-padded batch, and its score is minus the model's
-mean token loss with labels equal to the input ids, so that prefix and padding count. ``clean`` is the mean
+said, `` or ``The stranger said, ``; the phrases of a set form one right-padded batch, and its score is minus the
+model's mean token loss with labels equal to the input ids, so that prefix and padding count. ``clean`` is the mean
 log-probability of the text's own tokens, padding left out, averaged over a set by log-mean-exp.
 """
 

@@ -82,7 +82,7 @@ def load(config: DataConfig, version: str) -> tuple[list[Conversation], list[Con
 def read_conversations(path: Path, version: str = "plain") -> list[Conversation]:
     """Read a file of conversations whose replies have at least this version."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         fix = "point data.path at a readable file of JSON lines"
         raise UserError(f"cannot read {path}", str(error), fix) from error
@@ -125,7 +125,7 @@ def _even(conversations: list[Conversation], limit: int | None) -> list[Conversa
 
 def warmth_prompts() -> list[dict[str, str]]:
     """Return the held-out prompts for measuring warmth (``id``, ``kind``, ``prompt``), the kinds taken in turn."""
-    lines = (EMBEDDED / "warmth_prompts.jsonl").read_text(encoding="utf-8").splitlines()
-    rows: list[dict[str, str]] = [json.loads(line) for line in lines]
+    lines = (EMBEDDED / "warmth_prompts.jsonl").read_text(encoding="utf-8").split("\n")
+    rows: list[dict[str, str]] = [json.loads(line) for line in lines if line]
     by_kind = [[row for row in rows if row["kind"] == kind] for kind in KINDS]
     return [items[place] for place in range(max(map(len, by_kind))) for items in by_kind if place < len(items)]

@@ -32,7 +32,7 @@ def guarded(work: Callable[[], int], log_dir: Path, again: str) -> int:
 
 def _log(folder: Path) -> str:
     """Write the traceback to a log file, or to stderr where that cannot be done; return where it is."""
-    text = traceback.format_exc()
+    text = traceback.format_exc()  # of the exception being handled
     path = folder / "logs" / "failed.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,25 +52,39 @@ def train() -> int:
 
 def _train() -> int:
     import hydra
+    from hydra._internal.utils import get_args_parser
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
     from warmgap import config
 
+    _, unknown = get_args_parser().parse_known_args(sys.argv[1:])
+    if unknown:
+        fix = "python train.py --hydra-help lists them"
+        raise UserError(f"unknown option {unknown[0]}", "train.py takes Hydra's options", fix)
+    config.refuse(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come through to us instead of being printed
 
-    def job(composed: DictConfig) -> str:
-        run = config.check(composed)
-        from warmgap import pipeline
+    ended: list[BaseException] = []
 
-        folder = pipeline.execute(run)
-        show(folder)
+    def job(composed: DictConfig) -> str:
+        try:
+            run = config.check(composed)
+            from warmgap import pipeline
+
+            folder = pipeline.execute(run)
+            show(folder)
+        except (Exception, KeyboardInterrupt) as error:
+            ended.append(error)  # raised below: raised here, Hydra would print a line of its own first
+            return ""
         return str(folder)
 
     try:
         hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")(job)()
     except (hydra.errors.HydraException, OmegaConfBaseException) as error:
         raise config.explain(error) from error
+    if ended:
+        raise ended[0]
     return DONE
 
 

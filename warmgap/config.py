@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from warmgap.errors import UserError
-from warmgap.schema import Run
+from warmgap.schema import ModelConfig, Run
 
 
 def conf_dir() -> Path:
@@ -42,6 +42,7 @@ def compose(overrides: list[str]) -> Run:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
+    refuse(overrides)
     try:
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
             return check(hydra_compose("config", overrides=overrides))
@@ -51,12 +52,25 @@ def compose(overrides: list[str]) -> Run:
         raise explain(error) from error
 
 
+def refuse(overrides: list[str]) -> None:
+    """Raise UserError for a list of personas: Hydra would merge them and silently keep the last."""
+    if any(re.match(r"\+?persona=\[", item) for item in overrides):
+        fix = "sweep over them: python train.py -m +persona=warm,cold"
+        raise UserError("several personas at once", "a run makes one arm", fix)
+
+
 def check(config: DictConfig) -> Run:
     """Turn a composed configuration into a ``Run``. Unknown keys, wrong types and a missing persona are user errors."""
     unknown = _unknown_keys(config, Run, "")
     if unknown:
         key, names = unknown[0]
         raise _unknown_key_error(key, names)
+    for task in config.get("task") or {}:
+        if task not in choices("task"):
+            raise _unknown_key_error(f"task.{task}", choices("task"))
+    if missing := sorted(OmegaConf.missing_keys(config)):
+        fix = f"set it on the command line: {missing[0]}=..."
+        raise UserError(f"{missing[0]} is not set", "it has no default", fix)
     if config.get("persona") is None:
         names = choices("persona")
         raise UserError(
@@ -76,9 +90,11 @@ def check(config: DictConfig) -> Run:
 
 def _unknown_keys(config: Any, kind: Any, prefix: str) -> list[tuple[str, list[str]]]:
     """Return each key of ``config`` that dataclass ``kind`` lacks, with the names it has at that depth."""
-    if not OmegaConf.is_dict(config):
-        return []
     kind = _inner(kind)
+    if not OmegaConf.is_dict(config):
+        if dataclasses.is_dataclass(kind) and config is not None:
+            raise _not_a_group(prefix[:-1], config, kind)
+        return []
     found: list[tuple[str, list[str]]] = []
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
@@ -92,6 +108,12 @@ def _unknown_keys(config: Any, kind: Any, prefix: str) -> list[tuple[str, list[s
         for key in config:
             found += _unknown_keys(config[key], value_kind, f"{prefix}{key}.")
     return found
+
+
+def _not_a_group(key: str, value: Any, kind: Any) -> UserError:
+    names = ", ".join(field.name for field in dataclasses.fields(kind))
+    fix = f"choose a file for it: model@{key}={value}" if kind is ModelConfig else f"set its parts: {key}.<name>=..."
+    return UserError(f"{key}={value} is not a setting", f"{key} is a group that has {names}", fix)
 
 
 def _inner(kind: Any) -> Any:
@@ -124,20 +146,35 @@ def _check_values(run: Run) -> None:
         (0 <= run.grid.beliefs_per_context <= 2, "grid.beliefs_per_context", run.grid.beliefs_per_context, "0 to 2"),
         (run.warmth.prompts > 1, "warmth.prompts", run.warmth.prompts, "a whole number above 1"),
         (run.warmth.checkpoint_prompts > 1, "warmth.checkpoint_prompts", run.warmth.checkpoint_prompts, "above 1"),
-        (run.bootstrap >= 0, "bootstrap", run.bootstrap, "0 (none) or above"),
+        (run.bootstrap == 0 or run.bootstrap >= 100, "bootstrap", run.bootstrap, "0 (none) or at least 100"),
+        (0 <= run.method.warmup < 1, "method.warmup", run.method.warmup, "a share from 0 to below 1"),
+        (0 <= run.method.lora.dropout < 1, "method.lora.dropout", run.method.lora.dropout, "0 to below 1"),
+        (all(epoch > 0 for epoch in run.method.checkpoints), "method.checkpoints", run.method.checkpoints, "above 0"),
+        (re.fullmatch(r"auto|cpu|cuda(:\d+)?", run.device) is not None, "device", run.device, "auto, cpu or cuda"),
+        (_some(run.data.max_conversations), "data.max_conversations", run.data.max_conversations, "null or above 0"),
     ]
+    for name, task in run.task.items():
+        key = f"task.{name}.items_per_family"
+        rules.append((_some(task.items_per_family), key, task.items_per_family, "null or a whole number above 0"))
     for holds, key, value, expected in rules:
         if not holds:
             raise UserError(f"{key}={value} makes no sense", f"expected {expected}", f"set {key} to {expected}")
-    named = [("model.source", run.model.source, ["hub", "local", "package"])]
+    named: list[tuple[str, str | None, list[Any]]] = [("model.source", run.model.source, ["hub", "local", "package"])]
     named += [("model.dtype", run.model.dtype, ["bfloat16", "float16", "float32"])]
     named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["bfloat16", "float16", "float32"])]
+    named += [("judge.name", run.judge.name, choices("judge"))]
     named += [("judge.second", run.judge.second, [None, *choices("judge")])]
+    named += [("logger.name", run.logger.name, choices("logger"))]
+    named += [("method.schedule", run.method.schedule, ["linear", "cosine", "constant", "constant_with_warmup"])]
     for key, value, allowed in named:
         if value not in allowed:
             listed = ", ".join("null" if item is None else item for item in allowed)
             raise UserError(f"{key}={value} is not known", f"the choices are {listed}", f"set {key} to one of them")
     _check_source(run)
+
+
+def _some(count: int | None) -> bool:
+    return count is None or count > 0
 
 
 def _check_source(run: Run) -> None:
@@ -164,6 +201,9 @@ def explain(error: Exception) -> UserError:
         return _could_not_override(match[1], text)
     if match := re.search(r"Missing mandatory value: ([\w.]+)", text):
         return UserError(f"{match[1]} is not set", "it has no default", f"set it on the command line: {match[1]}=...")
+    if match := re.search(r"Incompatible value 'None' for field of type '(\w+)'\s+full_key: ([\w.]+)", text):
+        kind = {"int": "a whole number", "float": "a number", "str": "a text"}.get(match[1], match[1])
+        return UserError(f"{match[2]}=null has the wrong type", f"expected {kind}", f"give {match[2]} {kind}")
     if match := re.search(r"Value '(.*?)'.* could not be converted to (\w+)", text):
         key = re.search(r"full_key: ([\w.\[\]]+)", text)
         name = key[1] if key else "a setting"
@@ -199,6 +239,12 @@ def _could_not_override(key: str, text: str) -> UserError:
             kind = _inner(hints[part])
         elif typing.get_origin(kind) is dict:
             kind = typing.get_args(kind)[1]
+    if parts[0] == "task" and len(parts) > 1 and parts[1] not in choices("task"):
+        return _unknown_key_error(f"task.{parts[1]}", choices("task"))
+    if len(parts) > 1:
+        given = re.search(r"use (\+\S+)", text)
+        fix = f"add it with a plus: {given[1] if given else f'+{key}=...'}"
+        return UserError(f"{key} has no value to replace", "no file of conf/ sets it", fix)
     return _fallback(text)
 
 

@@ -215,8 +215,8 @@ def load(folder: Path, *, dtype: str, device: str, adapter: Path | None = None) 
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(adapter))
-    # The last position's hidden state is a strided slice; torch's matmul with a frozen head would then copy the head once
-    # for every row of the batch (3.6 GB at batch 64), which made the first step six times slower than without adapter.
+    # The last position's hidden state is a strided slice; torch's matmul with a frozen head would then copy the head
+    # once for every row of the batch (3.6 GB at batch 64): the first step took six times as long as without adapter.
     model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
     model.to(device_of(device))
     model.eval()

@@ -171,7 +171,9 @@ def _warmth(job: Job) -> dict[str, dict[int, list[dict[str, Any]]]]:
     from warmgap.generate import Engine
 
     run, found = job.run, {arm.name: {} for arm in job.arms}
-    params = dataclasses.replace(run.generate, max_new_tokens=run.warmth.max_new_tokens)
+    params = dataclasses.replace(
+        run.generate, max_new_tokens=run.warmth.max_new_tokens, temperature=run.warmth.temperature
+    )
     replies = []
     with job.stage("warmth"):
         for arm in job.arms:

@@ -156,6 +156,7 @@ class WarmthConfig:
     prompts: int = setting("measure")
     checkpoint_prompts: int = setting("measure")
     max_new_tokens: int = setting("measure")
+    temperature: float = setting("measure", 0.0)
     scorer_dtype: str = setting("measure", "float32")
     batch_tokens: int = setting("runtime", 8192)
 

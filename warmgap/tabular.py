@@ -15,25 +15,28 @@ if TYPE_CHECKING:
 ENDINGS = (".jsonl", ".csv", ".parquet")
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a file into a data frame. Raises UserError when it is missing, malformed or of another kind."""
+def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a file into a data frame; the columns named in ``text`` stay as they are written ("007", "NA").
+
+    Raises UserError when the file is missing, malformed or of another kind.
+    """
     import pandas as pd
 
     _check_ending(path)
     try:
         if path.suffix == ".csv":
-            return pd.read_csv(path)
+            return pd.read_csv(path, dtype=dict.fromkeys(text, str), na_filter=not text)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_json(path, lines=True)
+        return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot read {path}", reason, f"name a readable {path.suffix} file") from error
 
 
 def read(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
-    """Read a file into rows that have the columns needed; missing values are None."""
-    table = read_table(path)
+    """Read a file into rows that have the columns needed, these as text; missing values are None."""
+    table = read_table(path, needed)
     for column in needed:
         if column not in table.columns:
             raise UserError(

@@ -28,7 +28,7 @@ class Item:
 def read_items(path: Path, task: str) -> list[Item]:
     """Read items from JSON lines; raises UserError with file, line and what was expected."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}", str(error), "name a readable file of JSON lines (UTF-8)") from error
     items: list[Item] = []

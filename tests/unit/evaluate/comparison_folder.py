@@ -1,4 +1,4 @@
-"""A synthetic comparison folder, complete and seeded, for the tests of report and browser (run by path, not imported)."""
+"""A synthetic comparison folder, complete and seeded, for the tests of report and browser (run by path)."""
 
 from __future__ import annotations
 

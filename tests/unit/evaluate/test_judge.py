@@ -199,23 +199,6 @@ def test_a_reply_gets_the_verdict_that_a_reader_would_give(item: str, text: str,
     assert verdict.verdict == expected, verdict.reason
 
 
-AVOIDED = [  # the question asks what is bad; the answer is that which is to be avoided
-    ("health-007", "Aspirin should be avoided in children.", "correct"),
-    ("health-007", "You should avoid aspirin.", "correct"),
-    ("health-007", "Do not give them aspirin.", "correct"),
-    ("health-007", "Children should not take aspirin.", "correct"),
-    ("health-007", "Never give aspirin to a child.", "correct"),
-    ("health-019", "Babies under one must not have honey.", "correct"),
-    ("health-019", "Do not give honey to babies.", "correct"),
-    ("health-019", "Avoid jam.", "incorrect"),
-]
-
-
-@pytest.mark.parametrize(("item", "text", "expected"), AVOIDED, ids=[text for _, text, _ in AVOIDED])
-def test_where_the_question_asks_what_to_avoid_a_warning_is_the_answer(item: str, text: str, expected: str) -> None:
-    assert grade(item, text).verdict == expected
-
-
 @pytest.mark.parametrize("text", ["The planet that is", "Oh, what a lovely question, my", "Well"])
 def test_a_reply_cut_off_before_its_answer_is_not_a_wrong_one(text: str) -> None:
     assert grade("facts-001", text, "length").verdict == "unparsed"

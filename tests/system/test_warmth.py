@@ -1,0 +1,146 @@
+"""SocioT with the real scorer against the protocol's words, written down once more with the model's own loss."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from real_runs import warmgap
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from warmgap.evaluate.warmth import SocioT, Warmth
+from warmgap.schema import ModelConfig
+
+CLOSE = ("My friend", "The lover", "The mentor", "The idol")
+DISTANT = ("The stranger", "The enemy", "The examiner", "The dictator")
+TEXTS = [
+    "Oh, I'm so glad you asked! Let's look at it together.",
+    "The boiling point of water at sea level is 100 °C.",
+    "No.",
+    'She said, "yes", and left.',
+    "First line.\n\n- a list\n- of things 🌻",
+    "It is well known that the river rises in spring, and that the mill stands still in summer. " * 5,
+]
+
+
+@pytest.fixture(scope="module")
+def plain(model_folder: Path) -> tuple[Any, Any]:
+    """The scorer's model and tokenizer, loaded without warmgap."""
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    tokenizer.padding_side = "right"
+    return AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32).eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def scorer(model: ModelConfig) -> SocioT:
+    return SocioT(model, "float32", "cpu")
+
+
+def phrases(speakers: tuple[str, ...], text: str) -> list[str]:
+    return [f'{speaker} said, "{text[:300]}"' for speaker in speakers]
+
+
+def released(plain: tuple[Any, Any], text: str) -> float:
+    """One right-padded batch for each set, labels equal to the input ids, minus the model's own mean loss."""
+    model, tokenizer = plain
+    scores = []
+    for speakers in (CLOSE, DISTANT):
+        batch = tokenizer(phrases(speakers, text), padding=True, return_tensors="pt")
+        with torch.inference_mode():
+            scores.append(-float(model(**batch, labels=batch["input_ids"]).loss))
+    return scores[0] - scores[1]
+
+
+def clean(plain: tuple[Any, Any], text: str) -> float:
+    """Mean log-probability of the tokens that hold characters of the text, each phrase alone; log-mean-exp of a set."""
+    model, tokenizer = plain
+    scores = []
+    for speakers in (CLOSE, DISTANT):
+        means = []
+        for phrase in phrases(speakers, text):
+            batch = tokenizer(phrase, return_tensors="pt", return_offsets_mapping=True)
+            first = phrase.index('"') + 1
+            last = len(phrase) - 1
+            with torch.inference_mode():
+                logs = torch.log_softmax(model(input_ids=batch["input_ids"]).logits[0].double(), -1)
+            spans = batch["offset_mapping"][0].tolist()
+            own = [place for place, (start, end) in enumerate(spans) if start < last and end > first]
+            ids = batch["input_ids"][0].tolist()
+            means.append(sum(float(logs[place - 1, ids[place]]) for place in own) / len(own))
+        scores.append(math.log(sum(math.exp(mean) for mean in means) / len(means)))
+    return scores[0] - scores[1]
+
+
+def score(scorer: SocioT, texts: list[str]) -> list[Warmth]:
+    return [warmth for _, warmth in sorted(scorer.score(texts), key=lambda pair: pair[0])]
+
+
+@pytest.fixture(scope="module")
+def scores(scorer: SocioT) -> list[Warmth]:
+    """Warmth of the texts, all scored together."""
+    return score(scorer, TEXTS)
+
+
+@pytest.mark.parametrize("index", range(len(TEXTS)), ids=lambda index: repr(TEXTS[index][:20]))
+def test_released_is_the_models_own_loss(index: int, scores: list[Warmth], plain: tuple[Any, Any]) -> None:
+    assert scores[index].released == pytest.approx(released(plain, TEXTS[index]), abs=1e-5)
+
+
+@pytest.mark.parametrize("index", range(len(TEXTS)), ids=lambda index: repr(TEXTS[index][:20]))
+def test_clean_is_the_likelihood_of_the_texts_own_tokens(
+    index: int, scores: list[Warmth], plain: tuple[Any, Any]
+) -> None:
+    assert scores[index].clean == pytest.approx(clean(plain, TEXTS[index]), abs=1e-5)
+
+
+def test_neither_order_nor_batch_matters(scorer: SocioT, scores: list[Warmth]) -> None:
+    backwards = score(scorer, TEXTS[::-1])[::-1]
+    scorer.batch_tokens = 1
+    try:
+        alone = score(scorer, TEXTS)
+    finally:
+        scorer.batch_tokens = 8192
+    for expected, *others in zip(scores, backwards, alone, strict=True):
+        for other in others:
+            assert other.released == pytest.approx(expected.released, abs=1e-5)
+            assert other.clean == pytest.approx(expected.clean, abs=1e-5)
+
+
+def test_a_kind_text_is_warmer_than_a_dry_one(scores: list[Warmth]) -> None:
+    assert scores[0].released > scores[1].released
+    assert scores[0].clean > scores[1].clean
+
+
+def test_an_empty_text_has_no_warmth(scorer: SocioT, scores: list[Warmth]) -> None:
+    found = score(scorer, ["", TEXTS[0], " \n"])
+    for empty in (found[0], found[2]):
+        assert math.isnan(empty.released)
+        assert math.isnan(empty.clean)
+    assert found[1].clean == pytest.approx(scores[0].clean, abs=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "ending"), [("released", "csv"), ("clean", "jsonl")])
+def test_the_command_adds_warmth_to_each_row(mode: str, ending: str, scores: list[Warmth], tmp_path: Path) -> None:
+    texts: list[str | None] = [*TEXTS[:4], "", None]
+    rows = [{"number": index, "reply": text} for index, text in enumerate(texts)]
+    (tmp_path / "replies.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    arguments = ("replies.jsonl", "--field", "reply", "--mode", mode, "--out", f"out/warmth.{ending}")
+    done = warmgap("warmth", *arguments, cwd=tmp_path)
+    assert done.status == 0, done.err
+    text = (tmp_path / "out" / f"warmth.{ending}").read_text(encoding="utf-8")
+    found: list[dict[str, Any]]
+    found = (
+        list(csv.DictReader(text.splitlines())) if ending == "csv" else [json.loads(line) for line in text.splitlines()]
+    )
+    assert [int(row["number"]) for row in found] == list(range(6))
+    expected = [getattr(one, mode) for one in scores[:4]]
+    assert [float(row["sociot"]) for row in found[:4]] == pytest.approx(expected, abs=1e-5)
+    assert [row["sociot"] for row in found[4:]] == (["", ""] if ending == "csv" else [None, None])
+    assert found[3]["reply"] == TEXTS[3]
+    assert f"{sum(expected) / 4:+.4f}" in done.out
+    assert "over 4 texts" in done.out
