@@ -51,7 +51,8 @@ def answering(run: Run, engine: Engine, prompts: list[list[int]]) -> None:
         return done
 
     ours()
-    print(f"answering            {timed(ours):7.0f} new tokens/s   plain generate, batch 8, as given {timed(plain):7.0f}")
+    rates = (timed(ours), timed(plain))
+    print("answering            {:7.0f} new tokens/s   plain generate, batch 8, as given {:7.0f}".format(*rates))
 
 
 def scoring(engine: Engine, prompts: list[list[int]], pairs: list[list[list[int]]]) -> None:
@@ -94,7 +95,8 @@ def training(run: Run, keep: bool) -> float:
         ids = torch.tensor([row["input_ids"] + [2] * n for row, n in zip(batch, pad, strict=True)])
         labels = torch.tensor([row["labels"] + [chat.IGNORED] * n for row, n in zip(batch, pad, strict=True)])
         mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * n for row, n in zip(batch, pad, strict=True)])
-        out = model(input_ids=ids.to(model.device), labels=labels.to(model.device), attention_mask=mask.to(model.device))
+        ids, labels, mask = (part.to(model.device) for part in (ids, labels, mask))
+        out = model(input_ids=ids, labels=labels, attention_mask=mask)
         out.loss.backward()
         model.zero_grad()
         done += sum(len(row["input_ids"]) for row in batch)

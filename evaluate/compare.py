@@ -127,11 +127,8 @@ def second_opinion(table: pd.DataFrame, second: str | None, reference: str, boot
     both = table[table["verdict"].isin(GRADED) & table["second_verdict"].isin(GRADED)]
     agree = float((both["verdict"] == both["second_verdict"]).mean()) if len(both) else math.nan
     found: dict[str, Any] = {"grader": second, "n_both": len(both), "agreement_pct": 100 * agree}
-    other = table.assign(
-        error=[error_of(v, t) for v, t in zip(table["second_verdict"], table["task"], strict=True)],
-        verdict=table["second_verdict"],
-    )
-    other["error"] = other["error"].astype("float64")
+    errors = [error_of(v, t) for v, t in zip(table["second_verdict"], table["task"], strict=True)]
+    other = table.assign(error=pd.Series(errors, index=table.index, dtype="float64"), verdict=table["second_verdict"])
     found |= {"main_effect_pp": None, "ci_low_pp": None, "ci_high_pp": None, "n": int(other["error"].notna().sum())}
     if other["error"].notna().any():
         effects = stats.analyze(other, reference=reference, bootstrap=bootstrap).effects

@@ -169,8 +169,8 @@ class ChoiceJudge:
 
     name = "choice"
 
-    def __init__(self, engine: Engine, system: Sequence[chat.Message] = (), batch_size: int = 32) -> None:
-        self.engine, self.system, self.batch_size = engine, list(system), batch_size
+    def __init__(self, engine: Engine, system: Sequence[chat.Message] = ()) -> None:
+        self.engine, self.system = engine, list(system)
         self.params: dict[str, str] = {"version": "1", "normalisation": "mean per token"}
 
     def grade(self, answers: Sequence[Answer]) -> list[Verdict]:

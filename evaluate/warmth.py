@@ -102,7 +102,8 @@ def _target_logs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     import torch
 
     parts = []
-    for some, wanted in zip(logits.split(8), targets.split(8), strict=True):
+    for start in range(0, len(targets), 8):
+        some, wanted = logits[start : start + 8], targets[start : start + 8]
         picked = some.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).float()
         parts.append(picked - torch.logsumexp(some.float(), -1))
     return torch.cat(parts).double()

@@ -145,7 +145,7 @@ def _trainer(
     return trainer, marks
 
 
-class _Journal(TrainerCallback):  # type: ignore[misc]
+class _Journal(TrainerCallback):
     """Writes losses to the arm's log, moves the bar on, asks for a checkpoint at the steps wanted and seals it."""
 
     def __init__(self, arm: Arm, marks: set[int], advance: Advance, on_log: Callable[[dict[str, Any]], None]) -> None:

@@ -96,7 +96,5 @@ def _render(
             "it is not a chat model, so there is no way to put questions to it",
             "choose an instruction-tuned model",
         )
-    text: Any = tokenizer.apply_chat_template(
-        list(messages), tokenize=False, add_generation_prompt=add_generation_prompt, **template_vars
-    )
-    return str(text)
+    settings: dict[str, Any] = {**template_vars, "tokenize": False, "add_generation_prompt": add_generation_prompt}
+    return str(tokenizer.apply_chat_template(list(messages), **settings))

@@ -72,7 +72,7 @@ class Engine:
 
         ids, mask = _pad_left([request.ids for request in batch], self._pad_id)
         ids, mask = ids.to(self.model.device), mask.to(self.model.device)
-        settings = GenerationConfig(
+        settings = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=params.max_new_tokens, do_sample=False, eos_token_id=self._ends, pad_token_id=self._pad_id
         )
         self.model.generation_config = settings  # a released model's own top_p and the like must not slip in

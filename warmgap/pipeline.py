@@ -59,7 +59,8 @@ def prepare(run: Run) -> Job:
     items = load_items(run.task)
     prompts = grid.build(items, run.context, run.belief, run.grid)
     original = _arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")})
-    arms, system = [original], {original.name: []}
+    arms = [original]
+    system: dict[str, list[chat.Message]] = {original.name: []}
     if persona.reply is not None:
         persona_data.load(run.data, persona.reply)
         made = {**identity(run, "arm"), "data_sha256": persona_data.fingerprint(run.data)}
@@ -112,8 +113,8 @@ def quiet() -> None:
 
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
 
 
@@ -170,7 +171,8 @@ def _warmth(job: Job) -> dict[str, dict[int, list[dict[str, Any]]]]:
     from warmgap.evaluate.warmth import SocioT, score_journal
     from warmgap.generate import Engine
 
-    run, found = job.run, {arm.name: {} for arm in job.arms}
+    run = job.run
+    found: dict[str, dict[int, list[dict[str, Any]]]] = {arm.name: {} for arm in job.arms}
     params = dataclasses.replace(
         run.generate, max_new_tokens=run.warmth.max_new_tokens, temperature=run.warmth.temperature
     )
@@ -255,7 +257,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> None:
     name = persona.name if persona is not None else ""
     arms = [{"id": a.name, "model": a.model, "arm": a.arm, "seed": a.seed, "path": str(a.folder)} for a in job.arms]
     per_item = len(job.prompts) / len(job.items)
-    notes = [f"The grid is {run.grid.name}: {per_item:g} of the 28 prompts of an item on average, balanced over items."]
+    notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the 28 prompts of an item on average."]
     with job.stage("comparison"):
         summary = {
             "title": f"{run.model.name}: " + (f"{name} against original" if len(job.arms) > 1 else ORIGINAL),
@@ -277,9 +279,10 @@ def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:
 
     tables = {name: pd.read_csv(job.folder / f"{name}.csv") for name in ("effects", "cells")}
     warmth = pd.read_csv(job.folder / "warmth.csv")
-    own = warmth[warmth["arm"] == job.arms[-1].arm].astype(object).where(lambda table: table.notna(), None)
+    own = warmth[warmth["arm"] == job.arms[-1].arm].astype(object)
+    rows = [{str(key): value for key, value in row.items()} for row in own.where(own.notna(), None).to_dict("records")]
     artifacts = {"report": job.folder / "report.html"}
     if job.trained is not None:
         artifacts = {"adapter": job.trained.adapter, **artifacts}
-    if command := tracker.finish(tables, own.to_dict("records"), artifacts):
+    if command := tracker.finish(tables, rows, artifacts):
         say(f"to send this run to Weights & Biases: {command}")

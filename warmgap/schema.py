@@ -137,7 +137,7 @@ class GenerateConfig:
     max_new_tokens: int = setting("measure")
     temperature: float = setting("measure")
     seed: int = setting("measure", 0)
-    batch_size: int = setting("runtime", 64)
+    batch_size: int = setting("runtime", 128)
 
 
 @dataclass

@@ -45,8 +45,7 @@ def read(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
                 "name one of these, or add the column",
             )
     clean = table.astype(object).where(table.notna(), None)
-    rows: list[dict[str, Any]] = clean.to_dict("records")
-    return rows
+    return [{str(key): value for key, value in row.items()} for row in clean.to_dict("records")]
 
 
 def check_target(path: Path) -> None:
