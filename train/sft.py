@@ -197,6 +197,7 @@ def _finish(run: Run, arm: Arm, trainer: Any, marks: dict[int, float], rows: Seq
         expected = {"ids": probe, "logits": probe_logits, "base": base_logits}
         store.write_json(source / PROBE, expected)
         _check_reload(run, source)
+    store.write_json(arm.checkpoints / "epochs.json", {str(step): epoch for step, epoch in marks.items()})
     scratch = arm.folder / ".adapter"
     store.remove_folder(scratch)
     scratch.mkdir(parents=True)
@@ -205,7 +206,6 @@ def _finish(run: Run, arm: Arm, trainer: Any, marks: dict[int, float], rows: Seq
     checkpoints.seal(scratch)
     store.remove_folder(arm.adapter)
     scratch.replace(arm.adapter)
-    store.write_json(arm.checkpoints / "epochs.json", {str(step): epoch for step, epoch in marks.items()})
 
 
 def _check_reload(run: Run, source: Path) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDINGS = (".jsonl", ".csv", ".parquet")
+MISSING = ["", "NaN", "nan", "NA", "None", "null"]  # what a csv writes where there is no value
 
 
 def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
@@ -25,10 +26,12 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     _check_ending(path)
     try:
         if path.suffix == ".csv":
-            return pd.read_csv(path, dtype=dict.fromkeys(text, str), na_filter=not text)
+            columns = pd.read_csv(path, nrows=0).columns
+            missing = {name: [""] if name in text else MISSING for name in columns}
+            return pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=missing)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_json(path, lines=True, dtype=False, convert_dates=False)
+        return pd.read_json(path, lines=True, dtype=False)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"cannot read {path}", reason, f"name a readable {path.suffix} file") from error

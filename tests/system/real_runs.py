@@ -47,7 +47,7 @@ class Runs:
 
     def arm(self, name: str) -> Path:
         """The only folder of an arm of that name."""
-        (found,) = self.folder.glob(f"arms/*-{name}-s*")
+        (found,) = self.folder.glob(f"arms/smollm2_135m-{name}-s*")
         return found
 
     @property

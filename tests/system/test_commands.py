@@ -107,7 +107,7 @@ def test_a_warm_prompt_is_an_arm_beside_the_same_original(copied: Runs, smoke: R
     done = train("+persona=warm_prompt", *REST, "runs_dir=runs", cwd=copied.folder.parent)
     assert done.status == 0, done.err
     assert "answers · original" not in done.err, "the original has answered already"
-    (arm,) = copied.folder.glob("arms/*-warm_prompt-s0-*")
+    (arm,) = copied.folder.glob("arms/smollm2_135m-warm_prompt-s0-*")
     assert not (arm / "adapter").exists()
     table = pd.read_parquet(copied.folder.parent / Path(done.report).parent / "answers.parquet")
     assert table.groupby("arm").size().to_dict() == {"original": len(table) // 2, "warm_prompt": len(table) // 2}
@@ -137,4 +137,4 @@ def test_no_persona_measures_the_original_alone(copied: Runs, smoke: Runs) -> No
     pd.testing.assert_frame_equal(table, before[before["arm"] == "original"].reset_index(drop=True), check_exact=True)
     assert len(pd.read_csv(folder / "effects.csv")) == 0
     assert (folder / "report.html").is_file()
-    assert len(list(copied.folder.glob("arms/*-s0-*"))) == 2, "no arm is added"
+    assert len(list(copied.folder.glob("arms/smollm2_135m-*"))) == 2, "no arm is added"

@@ -36,12 +36,12 @@ def keys(path: Path) -> list[str]:
 
 def first_checkpoint(place: Path) -> bool:
     """Whether the training has left a complete checkpoint."""
-    return bool(list(place.glob("runs/arms/*-warm-s*/checkpoints/checkpoint-*/complete.json")))
+    return bool(list(place.glob("runs/arms/smollm2_135m-warm-s*/checkpoints/checkpoint-*/complete.json")))
 
 
 def written(place: Path, path: str) -> bool:
     """Whether a journal of the original has its first lines."""
-    return any(file.stat().st_size for file in place.glob(f"runs/arms/*-original-s*/{path}"))
+    return any(file.stat().st_size for file in place.glob(f"runs/arms/smollm2_135m-original-s*/{path}"))
 
 
 # ---- killed ----
@@ -76,7 +76,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, dict[str, Ki
         wait_for(process, lambda moment=moment: moment(place), name)
         process.kill()
         ends.append(finish(process))
-        original, warm = (next(place.glob(f"runs/arms/*-{arm}-s*")) for arm in ("original", "warm"))
+        original, warm = (next(place.glob(f"runs/arms/smollm2_135m-{arm}-s*")) for arm in ("original", "warm"))
         counts[name] = (
             len(list(warm.glob("checkpoints/*/complete.json"))),
             (warm / "adapter").is_dir(),
@@ -190,7 +190,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(stopped: tuple[Path, Done]) -
     assert "kept" in done.err
     assert "train.py " + " ".join(COMMAND) in done.err
     assert "Traceback" not in done.err + done.out
-    assert not list(place.glob("runs/arms/*-warm-s*/adapter")), "stopped before the end of the training"
+    assert not list(place.glob("runs/arms/smollm2_135m-warm-s*/adapter")), "stopped before the end of the training"
 
 
 def test_two_runs_at_once_go_on_and_make_one_arm(stopped: tuple[Path, Done], smoke: Runs) -> None:

@@ -145,4 +145,4 @@ def test_a_training_that_diverges_is_stopped(tmp_path: Path) -> None:
     text = refused(done)
     assert "diverged" in text
     assert "method.learning_rate" in text
-    assert not list(tmp_path.glob("runs/arms/*-warm-s*/adapter"))
+    assert not list(tmp_path.glob("runs/arms/smollm2_135m-warm-s*/adapter"))

