@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+import warmgap
 from warmgap import models, store
 from warmgap.errors import UserError
 from warmgap.progress import Advance, bar, say
@@ -184,19 +186,18 @@ def _forget_after(arm: Arm, step: int) -> None:
 
 
 def _finish(run: Run, arm: Arm, trainer: Any, marks: dict[int, float], rows: Sequence[dataset.Row]) -> None:
-    """Put the selected checkpoint's adapter in its place, once a fresh process has read the same logits from it."""
+    """Put the selected checkpoint's adapter in its place, once a fresh process has read the same logits."""
+    last = arm.checkpoints / f"checkpoint-{max(marks)}"
+    probe = rows[0]["input_ids"][:64]
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
+    logits = models.probe(model, probe)
+    with model.disable_adapter():
+        base = models.probe(model, probe)
+    store.write_json(last / PROBE, {"ids": probe, "logits": logits, "base": base})
+    _check_reload(run, last)
     chosen = run.method.select_epoch
     step = max(marks) if chosen is None else next(step for step, epoch in marks.items() if epoch == chosen)
     source = arm.checkpoints / f"checkpoint-{step}"
-    probe = rows[0]["input_ids"][:64]
-    if step == max(marks):
-        model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
-        probe_logits = models.probe(model, probe)
-        with model.disable_adapter():
-            base_logits = models.probe(model, probe)
-        expected = {"ids": probe, "logits": probe_logits, "base": base_logits}
-        store.write_json(source / PROBE, expected)
-        _check_reload(run, source)
     store.write_json(arm.checkpoints / "epochs.json", {str(step): epoch for step, epoch in marks.items()})
     scratch = arm.folder / ".adapter"
     store.remove_folder(scratch)
@@ -212,7 +213,11 @@ def _check_reload(run: Run, source: Path) -> None:
     """Read the adapter in a fresh process; its logits must be those in memory and not the base model's."""
     folder = models.resolve(run.model)
     command = [sys.executable, "-m", "warmgap.worker", "reload-check", str(folder), str(source), run.model.dtype]
-    done = subprocess.run([*command, models.device_of(run.device)], capture_output=True, text=True, check=False)
+    command.append(models.device_of(run.device))
+    root = str(Path(warmgap.__file__).resolve().parent.parent)
+    path = os.pathsep.join(item for item in (root, os.environ.get("PYTHONPATH")) if item)
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(f"the adapter in {source} does not reload to what was trained: {done.stderr.strip()[-800:]}")
     say(done.stdout.strip())
