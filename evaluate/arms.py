@@ -100,7 +100,8 @@ def gate(folder: Path, margin: float) -> list[str]:
         return ["gate: there is no main effect to judge by"]
     failed = []
     for row in main.to_dict("records"):
-        upper = row["estimate_pp"] + ONE_SIDED * row["se_pp"]
+        spread = row["se_pp"] if row["se_pp"] == row["se_pp"] else 0.0  # arms that never differ have no spread
+        upper = row["estimate_pp"] + ONE_SIDED * spread
         if not upper < margin:
             failed.append(
                 f"gate: {row['arm']} is not shown to be within {margin:g} pp of {row['reference']}: "

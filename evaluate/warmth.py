@@ -26,6 +26,7 @@ CLOSE = ("friend", "lover", "mentor", "idol")
 DISTANT = ("stranger", "enemy", "examiner", "dictator")
 MINE = ("friend", "partner", "girlfriend", "boyfriend", "husband", "wife")
 CHARACTERS = 300
+Phrase = tuple[list[int], slice]  # token ids, and which of them hold the text itself
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,22 @@ class SocioT:
         if group:
             yield from self._score_group(group, rows)
 
-    def _encode(self, text: str) -> list[tuple[list[int], int]]:
-        """Return, for each phrase, its token ids and how many of them come before the text itself."""
+    def _encode(self, text: str) -> list[Phrase]:
+        """Return each phrase's token ids, and which of them hold the text itself (quotation marks are not of it)."""
         if not text.strip():
             return []
-        quoted = f'"{text[:CHARACTERS]}"'
+        said = text[:CHARACTERS]
         rows = []
         for word in (*CLOSE, *DISTANT):
-            ids = self.tokenizer.encode(prefix(word) + quoted)
-            head = self.tokenizer.encode(prefix(word) + '"')
-            rows.append((ids, next((i for i, (a, b) in enumerate(zip(head, ids, strict=False)) if a != b), len(head))))
+            start = len(prefix(word)) + 1
+            encoded = self.tokenizer(f'{prefix(word)}"{said}"', return_offsets_mapping=True)
+            spans: Any = encoded["offset_mapping"]
+            own = [place for place, (a, b) in enumerate(spans) if b > start and a < start + len(said)]
+            ids: Any = encoded["input_ids"]
+            rows.append((list(ids), slice(own[0], own[-1] + 1)))
         return rows
 
-    def _score_group(self, group: list[int], rows: list[list[tuple[list[int], int]]]) -> Iterator[tuple[int, Warmth]]:
+    def _score_group(self, group: list[int], rows: list[list[Phrase]]) -> Iterator[tuple[int, Warmth]]:
         import torch
 
         sequences = [ids for index in group for ids, _ in rows[index]]
@@ -92,9 +96,7 @@ class SocioT:
         per = len(CLOSE) + len(DISTANT)
         for place, index in enumerate(group):
             own = slice(place * per, (place + 1) * per)
-            heads = [head for _, head in rows[index]]
-            lengths = [len(row) for row, _ in rows[index]]
-            yield index, _warmth(logs[own], lengths, heads)
+            yield index, _warmth(logs[own], [len(row) for row, _ in rows[index]], [text for _, text in rows[index]])
 
 
 def _target_logs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -109,15 +111,18 @@ def _target_logs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts).double()
 
 
-def _warmth(logs: torch.Tensor, lengths: list[int], heads: list[int]) -> Warmth:
-    """Combine the log-probabilities of one text's eight phrases, close ones first (rows × positions)."""
+def _warmth(logs: torch.Tensor, lengths: list[int], texts: list[slice]) -> Warmth:
+    """Combine the log-probabilities of one text's eight phrases, close ones first (rows × positions).
+
+    ``lengths`` counts each phrase's tokens, ``texts`` says which of them hold the text itself.
+    """
     half = len(CLOSE)
     released, clean = [], []
     for rows in (range(half), range(half, len(lengths))):
         width = max(lengths[row] for row in rows)  # the set is a batch of its own: padded to its longest phrase
         total = sum(float(logs[row, : width - 1].sum()) for row in rows)
         released.append(total / (len(rows) * (width - 1)))
-        means = [float(logs[row, heads[row] - 1 : lengths[row] - 1].mean()) for row in rows]
+        means = [float(logs[row, texts[row].start - 1 : texts[row].stop - 1].mean()) for row in rows]
         top = max(means)
         clean.append(top + math.log(sum(math.exp(value - top) for value in means) / len(means)))
     return Warmth(released[0] - released[1], clean[0] - clean[1])
@@ -133,17 +138,17 @@ def score_journal(
     """
     keys = [digest([row["key"], stamp], 16) for row in replies]
     known = store.journal_by_key(path)
-    missing = [index for index, key in enumerate(keys) if key not in known]
-    if missing:
+    if any(key not in known for key in keys):
         with bar(what, len(replies)) as advance:
-            advance(len(replies) - len(missing))
-            for place, warmth in scorer.score([replies[index]["answer"] for index in missing]):
-                index = missing[place]
+            # All are scored again, so that each falls into the batch that it had: bfloat16 rounds batch by batch.
+            for index, warmth in scorer.score([reply["answer"] for reply in replies]):
+                advance(1)
+                if keys[index] in known:
+                    continue
                 row = {"key": keys[index], "prompt_id": replies[index]["prompt_id"], **stamp}
                 for mode in ("released", "clean"):
                     value = getattr(warmth, mode)
                     row[mode] = None if math.isnan(value) else value
                 store.append(path, [row])
                 known[keys[index]] = row
-                advance(1)
     return [known[key] for key in keys]

@@ -163,9 +163,10 @@ class _Journal(TrainerCallback):
         for key in ("loss", "eval_loss", "learning_rate", "grad_norm"):
             if logs and key in logs:
                 row[key] = float(logs[key])
-        if not math.isfinite(row.get("loss", 0.0)):
+        wild = [key for key in ("loss", "eval_loss", "grad_norm") if not math.isfinite(row.get(key, 0.0))]
+        if wild:
             raise UserError(
-                f"the loss is {row['loss']} at step {state.global_step}",
+                f"{wild[0]} is {row[wild[0]]} at step {state.global_step}",
                 "the training has diverged",
                 "lower method.learning_rate, or look at the rows in data/train.jsonl",
             )

@@ -35,13 +35,14 @@ def sft_config(**settings: Any) -> Any:
     """Return an SFTConfig with the defaults of TRL that surprise set back to what is stated in our configuration.
 
     TRL 1.16 turns gradient checkpointing on and logs every ten steps; our rows come tokenised with labels, so its own
-    preparation is skipped.
+    preparation is skipped. A loss that is not a number is logged as it is, not as 0, so that divergence is seen.
     """
     from trl import SFTConfig
 
     defaults = {
         "logging_strategy": "steps",
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,
         "report_to": "none",
         "dataset_kwargs": {"skip_prepare_dataset": True},
         "remove_unused_columns": False,

@@ -58,27 +58,27 @@ def _resolve_local(model: ModelConfig) -> Path:
 
 
 def _resolve_hub(model: ModelConfig) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    import httpx
+    from huggingface_hub import errors, snapshot_download
 
     what = f"cannot fetch {model.id} at revision {model.revision}"
     patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt"]
     try:
         return Path(snapshot_download(str(model.id), revision=model.revision, allow_patterns=patterns))
-    except GatedRepoError as error:
+    except errors.GatedRepoError as error:
         raise UserError(
             what,
             "the model is gated: its owner grants access to accounts that accept its licence",
             f"accept the licence on the page of {model.id}, then `hf auth login` or set HF_TOKEN",
         ) from error
-    except RepositoryNotFoundError as error:
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UserError(
             what,
-            "the hub knows no such repository, or the token has no access",
+            "the hub knows no such repository or revision, or the token has no access",
             "check model.id and model.revision",
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        reason = (str(error).strip() or "no answer").splitlines()[0]
         raise UserError(
             what,
             f"{type(error).__name__}: {reason}",

@@ -98,7 +98,7 @@ def execute(run: Run) -> Path:
     with _locked(job):
         for arm in job.arms:
             _freeze(job, arm)
-        settings = config.flat(run)
+        settings = tracking.redact(config.flat(run))
         arm = job.arms[-1]
         tracker = tracking.start(run.logger, settings, arm.name[-8:], arm.name, Path(run.runs_dir))
         measured = _measure(job, tracker)
@@ -143,7 +143,11 @@ def _freeze(job: Job, arm: Arm) -> None:
 
     path = arm.folder / "manifest.json"
     if store.read_json(path) is None:
-        store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.structured(job.run)))
+        settings = OmegaConf.structured(job.run)
+        for key, value in tracking.redact(config.flat(job.run)).items():
+            if value == tracking.HIDDEN:
+                OmegaConf.update(settings, key, value)
+        store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(settings))
         store.write_json(path, manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:]))
 
 

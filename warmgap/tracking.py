@@ -1,7 +1,7 @@
 """Weights & Biases, or nothing: the only place that imports wandb.
 
 The run's id comes from the arm's hash, so that a resumed run continues the same one. Without a key it writes offline
-and says how to sync. Values of settings whose name looks secret are blanked before wandb sees them.
+and says how to sync. Values of settings whose name looks secret are blanked (``redact``) before anything is written.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from warmgap.errors import UserError
 from warmgap.schema import LoggerConfig
 
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password)$", re.IGNORECASE)
+
+
+HIDDEN = "(hidden)"
 
 
 class Tracker:
@@ -46,7 +49,7 @@ class WandbTracker(Tracker):
                 resume="allow" if mode == "online" else None,
                 mode=mode,  # type: ignore[arg-type]
                 dir=str(folder),
-                config=redact(settings),
+                config=settings,
                 settings=wandb.Settings(silent=True, console="off"),
             )
         except wandb.errors.Error as error:
@@ -62,7 +65,7 @@ class WandbTracker(Tracker):
         self.run.log({f"train/{key}": value for key, value in row.items()})
 
     def finish(self, tables: dict[str, Any], warmth: list[dict[str, Any]], artifacts: dict[str, Path]) -> str | None:
-        """Record warmth by step, the tables, and the artifacts: the report names the adapter that it was made from."""
+        """Record warmth by step, the tables, and the artifacts."""
         import wandb
 
         for row in warmth:
@@ -91,9 +94,9 @@ def start(config: LoggerConfig, settings: dict[str, Any], run_id: str, name: str
 
 
 def redact(settings: dict[str, Any]) -> dict[str, Any]:
-    """Blank the values of settings whose name looks secret: wandb writes the configuration to disk in clear."""
+    """Blank the values of settings whose name looks secret, before they are written or sent anywhere."""
     secret = {key for key, value in settings.items() if value and SECRET.search(key.rpartition(".")[2])}
-    return {key: "(hidden)" if key in secret else value for key, value in settings.items()}
+    return {key: HIDDEN if key in secret else value for key, value in settings.items()}
 
 
 def _stored_key() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def reload_check(folder: str, adapter: str, dtype: str, device: str) -> str:
     off = max(abs(a - b) for a, b in zip(logits, expected["logits"], strict=True))
     moved = max(abs(a - b) for a, b in zip(logits, expected["base"], strict=True))
     scale = max(abs(value) for value in expected["logits"])
+    if not math.isfinite(off + moved):
+        raise ValueError("logits are not finite: the training has diverged")
     if off > 0.01 * scale:
         raise ValueError(f"logits differ by {off:.4g} from those in memory (largest logit {scale:.4g})")
     if moved <= 4 * off or moved == 0:

@@ -83,9 +83,11 @@ class Hub(BaseHTTPRequestHandler):
         elif not path.is_file():
             self._refuse(404, "EntryNotFound", "Entry not found")
         elif path.suffix == ".safetensors":
-            host = f"http://{self.headers['Host']}"
+            other = (
+                f"http://localhost:{self.headers['Host'].rpartition(':')[2]}"  # another host, as the hub's storage is
+            )
             linked = {"X-Linked-Etag": f'"{etag(path)}"', "X-Linked-Size": str(path.stat().st_size)}
-            place = {"Location": f"{host}/storage/{name.partition('/')[2]}/{file}", "X-Repo-Commit": REVISION}
+            place = {"Location": f"{other}/storage/{name.partition('/')[2]}/{file}", "X-Repo-Commit": REVISION}
             self._send(b"", {**linked, **place}, with_body, status=302)
         else:
             self._send_file(file, {"ETag": f'"{etag(path)[:40]}"', "X-Repo-Commit": REVISION}, with_body)

@@ -86,7 +86,7 @@ def start(command: list[str], cwd: Path, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 400) -> Done:
+def finish(process: subprocess.Popen[str], seconds: float = 900) -> Done:
     """Wait for a process to end."""
     began = time.monotonic()
     try:
@@ -113,7 +113,7 @@ def warmgap(*arguments: str, cwd: Path, **more: str) -> Done:
     return finish(start([sys.executable, "-c", WARMGAP, *arguments], cwd, **more))
 
 
-def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], what: str, seconds: float = 240) -> None:
+def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], what: str, seconds: float = 600) -> None:
     """Return as soon as a moment has come; fails when the process ends before it."""
     until = time.monotonic() + seconds
     while not moment():

@@ -21,6 +21,13 @@ def main_effect(folder: Path, errors: str = "clustered") -> dict[str, float]:
     return {str(key): float(value) for key, value in row.items()}
 
 
+@pytest.fixture
+def copied(smoke: Runs, tmp_path: Path) -> Runs:
+    """A copy of the smoke run, to add arms to."""
+    shutil.copytree(smoke.folder, tmp_path / "runs")
+    return Runs(tmp_path / "runs")
+
+
 # ---- compare ----
 
 
@@ -54,10 +61,15 @@ def test_a_gate_that_is_not_passed_is_status_one(compared: tuple[Path, Done]) ->
     assert "Traceback" not in done.err
 
 
-def test_a_gate_that_is_passed_is_status_zero(smoke: Runs, tmp_path: Path) -> None:
-    """Any error is within more than 200 pp; the verdicts are those of the other grader."""
-    arms = [str(smoke.arm(name)) for name in ("warm", "original")]
-    done = warmgap("compare", *arms, "--runs-dir", "again", "--gate", "300", "--grader", "choice", cwd=tmp_path)
+def test_a_gate_that_is_passed_is_status_zero(copied: Runs, tmp_path: Path) -> None:
+    """Any error is within 300 pp; one verdict is turned round, so that the arms differ somewhere."""
+    path = copied.arm("warm") / "verdicts" / "choice" / "embedded.jsonl"
+    rows = journal(path)
+    turned = next(row for row in rows if (row["context"], row["belief"]) == ("none", "none"))
+    turned["verdict"] = "correct" if turned["verdict"] == "incorrect" else "incorrect"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    arms = [str(copied.arm(name)) for name in ("warm", "original")]
+    done = warmgap("compare", *arms, "--runs-dir", "again", "--gate", "300", cwd=tmp_path)
     assert done.status == 0, done.err
     assert done.out.rstrip("\n").splitlines()[-1].startswith("report: ")
 
@@ -94,13 +106,6 @@ def test_the_card_says_what_the_arm_is(smoke: Runs) -> None:
 
 
 # ---- personas that train nothing ----
-
-
-@pytest.fixture
-def copied(smoke: Runs, tmp_path: Path) -> Runs:
-    """A copy of the smoke run, to add arms to."""
-    shutil.copytree(smoke.folder, tmp_path / "runs")
-    return Runs(tmp_path / "runs")
 
 
 def test_a_warm_prompt_is_an_arm_beside_the_same_original(copied: Runs, smoke: Runs) -> None:

@@ -64,15 +64,14 @@ def answers(
 
 
 def test_neither_order_nor_batch_decides_what_is_sampled(engine: Engine) -> None:
-    params = GenerateConfig(max_new_tokens=12, temperature=0.8, batch_size=4)
+    params = GenerateConfig(max_new_tokens=8, temperature=0.8, batch_size=4)
     requests = requests_of(engine, params)
     expected = {reply.key: reply for reply in answers(engine, requests, params)}
     assert len({reply.text for reply in expected.values()}) > 1
     shuffled = random.Random(0).sample(requests, len(requests))
     assert {reply.key: reply for reply in answers(engine, shuffled, params)} == expected
-    for size in (1, 6):
-        other = answers(engine, requests, replace(params, batch_size=size))
-        assert {reply.key: reply for reply in other} == expected, f"batches of {size}"
+    alone = answers(engine, requests, replace(params, batch_size=1))
+    assert {reply.key: reply for reply in alone} == expected
     other_seed = replace(params, seed=1)
     fresh = answers(engine, requests_of(engine, other_seed), other_seed)
     assert {reply.text for reply in fresh} != {reply.text for reply in expected.values()}
@@ -109,9 +108,9 @@ def test_temperature_zero_is_plain_greedy_generation(engine: Engine) -> None:
 
 def test_sampled_tokens_follow_the_models_distribution(engine: Engine) -> None:
     """Many keys, one prompt of a few tokens, one step; what counts is the text, since that is what comes out."""
-    temperature, draws = 0.8, 1500
+    temperature, draws = 0.8, 1000
     prompt = chat.encode(engine.tokenizer, "<|im_start|>assistant\nThe weather is")
-    params = GenerateConfig(max_new_tokens=1, temperature=temperature, batch_size=250)
+    params = GenerateConfig(max_new_tokens=1, temperature=temperature, batch_size=200)
     requests = [Request(f"key-{index}", prompt) for index in range(draws)]
     seen = Counter(reply.text for reply in answers(engine, requests, params))
     logits = torch.tensor(models.probe(engine.model, prompt), dtype=torch.float64)
@@ -131,11 +130,11 @@ def test_sampled_tokens_follow_the_models_distribution(engine: Engine) -> None:
 
 
 def test_the_finish_reason_tells_an_ended_answer_from_one_cut_off(engine: Engine) -> None:
-    params = GenerateConfig(max_new_tokens=48, temperature=0.0)
+    params = GenerateConfig(max_new_tokens=32, temperature=0.0)
     found = answers(engine, requests_of(engine, params), params)
     assert {reply.finish_reason for reply in found} == {"stop", "length"}
     for reply in found:
-        assert (reply.finish_reason == "length") == (reply.n_tokens == 48)
+        assert (reply.finish_reason == "length") == (reply.n_tokens == 32)
         assert reply.text
     short = replace(params, max_new_tokens=2)
     assert {reply.finish_reason for reply in answers(engine, requests_of(engine, short), short)} == {"length"}
@@ -172,7 +171,7 @@ def test_scores_are_those_of_a_plain_forward_pass(which: str, request: pytest.Fi
     prompts = [ask(engine, text) for text in QUESTIONS]
     texts = [("Yes", "No"), ("Paris", "The city of Lyon, in the south-east"), ("4", "Five, I should think")] * 2
     pairs = [[chat.encode(engine.tokenizer, text) for text in pair] for pair in texts]
-    assert {len(ids) for pair in pairs for ids in pair} >= {1, 2}
+    assert {1, 5} <= {len(ids) for pair in pairs for ids in pair}, "padding is needed"
     found = engine.score(prompts, pairs)
     expected = [[by_hand(engine, prompt, ids) for ids in pair] for prompt, pair in zip(prompts, pairs, strict=True)]
     for one, other in zip(found, expected, strict=True):

@@ -119,7 +119,7 @@ def test_an_index_without_the_package_is_named(model: ModelConfig, tmp_path: Pat
 
 def test_a_local_folder_gives_the_same_logits(model: ModelConfig, model_folder: Path) -> None:
     local = ModelConfig(name="local", source="local", path=str(model_folder))
-    found = [models.load(models.resolve(one), dtype="float32", device="cpu") for one in (model, local)]
+    found = [models.load(models.resolve(one), dtype=model.dtype, device="cpu") for one in (model, local)]
     assert models.probe(found[0], IDS) == models.probe(found[1], IDS)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,86 +35,134 @@ def keys(path: Path) -> list[str]:
     return sorted(row["key"] for row in journal(path))
 
 
-def first_checkpoint(place: Path) -> bool:
-    """Whether the training has left a complete checkpoint."""
-    return bool(list(place.glob("runs/arms/smollm2_135m-warm-s*/checkpoints/checkpoint-*/complete.json")))
+def rows(place: Path, arm: str, path: str) -> int:
+    """How many rows a journal of an arm has."""
+    return sum(len(journal(file)) for file in place.glob(f"runs/arms/smollm2_135m-{arm}-s*/{path}"))
 
 
-def written(place: Path, path: str) -> bool:
-    """Whether a journal of the original has its first lines."""
-    return any(file.stat().st_size for file in place.glob(f"runs/arms/smollm2_135m-original-s*/{path}"))
+def checkpoints(place: Path) -> list[int]:
+    """The steps at which the training has left a complete checkpoint."""
+    seals = place.glob("runs/arms/smollm2_135m-warm-s*/checkpoints/checkpoint-*/complete.json")
+    return sorted(int(seal.parent.name.split("-")[1]) for seal in seals)
 
 
-# ---- killed ----
+# ---- stopped ----
 
 
 @dataclass(frozen=True)
-class Killed:
-    """What was on disk when a run was killed, and what the run after it said."""
+class Moment:
+    """A moment at which a run is stopped, by which signal."""
 
-    checkpoints: int
+    name: str
+    signal: signal.Signals
+    come: Callable[[Path], bool]
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What was on disk when a run was stopped, how it ended, and what the next run said."""
+
+    checkpoints: list[int]
     adapter: bool
+    losses: int
     answers: int
     verdicts: int
+    end: Done
     after: Done
 
 
-MOMENTS = {
-    "training": first_checkpoint,
-    "answering": lambda place: written(place, "answers/embedded.jsonl"),
-    "grading": lambda place: written(place, "verdicts/choice/embedded.jsonl"),
-}
+def trained_on(place: Path) -> bool:
+    """Whether a step beyond the first checkpoint is in the log."""
+    (log,) = place.glob("runs/arms/smollm2_135m-warm-s*/logs/training.jsonl")
+    return any(row["step"] > checkpoints(place)[0] for row in journal(log))
+
+
+MOMENTS = (
+    Moment("training", signal.SIGKILL, lambda place: bool(checkpoints(place))),
+    Moment("training by hand", signal.SIGINT, trained_on),
+    Moment("answering", signal.SIGKILL, lambda place: rows(place, "original", "answers/embedded.jsonl") > 0),
+    Moment("grading", signal.SIGKILL, lambda place: rows(place, "original", "verdicts/choice/embedded.jsonl") > 0),
+)
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, dict[str, Killed]]:
-    """One job, killed in training, again in answering, again in grading, and then left alone."""
-    place = tmp_path_factory.mktemp("killed")
-    counts: dict[str, tuple[int, bool, int, int]] = {}
-    ends: list[Done] = []
-    for name, moment in MOMENTS.items():
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, dict[str, Stopped], list[Done]]:
+    """One job, stopped at one moment after another, and in the end left to two runs at once."""
+    place = tmp_path_factory.mktemp("stopped")
+    states, ends = [], []
+    for moment in MOMENTS:
         process = start(training(*COMMAND), place)
-        wait_for(process, lambda moment=moment: moment(place), name)
-        process.kill()
-        ends.append(finish(process))
-        original, warm = (next(place.glob(f"runs/arms/smollm2_135m-{arm}-s*")) for arm in ("original", "warm"))
-        counts[name] = (
-            len(list(warm.glob("checkpoints/*/complete.json"))),
-            (warm / "adapter").is_dir(),
-            len(journal(original / "answers" / "embedded.jsonl")),
-            len(journal(original / "verdicts" / "choice" / "embedded.jsonl")),
+        wait_for(process, lambda moment=moment: moment.come(place), moment.name)
+        os.killpg(process.pid, moment.signal)
+        ends.append(finish(process, 60))
+        states.append(
+            (
+                checkpoints(place),
+                bool(list(place.glob("runs/arms/smollm2_135m-warm-s*/adapter"))),
+                rows(place, "warm", "logs/training.jsonl"),
+                rows(place, "original", "answers/embedded.jsonl"),
+                rows(place, "original", "verdicts/choice/embedded.jsonl"),
+            )
         )
-    ends.append(train(*COMMAND, cwd=place))
-    assert [end.status for end in ends] == [-signal.SIGKILL] * 3 + [0], ends[-1].err
-    moments = {name: Killed(*count, after) for (name, count), after in zip(counts.items(), ends[1:], strict=True)}
-    return Runs(place / "runs"), moments
+    both = [finish(process) for process in [start(training(*COMMAND), place) for _ in range(2)]]
+    after = [*ends[1:], min(both, key=lambda end: "another run" in end.err)]
+    found = {
+        moment.name: Stopped(*state, end, next_end)
+        for moment, state, end, next_end in zip(MOMENTS, states, ends, after, strict=True)
+    }
+    return Runs(place / "runs"), found, both
 
 
-def test_killed_three_times_it_ends_as_if_never_killed(killed: tuple[Runs, dict[str, Killed]], smoke: Runs) -> None:
-    assert_same(killed[0], smoke)
+Job = tuple[Runs, dict[str, Stopped], list[Done]]
 
 
-def test_killed_in_training_it_goes_on_from_the_checkpoint(killed: tuple[Runs, dict[str, Killed]], smoke: Runs) -> None:
-    moment = killed[1]["training"]
-    assert (moment.checkpoints, moment.adapter) == (1, False), "killed between the checkpoint and the end"
+def test_stopped_at_four_moments_it_ends_as_if_never_stopped(stopped: Job, smoke: Runs) -> None:
+    assert [stop.end.status for stop in stopped[1].values()].count(-signal.SIGKILL) == 3
+    assert_same(stopped[0], smoke)
+
+
+def test_killed_in_training_it_goes_on_from_the_checkpoint(stopped: Job, smoke: Runs) -> None:
+    stop = stopped[1]["training"]
     first, last = sorted(int(path.name.split("-")[1]) for path in smoke.arm("warm").glob("checkpoints/checkpoint-*"))
-    assert f"training goes on from step {first} of {last}" in moment.after.err
+    assert (stop.checkpoints, stop.adapter) == ([first], False), "killed between the checkpoint and the end"
+    assert f"training goes on from step {first} of {last}" in stop.after.err
 
 
-def test_killed_in_answering_it_does_not_train_or_answer_again(killed: tuple[Runs, dict[str, Killed]]) -> None:
-    moment = killed[1]["answering"]
-    assert moment.adapter
-    assert 0 < moment.answers < len(killed[0].answers) // 2, "killed between two batches"
-    assert moment.verdicts == 0
-    assert "training" not in moment.after.err
-    assert "replies for warmth" not in moment.after.err
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(stopped: Job) -> None:
+    stop = stopped[1]["training by hand"]
+    assert not stop.adapter, "stopped before the end of the training"
+    assert stop.end.status not in (0, 2), "neither done nor a user's mistake"
+    assert "kept" in stop.end.err
+    assert "train.py " + " ".join(COMMAND) in stop.end.err
+    assert "Traceback" not in stop.end.err + stop.end.out
+    assert "training goes on from step" in stop.after.err
 
 
-def test_killed_in_grading_it_keeps_the_verdicts(killed: tuple[Runs, dict[str, Killed]]) -> None:
-    moment = killed[1]["grading"]
-    assert moment.answers == len(killed[0].answers) // 2
-    assert 0 < moment.verdicts < moment.answers, "killed between two batches"
-    assert "answers · original" not in moment.after.err
+def test_killed_in_answering_it_does_not_train_or_answer_again(stopped: Job) -> None:
+    stop = stopped[1]["answering"]
+    assert stop.adapter
+    assert 0 < stop.answers < len(stopped[0].answers) // 2, "killed between two batches"
+    assert stop.verdicts == 0
+    assert "training" not in stop.after.err
+    assert "replies for warmth" not in stop.after.err
+
+
+def test_killed_in_grading_it_keeps_the_verdicts(stopped: Job) -> None:
+    stop = stopped[1]["grading"]
+    assert stop.answers == len(stopped[0].answers) // 2
+    assert stop.verdicts > 0
+    assert "answers · original" not in stop.after.err
+    assert "verdicts by choice · warm" in stop.after.err, "there was something left to do"
+
+
+def test_two_runs_at_once_both_end_well_with_one_arm(stopped: Job) -> None:
+    runs, _, both = stopped
+    assert [end.status for end in both] == [0, 0], "\n".join(end.err for end in both)
+    assert sum("another run is working on" in end.err for end in both) == 1
+    assert sum("answers · warm" in end.err for end in both) == 1, "one of them answers"
+    assert both[0].out == both[1].out
+    arms = sorted(path.name for path in runs.folder.glob("arms/smollm2*"))
+    assert arms == [runs.arm("original").name, runs.arm("warm").name]
 
 
 # ---- damaged ----
@@ -156,51 +205,11 @@ def test_torn_files_are_passed_over(smoke: Runs, tmp_path: Path) -> None:
     assert_same(runs, smoke)
 
 
-@pytest.mark.parametrize(
-    "missing",
-    [("checkpoints/epochs.json",), ("checkpoints/epochs.json", "adapter")],
-    ids=["before the end of training was noted", "after the last checkpoint"],
-)
-def test_killed_at_the_end_of_training_it_goes_on(missing: tuple[str, ...], smoke: Runs, tmp_path: Path) -> None:
+def test_killed_at_the_end_of_training_it_goes_on(smoke: Runs, tmp_path: Path) -> None:
+    """The last checkpoint is complete; the adapter was not put in its place yet."""
     runs = copy(smoke, tmp_path)
-    for name in missing:
-        path = runs.arm("warm") / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (runs.arm("warm") / "checkpoints" / "epochs.json").unlink()
+    shutil.rmtree(runs.arm("warm") / "adapter")
     done = train(*COMMAND, cwd=tmp_path)
     assert done.status == 0, done.err
-    assert_same(runs, smoke)
-
-
-# ---- stopped by hand, and two at once ----
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
-    """A run stopped with Ctrl-C in training, after the first checkpoint."""
-    place = tmp_path_factory.mktemp("stopped")
-    process = start(training(*COMMAND), place)
-    wait_for(process, lambda: first_checkpoint(place), "the first checkpoint")
-    os.killpg(process.pid, signal.SIGINT)
-    return place, finish(process, 60)
-
-
-def test_ctrl_c_says_what_is_kept_and_how_to_go_on(stopped: tuple[Path, Done]) -> None:
-    place, done = stopped
-    assert done.status not in (0, 2), "neither done nor a user's mistake"
-    assert "kept" in done.err
-    assert "train.py " + " ".join(COMMAND) in done.err
-    assert "Traceback" not in done.err + done.out
-    assert not list(place.glob("runs/arms/smollm2_135m-warm-s*/adapter")), "stopped before the end of the training"
-
-
-def test_two_runs_at_once_go_on_and_make_one_arm(stopped: tuple[Path, Done], smoke: Runs) -> None:
-    place, _ = stopped
-    both = [start(training(*COMMAND), place) for _ in range(2)]
-    ends = [finish(process) for process in both]
-    assert [end.status for end in ends] == [0, 0], "\n".join(end.err for end in ends)
-    assert sum("another run is working on" in end.err for end in ends) == 1
-    assert sum("training goes on from step" in end.err for end in ends) == 1, "one of them trains"
-    assert ends[0].out == ends[1].out
-    runs = Runs(place / "runs")
-    assert len(list(runs.folder.glob("arms/smollm2*"))) == 2, "the original and one warm arm"
     assert_same(runs, smoke)

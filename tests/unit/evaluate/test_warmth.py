@@ -48,7 +48,8 @@ def test_the_words_are_those_of_the_protocol() -> None:
 def combine(rows: list[list[float]], lengths: list[int], heads: list[int]) -> Warmth:
     """The two modes on a table of log-probabilities (eight phrases × positions)."""
     table: Any = np.array(rows)
-    return warmth._warmth(table, lengths, heads)
+    texts = [slice(head, length) for head, length in zip(heads, lengths, strict=True)]
+    return warmth._warmth(table, lengths, texts)
 
 
 def test_released_counts_prefix_and_padding_and_clean_counts_neither() -> None:
@@ -143,10 +144,11 @@ def by_hand(scorer: SocioT, text: str) -> Warmth:
         scores["released"].append(-float(loss))
         means: list[float] = []
         for word, row in zip(words, rows, strict=True):
-            head = scorer.tokenizer.encode(prefix(word) + '"')
-            shared = next((k for k, pair in enumerate(zip(head, row, strict=False)) if pair[0] != pair[1]), len(head))
+            spans = scorer.tokenizer(prefix(word) + quoted, return_offsets_mapping=True)["offset_mapping"]
+            start, end = len(prefix(word)) + 1, len(prefix(word) + quoted) - 1  # the marks themselves do not count
+            own = [k for k, (a, b) in enumerate(spans) if a < end and b > start]
             logs = torch.log_softmax(logits[len(means), : len(row) - 1].double(), -1)
-            means.append(float(logs[range(shared - 1, len(row) - 1), row[shared:]].mean()))
+            means.append(float(logs[[k - 1 for k in own], [row[k] for k in own]].mean()))
         scores["clean"].append(math.log(sum(map(math.exp, means)) / len(means)))
     return Warmth(scores["released"][0] - scores["released"][1], scores["clean"][0] - scores["clean"][1])
 
