@@ -23,7 +23,7 @@ def grade(
     items: dict[tuple[str, str], Item],
     journal_of: dict[str, Path],
     what: str,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> list[dict[str, Any]]:
     """Grade the answers that the journals lack a verdict for; return one row for each answer, in the same order.
 
