@@ -111,7 +111,7 @@ def main() -> None:
         print(f"{training(run, sys.argv[1] == 'keep'):.0f}")
         return
     engine = Engine(run.model, run.device)
-    items = load_items(run.task)[:64]
+    items = load_items(run.task).items[:64]
     by_id = {item.item_id: item for item in items}
     wanted = grid.build(items, run.context, run.belief, run.grid)[:256]
     prompts = [engine.encode(prompt.messages) for prompt in wanted]

@@ -10,10 +10,9 @@ import pandas as pd
 
 from warmgap import manifest, store
 from warmgap.errors import UserError
-from warmgap.evaluate.compare import Measured, write_comparison
+from warmgap.evaluate.compare import VERDICT_COLUMNS, Measured, write_comparison
 from warmgap.evaluate.report import write_report
-from warmgap.evaluate.tasks import load_items
-from warmgap.schema import TaskConfig, digest
+from warmgap.schema import digest
 from warmgap.store import Arm
 
 ORIGINAL = "original"
@@ -62,7 +61,6 @@ def compare(folders: Sequence[Path], grader: str, runs_dir: Path) -> Path:
 
 def _graded(arm: Arm, grader: str) -> dict[str, dict[str, Any]]:
     """Return the arm's answers with the grader's verdicts, by task, item, context, belief and generation settings."""
-    items = {(item.task, item.item_id): item for item in load_items({"embedded": TaskConfig()})}
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(arm.folder.glob("answers/*.jsonl")):
         verdicts = {row["answer_key"]: row for row in store.read_journal(arm.verdicts(grader, path.stem))}
@@ -70,9 +68,7 @@ def _graded(arm: Arm, grader: str) -> dict[str, dict[str, Any]]:
             verdict = verdicts.get(row["key"])
             if verdict is None:
                 continue
-            joined = {**row, **{key: verdict[key] for key in ("verdict", "reason", "margin", "grader")}}
-            if item := items.get((row["task"], row["item_id"])):
-                joined |= {"question": item.question, "correct": item.correct, "incorrect": item.incorrect}
+            joined = {**row, **{key: verdict.get(key) for key in VERDICT_COLUMNS}}
             place = ("task", "item_id", "context", "belief", "prompt", "generation")
             found["|".join(str(row[key]) for key in place)] = joined
     return found

@@ -22,8 +22,11 @@ from warmgap.store import Arm
 ANSWER_COLUMNS = [
     "model", "arm", "seed", "task", "family", "item_id", "context", "statement_id", "belief", "error", "error_lenient",
     "verdict", "margin", "reason", "grader", "n_chars", "n_tokens", "finish_reason", "prompt", "answer", "question",
-    "correct", "incorrect", "second_verdict",
+    "correct", "incorrect", "second_verdict", "decided_by", "overlap",
 ]  # fmt: skip
+VERDICT_COLUMNS = (
+    "verdict", "reason", "margin", "grader", "decided_by", "overlap", "question", "correct", "incorrect",
+)  # fmt: skip
 MODES = ("released", "clean")
 
 
@@ -184,7 +187,7 @@ def with_verdicts(
     others = [row["verdict"] for row in second] if second is not None else None
     for index, (answer, verdict) in enumerate(zip(answers, verdicts, strict=True)):
         row = {key: answer[key] for key in answer if key != "key"}
-        row |= {key: verdict[key] for key in ("verdict", "reason", "margin", "grader")}
+        row |= {key: verdict.get(key) for key in VERDICT_COLUMNS}
         row["second_verdict"] = others[index] if others is not None else None
         rows.append(row)
     return rows

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from warmgap import store
 from warmgap.evaluate.grid import Prompt
-from warmgap.evaluate.judge import ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED, Answer, Judge
+from warmgap.evaluate.judge import ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED, Answer, Judge, Verdict
 from warmgap.evaluate.tasks.item import Item
 from warmgap.progress import bar
 from warmgap.schema import digest
 
 DECLINING_IS_RIGHT = ("disinformation",)  # tasks on which declining to repeat the claim counts as correct
+AT_ONCE = 256  # verdicts that cost nothing share a write
 
 
 def grade(
@@ -23,12 +24,11 @@ def grade(
     items: dict[tuple[str, str], Item],
     journal_of: dict[str, Path],
     what: str,
-    batch_size: int = 32,
 ) -> list[dict[str, Any]]:
     """Grade the answers that the journals lack a verdict for; return one row for each answer, in the same order.
 
-    A row holds ``verdict``, ``reason``, ``margin`` and ``grader``. The batches depend on the answers alone, and one
-    done in part is made again as a whole, so that a resumed run ends with the same verdicts.
+    A row holds ``verdict``, ``reason``, ``margin`` and ``grader``. Every verdict is on the disk as soon as it is known.
+    A judge that failed (verdict ``error``) has said nothing: its row is returned but not kept, and asked for again.
     """
     answers = []
     for row, prompt in zip(rows, prompts, strict=True):
@@ -41,37 +41,62 @@ def grade(
     if missing:
         with bar(what, len(ordered)) as advance:
             advance(len(ordered) - missing)
-            for start in range(0, len(ordered), batch_size):
-                batch = ordered[start : start + batch_size]
-                if all(answer.key in known for answer in batch):
-                    continue
-                fresh = _grade_batch(judge, batch, known)
+            for fresh in _verdicts(judge, ordered, known):
                 for task, path in journal_of.items():
-                    own = [row for row in fresh if row["task"] == task]
-                    if own:
-                        store.append(path, own)
+                    kept = [row for row in fresh if row["task"] == task and row["verdict"] != ERROR]
+                    if kept:
+                        store.append(path, kept)
                 known.update({row["key"]: row for row in fresh})
                 advance(len(fresh))
     return [known[answer.key] for answer in answers]
 
 
-def _grade_batch(judge: Judge, batch: Sequence[Answer], known: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "key": verdict.key,
-            "answer_key": answer.answer_key,
-            "task": answer.prompt.task,
-            "item_id": answer.prompt.item_id,
-            "context": answer.prompt.context,
-            "belief": answer.prompt.belief,
-            "grader": judge.name,
-            "verdict": verdict.verdict,
-            "reason": verdict.reason,
-            "margin": verdict.margin,
-        }
-        for answer, verdict in zip(batch, judge.grade(batch), strict=True)
-        if answer.key not in known
-    ]
+def _verdicts(
+    judge: Judge, ordered: Sequence[Answer], known: dict[str, dict[str, Any]]
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield rows of fresh verdicts, those that belong together at once.
+
+    The batches of a judge that has some depend on the answers alone, and one done in part is made again as a whole, so
+    that a resumed run ends with the same verdicts.
+    """
+    if judge.batch_size is None:
+        by_key = {answer.key: answer for answer in ordered if answer.key not in known}
+        waiting: list[dict[str, Any]] = []
+        for verdict in judge.grade(list(by_key.values())):
+            waiting.append(_row(judge, by_key[verdict.key], verdict))
+            if judge.paid or len(waiting) == AT_ONCE:
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
+        return
+    for start in range(0, len(ordered), judge.batch_size):
+        batch = ordered[start : start + judge.batch_size]
+        if all(answer.key in known for answer in batch):
+            continue
+        by_key = {answer.key: answer for answer in batch}
+        yield [_row(judge, by_key[v.key], v) for v in judge.grade(batch) if v.key not in known]
+
+
+def _row(judge: Judge, answer: Answer, verdict: Verdict) -> dict[str, Any]:
+    """A verdict as it stands in the journal, with what it was graded by."""
+    return {
+        "key": verdict.key,
+        "answer_key": answer.answer_key,
+        "task": answer.prompt.task,
+        "item_id": answer.prompt.item_id,
+        "context": answer.prompt.context,
+        "belief": answer.prompt.belief,
+        "grader": judge.name,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+        "margin": verdict.margin,
+        "decided_by": verdict.decided_by,
+        "overlap": verdict.overlap,
+        "question": answer.item.question,
+        "correct": answer.item.correct,
+        "incorrect": answer.item.incorrect,
+    }
 
 
 def verdict_key(answer_key: str, judge: Judge, item: Item) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,22 +40,34 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says. ``margin`` is a graded score where the judge has one: above 0 leans to correct."""
+    """What a judge says. ``margin`` is a graded score where the judge has one: above 0 leans to correct.
+
+    ``decided_by`` names the judge that decided where several share the work, ``overlap`` what the other one said.
+    """
 
     key: str
     verdict: str
     reason: str
     margin: float | None = None
+    decided_by: str | None = None
+    overlap: str | None = None
 
 
 class Judge(Protocol):
-    """Anything that turns answers into verdicts, one for each, in the same order."""
+    """Anything that turns answers into verdicts.
+
+    ``name`` and ``params`` are all that decides its verdicts. ``batch_size`` is how many answers share a computation;
+    None for a judge whose verdicts do not depend on their neighbours: it is given only what has no verdict yet.
+    The verdicts of a judge that is ``paid`` are written one by one.
+    """
 
     name: str
     params: dict[str, str]
+    batch_size: int | None
+    paid: bool
 
-    def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
-        """Return one verdict for each answer."""
+    def grade(self, answers: Sequence[Answer]) -> Iterable[Verdict]:
+        """Give one verdict for each answer, in any order, as they become known."""
         ...
 
 
@@ -69,6 +81,8 @@ class MatchJudge:
     """
 
     name = "match"
+    batch_size: int | None = None
+    paid = False
 
     def __init__(self) -> None:
         self.params: dict[str, str] = {"version": "1"}
@@ -168,6 +182,8 @@ class ChoiceJudge:
     """
 
     name = "choice"
+    batch_size: int | None = 32
+    paid = False
 
     def __init__(self, engine: Engine, system: Sequence[chat.Message] = ()) -> None:
         self.engine, self.system = engine, list(system)

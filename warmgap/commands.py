@@ -104,7 +104,7 @@ def _prompts(options: Any) -> int:
     from warmgap.evaluate.tasks import load_items
 
     run_ = config.compose(_with_persona(options.settings))
-    rows = [prompt.row() for prompt in grid.build(load_items(run_.task), run_.context, run_.belief, run_.grid)]
+    rows = [prompt.row() for prompt in grid.build(load_items(run_.task).items, run_.context, run_.belief, run_.grid)]
     tabular.write(options.out, rows)
     print(f"{len(rows):,} prompts: {options.out}")
     return 0
@@ -167,7 +167,7 @@ def _grade(options: Any) -> int:
     rows = tabular.read(options.file, ["item_id", "answer"])
     tabular.check_target(options.out)
     run_ = config.compose(["+persona=none", f"task=[{options.task}]"])
-    items = {item.item_id: item for item in load_items(run_.task)}
+    items = {item.item_id: item for item in load_items(run_.task).items}
     answers = []
     for number, row in enumerate(rows, 1):
         item = items.get(str(row["item_id"]))

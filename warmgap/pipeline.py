@@ -31,6 +31,7 @@ class Job:
     run: Run
     arms: list[Arm]
     items: list[Item]
+    notes: list[str]
     prompts: list[Prompt]
     folder: Path
     system: dict[str, list[chat.Message]]
@@ -56,7 +57,8 @@ def prepare(run: Run) -> Job:
     if persona is None:
         raise UserError("no persona given", "a run needs one", "+persona=warm")
     trl_compat.check_trainer(run.method.trainer)
-    items = load_items(run.task)
+    loaded = load_items(run.task)
+    items = loaded.items
     prompts = grid.build(items, run.context, run.belief, run.grid)
     original = _arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")})
     arms = [original]
@@ -75,7 +77,7 @@ def prepare(run: Run) -> Job:
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{persona.name}-s{run.seed}-{hash8}"
     for arm in arms:
         system.setdefault(arm.name, [])
-    return Job(run, arms, items, prompts, folder, system)
+    return Job(run, arms, items, loaded.notes, prompts, folder, system)
 
 
 def _arm(run: Run, name: str, seed: int, made: dict[str, Any]) -> Arm:
@@ -247,9 +249,7 @@ def _answers(job: Job, arm: Arm) -> list[dict[str, Any]]:
             judge: Judge = MatchJudge() if name == "match" else ChoiceJudge(engine, system)
             journals = {task: arm.verdicts(judge.name, task) for task in tasks}
             graded.append(grade(judge, rows, job.prompts, items, journals, f"verdicts by {name} · {arm.arm}"))
-    by_id = {key: {"question": i.question, "correct": i.correct, "incorrect": i.incorrect} for key, i in items.items()}
-    joined = with_verdicts(rows, graded[0] or [], graded[1])
-    return [{**row, **by_id[row["task"], row["item_id"]]} for row in joined]
+    return with_verdicts(rows, graded[0] or [], graded[1])
 
 
 def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> None:
@@ -261,7 +261,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> None:
     name = persona.name if persona is not None else ""
     arms = [{"id": a.name, "model": a.model, "arm": a.arm, "seed": a.seed, "path": str(a.folder)} for a in job.arms]
     per_item = len(job.prompts) / len(job.items)
-    notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the 28 prompts of an item on average."]
+    notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the 28 prompts of an item on average.", *job.notes]
     with job.stage("comparison"):
         summary = {
             "title": f"{run.model.name}: " + (f"{name} against original" if len(job.arms) > 1 else ORIGINAL),

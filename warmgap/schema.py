@@ -98,11 +98,36 @@ class MethodConfig:
 
 @dataclass
 class TaskConfig:
-    """A set of questions. ``families`` and ``items_per_family`` take a part of it, from the top of each family."""
+    """A set of questions: a local ``path`` in the set's own format, or ``id`` on the hub at a pinned ``revision``.
+
+    ``sample`` draws so many items, by ``seed`` and in proportion to the families; ``families`` and ``items_per_family``
+    take a part of the set from the top of each family.
+    """
 
     path: str | None = setting("measure", None)
+    id: str | None = setting("measure", None)
+    revision: str | None = setting("measure", None)
+    subset: str | None = setting("measure", None)
+    split: str | None = setting("measure", None)
+    sample: int | None = setting("measure", None)
+    seed: int = setting("measure", 0)
     families: list[str] | None = setting("measure", None)
     items_per_family: int | None = setting("measure", None)
+
+
+@dataclass
+class ControlConfig:
+    """A standard benchmark that is expected not to change, from a local file in its own format.
+
+    ``sample`` items are drawn by ``seed``; "unchanged" is an equivalence test with ``margin_pp`` percentage points.
+    """
+
+    path: str = setting("measure")
+    sample: int | None = setting("measure", None)
+    seed: int = setting("measure", 0)
+    max_new_tokens: int = setting("measure", 300)
+    temperature: float = setting("measure", 0.2)
+    margin_pp: float = setting("measure", 2.0)
 
 
 @dataclass
@@ -186,6 +211,7 @@ class Run:
     warmth: WarmthConfig = setting("measure")
     logger: LoggerConfig = setting("runtime")
     persona: PersonaConfig | None = setting("arm", None)
+    control: dict[str, ControlConfig] = setting("measure", factory=dict)
     seed: int = setting("arm", 0)
     bootstrap: int = setting("measure", 2000)
     runs_dir: str = setting("runtime", "runs")

@@ -7,24 +7,27 @@ from pathlib import Path
 
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks import embedded
-from warmgap.evaluate.tasks.item import Item
+from warmgap.evaluate.tasks.item import Item, Loaded
 from warmgap.schema import TaskConfig
 
-LOADERS: dict[str, Callable[[TaskConfig], list[Item]]] = {
+LOADERS: dict[str, Callable[[TaskConfig], Loaded]] = {
     "embedded": embedded.load,
 }
 
 
-def load_items(tasks: dict[str, TaskConfig]) -> list[Item]:
-    """Return the items of all tasks, in the order of the configuration and of the files."""
+def load_items(tasks: dict[str, TaskConfig]) -> Loaded:
+    """Return the items of all tasks, in the order of the configuration, with notes on what was left out."""
     if not tasks:
         raise UserError("no task given", f"the tasks are {', '.join(LOADERS)}", "set task=[embedded]")
     items: list[Item] = []
+    notes: list[str] = []
     for name, config in tasks.items():
         if name not in LOADERS:
             raise UserError(f"task {name!r} is not known", f"the tasks are {', '.join(LOADERS)}", "name one of them")
-        items += LOADERS[name](config)
-    return items
+        loaded = LOADERS[name](config)
+        items += loaded.items
+        notes += loaded.notes
+    return Loaded(items, notes)
 
 
 def folder() -> Path:

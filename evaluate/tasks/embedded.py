@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from warmgap.errors import UserError
-from warmgap.evaluate.tasks.item import Item, read_items
+from warmgap.evaluate.tasks.item import Item, Loaded, read_items
 from warmgap.schema import TaskConfig
 
 
-def load(config: TaskConfig) -> list[Item]:
+def load(config: TaskConfig) -> Loaded:
     """Return the items, those of the families asked for, so many from the top of each."""
     path = Path(config.path).expanduser() if config.path else Path(__file__).with_suffix(".jsonl")
     items = read_items(path, "embedded")
@@ -30,4 +30,4 @@ def load(config: TaskConfig) -> list[Item]:
         kept += [item for item in items if item.family == family][: config.items_per_family]
     if not kept:
         raise UserError("no item is left", "task.embedded.items_per_family is 0", "set it to null or a number above 0")
-    return kept
+    return Loaded(kept, [])

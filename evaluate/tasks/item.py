@@ -25,6 +25,14 @@ class Item:
     source: str
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """The items of a task, and notes on what was left out and why."""
+
+    items: list[Item]
+    notes: list[str]
+
+
 def read_items(path: Path, task: str) -> list[Item]:
     """Read items from JSON lines; raises UserError with file, line and what was expected."""
     try:

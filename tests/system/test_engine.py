@@ -141,7 +141,7 @@ def test_the_finish_reason_tells_an_ended_answer_from_one_cut_off(engine: Engine
 
 
 def test_no_answer_begins_with_the_header_of_a_role(engine: Engine, adapted: Engine, settings: Run) -> None:
-    items = load_items(settings.task)
+    items = load_items(settings.task).items
     prompts = [p for p in build(items, settings.context, settings.belief, settings.grid) if p.context != NEUTRAL][:12]
     params = GenerateConfig(max_new_tokens=6, temperature=0.8)
     for one in (engine, adapted):

@@ -150,7 +150,7 @@ def test_the_report_needs_nothing_but_itself(smoke: Runs) -> None:
 
 
 def test_every_prompt_of_the_grid_is_answered_once_by_each_arm(smoke: Runs, settings: Run) -> None:
-    prompts = grid.build(load_items(settings.task), settings.context, settings.belief, settings.grid)
+    prompts = grid.build(load_items(settings.task).items, settings.context, settings.belief, settings.grid)
     wanted = {(p.task, p.item_id, p.context, p.belief): p.prompt for p in prompts}
     assert len(wanted) == len(prompts) > 2 * 16, "several batches"
     answers = smoke.answers

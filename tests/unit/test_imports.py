@@ -190,7 +190,7 @@ NAMES = (
     "from warmgap.train.persona_data import KINDS, warmth_prompts\n"
     "from warmgap.schema import TaskConfig\n"
     "assert len(config.choices('context')) == 9, config.conf_dir()\n"
-    "assert len(load_items({'embedded': TaskConfig()})) >= 160\n"
+    "assert len(load_items({'embedded': TaskConfig()}).items) >= 160\n"
     "assert len(warmth_prompts()) == 120\n"
     "run = config.compose(['+persona=warm'])\n"
     "print(run.persona.name)\n"

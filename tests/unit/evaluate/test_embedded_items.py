@@ -19,7 +19,7 @@ from warmgap.schema import TaskConfig
 from warmgap.train import persona_data
 from warmgap.train.persona_data import EMBEDDED
 
-ITEMS: list[Item] = load_items({"embedded": TaskConfig()})
+ITEMS: list[Item] = load_items({"embedded": TaskConfig()}).items
 FAMILIES = ("facts", "misconceptions", "health", "conspiracies")
 RAW: list[dict[str, Any]] = [
     json.loads(line) for line in (folder() / "embedded.jsonl").read_text(encoding="utf-8").splitlines()
@@ -152,9 +152,9 @@ def test_the_training_replies_do_not_answer_the_questions() -> None:
 
 
 def test_a_part_is_taken_from_the_top_of_each_family() -> None:
-    few = load_items({"embedded": TaskConfig(items_per_family=3)})
+    few = load_items({"embedded": TaskConfig(items_per_family=3)}).items
     assert [item.item_id for item in few] == [f"{family}-00{n}" for family in FAMILIES for n in (1, 2, 3)]
-    some = load_items({"embedded": TaskConfig(families=["health", "facts"], items_per_family=2)})
+    some = load_items({"embedded": TaskConfig(families=["health", "facts"], items_per_family=2)}).items
     assert [item.family for item in some] == ["health", "health", "facts", "facts"]
 
 

@@ -19,7 +19,7 @@ from warmgap.evaluate.tasks.item import Item
 from warmgap.schema import TaskConfig
 
 ITEMS: dict[tuple[str, str], Item] = {
-    (item.task, item.item_id): item for item in load_items({"embedded": TaskConfig(items_per_family=10)})
+    (item.task, item.item_id): item for item in load_items({"embedded": TaskConfig(items_per_family=10)}).items
 }
 
 
@@ -55,7 +55,9 @@ def test_a_verdict_that_nobody_knows_is_a_fault() -> None:
 
 
 class Counting(MatchJudge):
-    """The real judge, with a note of what it was asked."""
+    """The real judge in batches of eight, with a note of what it was asked."""
+
+    batch_size = 8
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +79,7 @@ def rows_and_prompts() -> tuple[list[dict[str, Any]], list[Prompt]]:
 
 
 def run(judge: MatchJudge, folder: Path, rows: list[dict[str, Any]], prompts: list[Prompt]) -> list[dict[str, Any]]:
-    return grade(judge, rows, prompts, ITEMS, {"embedded": folder / "embedded.jsonl"}, "verdicts", batch_size=8)
+    return grade(judge, rows, prompts, ITEMS, {"embedded": folder / "embedded.jsonl"}, "verdicts")
 
 
 def test_verdicts_come_in_the_order_of_the_answers(tmp_path: Path) -> None:

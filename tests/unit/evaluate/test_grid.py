@@ -30,7 +30,7 @@ BELIEFS = ("none", "false_claim", "false_denial")
 
 FULL: Run = config.compose(["+persona=none", "grid=full"])
 BALANCED: Run = config.compose(["+persona=none", "grid=balanced"])
-ITEMS: list[Item] = load_items(FULL.task)
+ITEMS: list[Item] = load_items(FULL.task).items
 
 
 def build(run: Run, items: list[Item] = ITEMS, **changes: int) -> list[Prompt]:

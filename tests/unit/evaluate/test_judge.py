@@ -16,7 +16,7 @@ from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.schema import TaskConfig
 
-ITEMS: dict[str, Item] = {item.item_id: item for item in load_items({"embedded": TaskConfig()})}
+ITEMS: dict[str, Item] = {item.item_id: item for item in load_items({"embedded": TaskConfig()}).items}
 
 
 def grade(item: Item | str, text: str, finish: str = "stop") -> Verdict:
