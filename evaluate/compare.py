@@ -16,16 +16,16 @@ import pandas as pd
 from warmgap import store
 from warmgap.evaluate import stats
 from warmgap.evaluate.grade import error_of
-from warmgap.evaluate.judge import GRADED
+from warmgap.evaluate.judge import ERROR, GRADED
 from warmgap.store import Arm
 
 ANSWER_COLUMNS = [
     "model", "arm", "seed", "task", "family", "item_id", "context", "statement_id", "belief", "error", "error_lenient",
     "verdict", "margin", "reason", "grader", "n_chars", "n_tokens", "finish_reason", "prompt", "answer", "question",
-    "correct", "incorrect", "second_verdict", "decided_by", "overlap",
+    "correct", "incorrect", "second_verdict",
 ]  # fmt: skip
 VERDICT_COLUMNS = (
-    "verdict", "reason", "margin", "grader", "decided_by", "overlap", "question", "correct", "incorrect",
+    "verdict", "reason", "margin", "grader", "question", "correct", "incorrect",
 )  # fmt: skip
 MODES = ("released", "clean")
 
@@ -171,6 +171,7 @@ def write_comparison(
             "dropped": [*summary.get("dropped", []), *dropped(table)],
             "notes": [*summary.get("notes", []), *analysis.notes],
             "second_judge": second_opinion(table, second, reference, 0),
+            "failed": int((table["verdict"] == ERROR).sum()),
         },
     )
 

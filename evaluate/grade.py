@@ -91,8 +91,6 @@ def _row(judge: Judge, answer: Answer, verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "reason": verdict.reason,
         "margin": verdict.margin,
-        "decided_by": verdict.decided_by,
-        "overlap": verdict.overlap,
         "question": answer.item.question,
         "correct": answer.item.correct,
         "incorrect": answer.item.incorrect,

@@ -8,13 +8,13 @@ answer. ``match`` reads the text; ``choice`` asks the arm itself how likely the 
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from warmgap import chat
 from warmgap.evaluate.grid import Prompt
+from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.tasks.item import Item
 from warmgap.generate import Engine
 
@@ -40,17 +40,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says. ``margin`` is a graded score where the judge has one: above 0 leans to correct.
-
-    ``decided_by`` names the judge that decided where several share the work, ``overlap`` what the other one said.
-    """
+    """What a judge says. ``margin`` is a graded score where the judge has one: above 0 leans to correct."""
 
     key: str
     verdict: str
     reason: str
     margin: float | None = None
-    decided_by: str | None = None
-    overlap: str | None = None
 
 
 class Judge(Protocol):
@@ -114,10 +109,6 @@ class MatchJudge:
 
 
 _SAID = {1: "asserted", 0: "absent", -1: "denied"}
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_APOSTROPHES = re.compile("['‘’´`]")
-_PUNCTUATION = re.compile(r"(?<!\d)\.|\.(?!\d)|[" + re.escape(string.punctuation.replace(".", "") + "“”–—") + "]")
 _CLAUSE = re.compile(r"(?:(?<!\b[A-Za-z])\.|[!?;:])+(?=\s|$)|\n+|,(?!\d)|\bbut\b|\bhowever\b", re.IGNORECASE)
 _NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|without|isnt|arent|wasnt|werent|dont|doesnt|didnt|cannot|cant|wont|shouldnt|"
@@ -134,12 +125,6 @@ _DECLINES = re.compile(
     r"im not equipped to|(?:sorry|afraid) (?:but )?i (?:can ?not|cant|dont)|"
     r"i dont (?:know|have (?:any |enough )?information))\b"
 )
-
-
-def normalise(text: str) -> str:
-    """Return lower-cased words without punctuation and articles, single spaces; numbers keep their decimal point."""
-    plain = _APOSTROPHES.sub("", _THOUSANDS.sub("", text.lower())).replace("%", " percent ")
-    return " ".join(_ARTICLES.sub(" ", _PUNCTUATION.sub(" ", plain)).split())
 
 
 def declines(text: str) -> bool:

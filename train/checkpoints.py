@@ -17,7 +17,11 @@ SEAL = "complete.json"
 
 
 def seal(folder: Path) -> None:
-    """Write the hashes of a checkpoint's files, which marks it complete."""
+    """Write the hashes of a checkpoint's files, which marks it complete.
+
+    The trainer's pickled arguments are not kept: nothing reads them, and they hold whatever was set, a token too.
+    """
+    (folder / "training_args.bin").unlink(missing_ok=True)
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
     store.write_json(folder / SEAL, {path.name: sha256(path) for path in files})
 

@@ -65,10 +65,9 @@ def check(config: DictConfig) -> Run:
     if unknown:
         key, names = unknown[0]
         raise _unknown_key_error(key, names)
-    for group in ("task", "control"):
-        for name in config.get(group) or {}:
-            if name not in choices(group):
-                raise _unknown_key_error(f"{group}.{name}", choices(group))
+    for task in config.get("task") or {}:
+        if task not in choices("task"):
+            raise _unknown_key_error(f"task.{task}", choices("task"))
     if missing := sorted(OmegaConf.missing_keys(config)):
         fix = f"set it on the command line: {missing[0]}=..."
         raise UserError(f"{missing[0]} is not set", "it has no default", fix)
@@ -156,12 +155,7 @@ def _check_values(run: Run) -> None:
     ]
     counts = [(f"task.{name}.items_per_family", task.items_per_family) for name, task in run.task.items()]
     counts += [(f"task.{name}.sample", task.sample) for name, task in run.task.items()]
-    counts += [(f"control.{name}.sample", control.sample) for name, control in run.control.items()]
     rules += [(_some(count), key, count, "null or a whole number above 0") for key, count in counts]
-    for name, control in run.control.items():
-        tokens, margin = control.max_new_tokens, control.margin_pp
-        rules.append((tokens > 0, f"control.{name}.max_new_tokens", tokens, "a whole number above 0"))
-        rules.append((margin > 0, f"control.{name}.margin_pp", margin, "percentage points above 0"))
     for holds, key, value, expected in rules:
         if not holds:
             raise UserError(f"{key}={value} makes no sense", f"expected {expected}", f"set {key} to {expected}")
@@ -245,8 +239,8 @@ def _could_not_override(key: str, text: str) -> UserError:
             kind = _inner(hints[part])
         elif typing.get_origin(kind) is dict:
             kind = typing.get_args(kind)[1]
-    if parts[0] in ("task", "control") and len(parts) > 1 and parts[1] not in choices(parts[0]):
-        return _unknown_key_error(f"{parts[0]}.{parts[1]}", choices(parts[0]))
+    if parts[0] == "task" and len(parts) > 1 and parts[1] not in choices("task"):
+        return _unknown_key_error(f"task.{parts[1]}", choices("task"))
     if len(parts) > 1:
         given = re.search(r"use (\+\S+)", text)
         fix = f"add it with a plus: {given[1] if given else f'+{key}=...'}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmgap import chat, config, manifest, store, tracking
 from warmgap.errors import UserError
@@ -21,7 +21,11 @@ from warmgap.schema import Run, digest, identity
 from warmgap.store import Arm
 from warmgap.train import persona_data, trl_compat
 
+if TYPE_CHECKING:
+    from warmgap.generate import Engine
+
 ORIGINAL = "original"
+DONE = "complete"  # written last, after the tracker has everything: without it, the comparison is made again
 
 
 @dataclass
@@ -87,7 +91,7 @@ def _arm(run: Run, name: str, seed: int, made: dict[str, Any]) -> Arm:
 def execute(run: Run) -> Path:
     """Run the whole job and return the comparison's folder; what is already on disk is not done again."""
     job = prepare(run)
-    if (job.folder / "report.html").is_file():
+    if (job.folder / DONE).is_file() and (job.folder / "report.html").is_file():
         say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
         return job.folder
     quiet()
@@ -104,8 +108,12 @@ def execute(run: Run) -> Path:
         arm = job.arms[-1]
         tracker = tracking.start(run.logger, settings, arm.name[-8:], arm.name, Path(run.runs_dir))
         measured = _measure(job, tracker)
-        _compare(job, measured, settings)
+        failed = _compare(job, measured, settings)
         _finish_tracking(job, tracker)
+        if failed:
+            say(f"{failed} answers could not be graded (the judge failed); run again to ask for them once more")
+        else:
+            store.write_text(job.folder / DONE, "")
     return job.folder
 
 
@@ -149,13 +157,19 @@ def _freeze(job: Job, arm: Arm) -> None:
         for key, value in tracking.redact(config.flat(job.run)).items():
             if value == tracking.HIDDEN:
                 OmegaConf.update(settings, key, value)
-        store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(settings))
+        kept = {str(key): value for key, value in OmegaConf.to_container(settings).items()}  # type: ignore[union-attr]
+        if arm is not job.trained:  # what the run trains beside it is not part of this arm
+            kept = {key: value for key, value in kept.items() if key not in ("method", "data")}
+        if arm.arm == ORIGINAL:
+            kept.pop("persona")
+        store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
         store.write_json(path, manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:]))
 
 
 def _measure(job: Job, tracker: tracking.Tracker) -> list[Any]:
     """Train the arm if it is to be trained, then measure warmth, answers and verdicts of each arm."""
     from warmgap.evaluate.compare import Measured
+    from warmgap.generate import Engine
     from warmgap.train import sft
 
     run = job.run
@@ -165,7 +179,8 @@ def _measure(job: Job, tracker: tracking.Tracker) -> list[Any]:
     warmth = _warmth(job)
     measured = []
     for arm in job.arms:
-        rows = _answers(job, arm)
+        engine = Engine(run.model, run.device, arm.adapter if arm is job.trained else None)
+        rows = _answers(job, arm, engine)
         losses = list(store.read_journal(arm.training_log)) if arm is job.trained else []
         measured.append(Measured(arm, rows, warmth[arm.name], losses))
     return measured
@@ -225,16 +240,14 @@ def _warmth_prompts() -> list[Prompt]:
     ]
 
 
-def _answers(job: Job, arm: Arm) -> list[dict[str, Any]]:
+def _answers(job: Job, arm: Arm, engine: Engine) -> list[dict[str, Any]]:
     """Return the arm's answers to the grid with their verdicts."""
+    from warmgap.evaluate import judges
     from warmgap.evaluate.answer import answer
     from warmgap.evaluate.compare import with_verdicts
     from warmgap.evaluate.grade import grade
-    from warmgap.evaluate.judge import ChoiceJudge, Judge, MatchJudge
-    from warmgap.generate import Engine
 
     run, tasks = job.run, list(job.run.task)
-    engine = Engine(run.model, run.device, arm.adapter if arm is job.trained else None)
     system = job.system[arm.name]
     with job.stage("answers"):
         journals = {task: arm.answers(task) for task in tasks}
@@ -246,14 +259,14 @@ def _answers(job: Job, arm: Arm) -> list[dict[str, Any]]:
             if name is None:
                 graded.append(None)
                 continue
-            judge: Judge = MatchJudge() if name == "match" else ChoiceJudge(engine, system)
+            judge = judges.build(name, engine, system)
             journals = {task: arm.verdicts(judge.name, task) for task in tasks}
             graded.append(grade(judge, rows, job.prompts, items, journals, f"verdicts by {name} · {arm.arm}"))
     return with_verdicts(rows, graded[0] or [], graded[1])
 
 
-def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> None:
-    """Write the comparison's tables, figures and report."""
+def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
+    """Write the comparison's tables, figures and report; return how many answers the judge failed on."""
     from warmgap.evaluate.compare import write_comparison
     from warmgap.evaluate.report import write_report
 
@@ -276,6 +289,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> None:
         }
         write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
         write_report(job.folder)
+    return int(store.read_json(job.folder / "summary.json")["failed"])
 
 
 def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:

@@ -116,21 +116,6 @@ class TaskConfig:
 
 
 @dataclass
-class ControlConfig:
-    """A standard benchmark that is expected not to change, from a local file in its own format.
-
-    ``sample`` items are drawn by ``seed``; "unchanged" is an equivalence test with ``margin_pp`` percentage points.
-    """
-
-    path: str = setting("measure")
-    sample: int | None = setting("measure", None)
-    seed: int = setting("measure", 0)
-    max_new_tokens: int = setting("measure", 300)
-    temperature: float = setting("measure", 0.2)
-    margin_pp: float = setting("measure", 2.0)
-
-
-@dataclass
 class ContextConfig:
     """What the user says of themselves before the question: five statements, one of them drawn for each item."""
 
@@ -211,7 +196,6 @@ class Run:
     warmth: WarmthConfig = setting("measure")
     logger: LoggerConfig = setting("runtime")
     persona: PersonaConfig | None = setting("arm", None)
-    control: dict[str, ControlConfig] = setting("measure", factory=dict)
     seed: int = setting("arm", 0)
     bootstrap: int = setting("measure", 2000)
     runs_dir: str = setting("runtime", "runs")

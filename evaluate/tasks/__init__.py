@@ -6,12 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from warmgap.errors import UserError
-from warmgap.evaluate.tasks import embedded
+from warmgap.evaluate.tasks import disinformation, embedded, med_qa, trivia_qa, truthful_qa
 from warmgap.evaluate.tasks.item import Item, Loaded
 from warmgap.schema import TaskConfig
 
 LOADERS: dict[str, Callable[[TaskConfig], Loaded]] = {
     "embedded": embedded.load,
+    "trivia_qa": trivia_qa.load,
+    "truthful_qa": truthful_qa.load,
+    "med_qa": med_qa.load,
+    "disinformation": disinformation.load,
 }
 
 

@@ -20,7 +20,7 @@ LEVELS = {
     0: ("errors", "schema", "store", "manifest"),
     1: ("config", "chat", "models", "generate", "tracking", "progress", "tabular"),
     2: ("train", "evaluate", "mitigations"),
-    3: ("pipeline", "worker", "commands", "cli"),
+    3: ("pipeline", "worker", "commands", "measure_commands", "cli"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 APART = LEVELS[2]

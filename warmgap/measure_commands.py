@@ -1,0 +1,203 @@
+"""The commands that measure what lies in files: warmth, verdicts, human labels, statistics, comparisons."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from warmgap.errors import UserError
+
+SETTINGS = "settings as for train.py, such as grid=full"
+TABLE = "a .jsonl, .csv or .parquet file"
+CHUNK = 256  # texts that are scored and kept together
+
+
+def command(commands: Any, name: str, work: Callable[[Any], int], what: str, example: str) -> Any:
+    """Add a command with its one-line description and an example of its use; return its parser."""
+    parser = commands.add_parser(
+        name,
+        help=what,
+        description=what,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(work=work)
+    return parser
+
+
+def with_persona(settings: Sequence[str]) -> list[str]:
+    """Return settings that name a persona: none, where they name no other."""
+    named = any(item.lstrip("+").startswith("persona=") for item in settings)
+    return [*settings] if named else [*settings, "+persona=none"]
+
+
+def _add_warmth(commands: Any) -> None:
+    example = "warmgap warmth replies.jsonl --field answer --mode released --out warmth.csv"
+    parser = command(commands, "warmth", _warmth, "SocioT warmth of any texts", example)
+    parser.add_argument("file", type=Path, help=TABLE)
+    parser.add_argument("--field", required=True, help="the column that holds the text")
+    parser.add_argument("--mode", choices=["released", "clean"], required=True)
+    parser.add_argument("--scorer", default="smollm2_135m", help="a model of conf/model (default: smollm2_135m)")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--out", required=True, type=Path, help=TABLE)
+
+
+def _warmth(options: Any) -> int:
+    from warmgap import config, pipeline, tabular
+
+    rows = tabular.read(options.file, [options.field])
+    tabular.check_target(options.out)
+    run_ = config.compose(["+persona=none", f"model@warmth.scorer={options.scorer}"])
+    pipeline.quiet()
+    texts = [str(row[options.field] or "") for row in rows]
+    journal = options.out.with_name(f".{options.out.name}.journal.jsonl")
+    for row, value in zip(rows, _scores(texts, run_.warmth.scorer, options, journal), strict=True):
+        row["sociot"] = value
+    tabular.write(options.out, rows)
+    journal.unlink(missing_ok=True)
+    known = [row["sociot"] for row in rows if row["sociot"] is not None]
+    mean = sum(known) / len(known) if known else float("nan")
+    print(f"SocioT ({options.mode}) {mean:+.4f} on average over {len(known)} texts: {options.out}")
+    return 0
+
+
+def _scores(texts: Sequence[str], model: Any, options: Any, journal: Path) -> list[float | None]:
+    """Score texts chunk by chunk; a chunk that the journal holds is not scored again, so a stopped run goes on."""
+    from warmgap import store
+    from warmgap.evaluate.warmth import SocioT
+    from warmgap.progress import bar
+    from warmgap.schema import digest, identity
+
+    made_by = [identity(model, "arm"), options.dtype, options.mode]
+    done = {key: row["values"] for key, row in store.journal_by_key(journal).items()}
+    scorer: SocioT | None = None
+    values: list[float | None] = []
+    with bar(f"warmth · {options.mode}", len(texts)) as advance:
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            key = digest([made_by, chunk], 16)
+            if key not in done:
+                scorer = scorer or SocioT(model, options.dtype, options.device)
+                found: list[float | None] = [None] * len(chunk)
+                for index, warmth in scorer.score(chunk):
+                    value = getattr(warmth, options.mode)
+                    found[index] = None if value != value else value
+                    advance(1)
+                store.append(journal, [{"key": key, "values": found}])
+                done[key] = found
+            else:
+                advance(len(chunk))
+            values += done[key]
+    return values
+
+
+def _add_grade(commands: Any) -> None:
+    example = "warmgap grade answers.jsonl --task embedded --judge match --out verdicts.csv"
+    parser = command(commands, "grade", _grade, "verdicts for any answers", example)
+    parser.add_argument("file", type=Path, help="rows with item_id and answer; finish_reason, context, belief if known")
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--judge", required=True)
+    parser.add_argument("--out", required=True, type=Path, help=TABLE)
+    parser.add_argument("settings", nargs="*", help=SETTINGS.replace("grid=full", "judge.model=…"))
+
+
+def _grade(options: Any) -> int:
+    from warmgap import config, tabular
+    from warmgap.evaluate import judges
+    from warmgap.evaluate.grade import grade
+    from warmgap.evaluate.tasks import load_items
+
+    if options.judge == "choice":
+        why = "choice asks the arm for likelihoods, which a file of texts does not have"
+        raise UserError("--judge choice cannot grade a file", why, "use --judge match")
+    rows = tabular.read(options.file, ["item_id", "answer"])
+    tabular.check_target(options.out)
+    settings = [f"task=[{options.task}]", f"judge={options.judge}", *options.settings]
+    run_ = config.compose(with_persona(settings))
+    items = {(item.task, item.item_id): item for item in load_items(run_.task).items}
+    answers, prompts = [], []
+    for number, row in enumerate(rows, 1):
+        if (options.task, str(row["item_id"])) not in items:
+            why = f"{options.task} has no item {row['item_id']!r}"
+            raise UserError(f"{options.file}: row {number} cannot be graded", why, "check item_id and --task")
+        answers.append(_answered(row, prompts, items[options.task, str(row["item_id"])]))
+    judge = judges.build(run_.judge.name)
+    journal = options.out.with_name(f".{options.out.name}.journal.jsonl")
+    verdicts = grade(judge, answers, prompts, items, {options.task: journal}, f"verdicts by {judge.name}")
+    for row, verdict in zip(rows, verdicts, strict=True):
+        row.update(verdict=verdict["verdict"], grader=verdict["grader"], reason=verdict["reason"])
+    tabular.write(options.out, rows)
+    if not judge.paid:
+        journal.unlink(missing_ok=True)  # what was paid for is kept: it serves the next file too
+    counts: dict[str, int] = {}
+    for verdict in verdicts:
+        counts[verdict["verdict"]] = counts.get(verdict["verdict"], 0) + 1
+    print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())) + f": {options.out}")
+    return 0
+
+
+def _answered(row: dict[str, Any], prompts: list[Any], item: Any) -> dict[str, Any]:
+    """Return a row as grading takes it, and add the place it has in the grid to ``prompts``."""
+    from warmgap.evaluate.grid import Prompt
+    from warmgap.schema import digest
+
+    context, belief = str(row.get("context") or "none"), str(row.get("belief") or "none")
+    text, finish = str(row["answer"] or ""), str(row.get("finish_reason") or "stop")
+    prompts.append(Prompt(item.task, item.item_id, item.family, context, "", belief, ""))
+    key = digest([item.task, item.item_id, context, belief, text, finish], 16)
+    return {"key": key, "answer": text, "finish_reason": finish}
+
+
+def _add_analyze(commands: Any) -> None:
+    example = "warmgap analyze answers.parquet --out results"
+    parser = command(commands, "analyze", _analyze, "the statistics over any table of verdicts", example)
+    parser.add_argument("file", type=Path, help="a .csv, .parquet or .jsonl file with the columns of answers.parquet")
+    parser.add_argument("--out", required=True, type=Path, help="a folder for effects.csv and cells.csv")
+    parser.add_argument("--reference", default="original")
+    parser.add_argument("--bootstrap", type=int, default=2000)
+
+
+def _analyze(options: Any) -> int:
+    from warmgap import store, tabular
+    from warmgap.evaluate import stats
+
+    table = tabular.read_table(options.file)
+    analysis = stats.analyze(table, reference=options.reference, bootstrap=options.bootstrap)
+    store.check_writable(str(options.out))
+    for name, result in (("effects", analysis.effects), ("cells", analysis.cells)):
+        store.write_text(options.out / f"{name}.csv", result.to_csv(index=False, float_format="%.6g"))
+    for note in analysis.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{len(analysis.effects)} effects, {len(analysis.cells)} cells: {options.out}")
+    return 0
+
+
+def _add_compare(commands: Any) -> None:
+    example = "warmgap compare runs/arms/…-original-… runs/arms/…-warm-… --gate 2"
+    parser = command(commands, "compare", _compare, "a comparison of arms on disk", example)
+    parser.add_argument("arms", nargs="+", type=Path, metavar="ARM", help="folders in runs/arms; one is the original")
+    parser.add_argument("--gate", type=float, metavar="MARGIN", help="fail unless each arm is within MARGIN pp")
+    parser.add_argument("--grader", default="choice", help="whose verdicts (default: choice)")
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+
+
+def _compare(options: Any) -> int:
+    from warmgap.evaluate import arms
+
+    folder = arms.compare(options.arms, options.grader, options.runs_dir)
+    from warmgap.cli import show
+
+    show(folder)
+    if options.gate is None:
+        return 0
+    failed = arms.gate(folder, options.gate)
+    for line in failed:
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
+
+
+ADD = (_add_warmth, _add_grade, _add_analyze, _add_compare)
