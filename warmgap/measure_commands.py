@@ -119,7 +119,8 @@ def _grade(options: Any) -> int:
     settings = [f"task=[{options.task}]", f"judge={options.judge}", *options.settings]
     run_ = config.compose(with_persona(settings))
     items = {(item.task, item.item_id): item for item in load_items(run_.task).items}
-    answers, prompts = [], []
+    answers: list[dict[str, Any]] = []
+    prompts: list[Any] = []
     for number, row in enumerate(rows, 1):
         if (options.task, str(row["item_id"])) not in items:
             why = f"{options.task} has no item {row['item_id']!r}"
