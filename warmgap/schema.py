@@ -151,11 +151,44 @@ class GenerateConfig:
 
 
 @dataclass
-class JudgeConfig:
-    """Who turns answers into verdicts, and who gives a second opinion on the same answers."""
+class EndpointConfig:
+    """A chat model behind an OpenAI-compatible endpoint. Prices in US dollars per million tokens, times in seconds.
+
+    ``model`` carries the date of its weights, or ``revision`` says which they are. ``max_cost`` is what one command may
+    spend. ``structured`` asks the server to see to the form of the reply; one that cannot is asked for a last line.
+    """
+
+    model: str | None = setting("measure", None)
+    revision: str | None = setting("measure", None)
+    temperature: float | None = setting("measure", 0.0)
+    seed: int | None = setting("measure", 0)
+    max_tokens: int = setting("measure", 256)
+    structured: bool = setting("measure", True)
+    base_url: str = setting("runtime", "https://api.openai.com/v1")
+    key_env: str = setting("runtime", "OPENAI_API_KEY")
+    concurrency: int = setting("runtime", 16)
+    retries: int = setting("runtime", 6)
+    timeout: float = setting("runtime", 120.0)
+    price_in: float | None = setting("runtime", None)
+    price_out: float | None = setting("runtime", None)
+    max_cost: float | None = setting("runtime", None)
+    batch: bool = setting("runtime", False)
+    batch_poll: float = setting("runtime", 30.0)
+
+
+@dataclass(kw_only=True)
+class JudgeConfig(EndpointConfig):
+    """Who turns answers into verdicts, and who gives a second opinion on the same answers.
+
+    ``rest`` is who decides what the rules of a cascade cannot, ``overlap`` the share of what they can that it decides
+    as well. ``local_model`` is the chat model that ``local`` asks.
+    """
 
     name: str = setting("measure")
     second: str | None = setting("measure", None)
+    rest: str | None = setting("measure", None)
+    overlap: float = setting("measure", 0.1)
+    local_model: ModelConfig | None = setting("measure", None)
 
 
 @dataclass

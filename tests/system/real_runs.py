@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -74,7 +75,10 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def start(command: list[str], cwd: Path, **more: str) -> subprocess.Popen[str]:
-    """Start a process in a group of its own, so that Ctrl-C reaches it and its children alone."""
+    """Start a process in a group of its own, so that Ctrl-C reaches it and its children alone.
+
+    A shell that runs the tests in the background ignores Ctrl-C, and its children would, too: they are told not to.
+    """
     return subprocess.Popen(
         command,
         cwd=cwd,
@@ -83,6 +87,7 @@ def start(command: list[str], cwd: Path, **more: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
