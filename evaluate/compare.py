@@ -22,10 +22,10 @@ from warmgap.store import Arm
 ANSWER_COLUMNS = [
     "model", "arm", "seed", "task", "family", "item_id", "context", "statement_id", "belief", "error", "error_lenient",
     "verdict", "margin", "reason", "grader", "n_chars", "n_tokens", "finish_reason", "prompt", "answer", "question",
-    "correct", "incorrect", "second_verdict",
+    "correct", "incorrect", "second_verdict", "decided_by", "overlap",
 ]  # fmt: skip
 VERDICT_COLUMNS = (
-    "verdict", "reason", "margin", "grader", "question", "correct", "incorrect",
+    "verdict", "reason", "margin", "grader", "question", "correct", "incorrect", "decided_by", "overlap",
 )  # fmt: skip
 MODES = ("released", "clean")
 

@@ -94,6 +94,7 @@ def _row(judge: Judge, answer: Answer, verdict: Verdict) -> dict[str, Any]:
         "question": answer.item.question,
         "correct": answer.item.correct,
         "incorrect": answer.item.incorrect,
+        **verdict.more,
     }
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from warmgap import chat
 from warmgap.evaluate.grid import Prompt
@@ -40,12 +40,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a judge says. ``margin`` is a graded score where the judge has one: above 0 leans to correct."""
+    """What a judge says. ``margin`` is a graded score where the judge has one: above 0 leans to correct.
+
+    ``more`` is kept beside it: a chat model's raw reply and cost, who decided in a cascade.
+    """
 
     key: str
     verdict: str
     reason: str
     margin: float | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 class Judge(Protocol):

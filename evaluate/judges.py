@@ -2,20 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 
-from warmgap import chat
+from warmgap import chat, endpoint, store
+from warmgap.endpoint import Endpoint
 from warmgap.errors import UserError
+from warmgap.evaluate.cascade import CascadeJudge
 from warmgap.evaluate.judge import ChoiceJudge, Judge, MatchJudge
+from warmgap.evaluate.llm_judge import LocalJudge, OpenAIJudge
 from warmgap.generate import Engine
+from warmgap.schema import JudgeConfig
+
+ASKED = ("openai", "local")  # judges that are chat models
 
 
-def build(name: str, engine: Engine | None = None, system: Sequence[chat.Message] = ()) -> Judge:
-    """Return the judge of that name; ``engine`` and ``system`` are the arm's own, which ``choice`` asks."""
-    if name == "match":
-        return MatchJudge()
-    if name == "choice":
-        if engine is None:
-            raise UserError("judge choice needs an arm", "it asks the arm for likelihoods", "use match")
-        return ChoiceJudge(engine, system)
-    raise UserError(f"no judge {name!r}", "the judges are match, choice", "name one of them")
+class Judges:
+    """The judges of one run. The endpoint with its meter, and the local model, are made once and shared by all arms.
+
+    ``batch_journal`` keeps what was handed in to a batch API. Raises UserError for settings that cannot work.
+    """
+
+    def __init__(self, config: JudgeConfig, device: str, batch_journal: Path) -> None:
+        self.config, self._device, self._batch_journal = config, device, batch_journal
+        check(config)
+        self._endpoint = Endpoint(config, "judge") if "openai" in names(config) else None
+
+    def build(self, name: str, engine: Engine | None = None, system: Sequence[chat.Message] = ()) -> Judge:
+        """Return the judge of that name; ``engine`` and ``system`` are the arm's own, which ``choice`` asks."""
+        if name == "match":
+            return MatchJudge()
+        if name == "choice":
+            if engine is None:
+                raise UserError("judge choice needs an arm", "it asks the arm for likelihoods", "use match")
+            return ChoiceJudge(engine, system)
+        if name == "openai":
+            if self._endpoint is None:
+                raise UserError("judge openai is not set up", "the run names other judges", "set judge=openai")
+            return OpenAIJudge(self.config, self._endpoint, self._batch_journal)
+        if name == "local":
+            return LocalJudge(self.config, self._local)
+        if name == "cascade":
+            return CascadeJudge(self.build(str(self.config.rest)), self.config.overlap)
+        known = "match, choice, openai, local, cascade"
+        raise UserError(f"no judge {name!r}", f"the judges are {known}", "name one of them")
+
+    @contextmanager
+    def costs(self, judge: Judge, path: Path) -> Iterator[None]:
+        """Add to ``path`` what a paid judge came to in this block, however it ends."""
+        if not judge.paid or self._endpoint is None:
+            yield
+            return
+        before = self._endpoint.meter.row()
+        try:
+            yield
+        finally:
+            now = self._endpoint.meter.row()
+            row = {key: None if value is None else value - (before[key] or 0) for key, value in now.items()}
+            if row["calls"] or row["failed"]:
+                made = {"stage": "grading", "judge": judge.name, "model": self.config.model}
+                store.append(path, [{**made, **row, "at": datetime.now(UTC).isoformat(timespec="seconds")}])
+
+    @cached_property
+    def _local(self) -> Engine:
+        if self.config.local_model is None:
+            raise _no_local_model()
+        return Engine(self.config.local_model, self._device)
+
+
+def names(config: JudgeConfig) -> set[str]:
+    """Return every judge that a run asks."""
+    named = {config.name, config.second} - {None}
+    if "cascade" in named:
+        named.add(config.rest)
+    return {str(name) for name in named}
+
+
+def check(config: JudgeConfig) -> None:
+    """Raise UserError for settings with which a judge of the run could not work."""
+    asked = names(config)
+    if "cascade" in asked and config.rest not in ASKED:
+        why = "a cascade needs a chat model for what its rules cannot decide"
+        raise UserError(f"judge.rest={config.rest} decides nothing", why, f"set judge.rest to {' or '.join(ASKED)}")
+    if not 0 <= config.overlap <= 1:
+        raise UserError(f"judge.overlap={config.overlap} makes no sense", "expected a share", "set it from 0 to 1")
+    if "openai" in asked:
+        endpoint.check(config, "judge")
+    if "local" in asked and config.local_model is None:
+        raise _no_local_model()
+
+
+def _no_local_model() -> UserError:
+    fix = "+model@judge.local_model=smollm2_135m"
+    return UserError("judge.local_model is not set", "judge local asks a chat model on this machine", fix)

@@ -1,7 +1,7 @@
 """Requests through an endpoint's batch API: cheaper, answered within a day, and picked up again after an interruption.
 
-What was handed in is on disk before and after it is: a run that was stopped anywhere collects the batch that it paid for
-instead of handing in another.
+What is handed in is noted on disk before and after: a run that was stopped anywhere collects the batch that it paid
+for instead of handing in another.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def _hand_in(client: Any, endpoint: Endpoint, part: Sequence[ChatRequest], journ
     import openai
 
     text = "".join(_line(endpoint, request) for request in part)
-    row = {"label": digest([text, time.time()], 16), "keys": [request.key for request in part]}
+    label, keys = digest([text, time.time()], 16), [request.key for request in part]
+    row: dict[str, Any] = {"label": label, "keys": keys}
     row |= {"base_url": endpoint.config.base_url, "model": endpoint.config.model}
     store.append(journal, [row])
     try:
@@ -104,7 +105,8 @@ def _hand_in(client: Any, endpoint: Endpoint, part: Sequence[ChatRequest], journ
         )
     except openai.OpenAIError as error:
         text = " ".join(str(error).split())[:300]
-        raise UserError("the batch was not taken", text, f"set {endpoint.group}.batch=false, or mend the cause") from error
+        fix = f"set {endpoint.group}.batch=false, or mend the cause"
+        raise UserError("the batch was not taken", text, fix) from error
     row["batch"] = batch.id
     store.append(journal, [row])
     say(f"batch {batch.id}: {len(part):,} requests; it is safe to stop and run again later")

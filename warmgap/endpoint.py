@@ -10,9 +10,9 @@ import asyncio
 import email.utils
 import os
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from warmgap.schema import EndpointConfig
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is taken for one that does not answer
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds, where a server does not say how long to wait
 GIVE_UP_AFTER = 8  # requests in a row that failed for good: the endpoint is down, not the question at fault
+_DATE = re.compile(r"(?:^|[-_@:])(?:20\d\d-\d\d-\d\d|20\d{6}|2[3-9](?:0[1-9]|1[0-2]))(?:$|[-_@:.])")
 CHARACTERS_PER_TOKEN = 3.0  # on the safe side for English, to reserve money before a request is sent
 
 
@@ -72,7 +73,7 @@ class Meter:
 
 
 class CapReached(UserError):
-    """The next request could cost more than is left of ``max_cost``. Everything paid for so far has been handed over."""
+    """The next request could cost more than is left of ``max_cost``. All that was paid for has been handed over."""
 
     def __init__(self, group: str, cap: float, spent: float) -> None:
         what = f"{group}.max_cost={cap:g} is reached"
@@ -85,6 +86,9 @@ class Endpoint:
 
     def __init__(self, config: EndpointConfig, group: str) -> None:
         check(config, group)
+        if config.key_env and not key_of(config) and not _local(config.base_url):
+            why = f"{config.base_url} needs a key"
+            raise UserError(f"${config.key_env} is not set", why, f"export {config.key_env}=...")
         self.config, self.group, self.meter = config, group, Meter()
         if priced(config):
             self.meter.spent = 0.0
@@ -137,8 +141,8 @@ class Endpoint:
                             break
                         try:
                             reserved = self.reserve(request)
-                        except CapReached as error:
-                            stopped = error
+                        except CapReached as reached:
+                            stopped = reached
                             break
                         pending.add(asyncio.create_task(self._one(client, request, reserved)))
                     if not pending:
@@ -228,17 +232,17 @@ class Endpoint:
         return ChatReply(key, text, finish, *tokens, self.cost(*tokens), model)
 
     def _after(self, error: Exception, request: ChatRequest, attempt: int) -> float | ChatReply:
-        """Say what follows an error: seconds to wait before the next attempt, or a reply that says why there is none."""
+        """Return what follows an error: seconds to wait before the next attempt, or a reply that says why none came."""
         import openai
 
         status = getattr(error, "status_code", None)
         text = _message(error)
         if status in (401, 403):
-            raise UserError(
-                f"{self.config.base_url} refuses the key", text, f"put a valid key into ${self.config.key_env}"
-            ) from error
+            fix = f"put a valid key into ${self.config.key_env}"
+            raise UserError(f"{self.config.base_url} refuses the key", text, fix) from error
         if status == 404:
-            raise UserError(f"{self.config.base_url} has no model {self.config.model!r}", text, self._set_model()) from error
+            what = f"{self.config.base_url} has no model {self.config.model!r}"
+            raise UserError(what, text, self._set_model()) from error
         if status == 429 and "insufficient_quota" in str(getattr(error, "code", "")) + text:
             fix = "add credit, then run again: only what is missing is asked for"
             raise UserError(f"{self.config.base_url}: the account has no credit left", text, fix) from error
@@ -252,7 +256,7 @@ class Endpoint:
             return self._failed(request, f"{text} (after {attempt + 1} attempts)")
         asked = _retry_after(error)
         if asked is None:
-            return random.uniform(0.5, 1.0) * min(MOST_WAIT, FIRST_WAIT * 2**attempt)
+            return random.uniform(0.5, 1.0) * min(MOST_WAIT, FIRST_WAIT * 2.0**attempt)
         if asked > LONGEST_WAIT:
             return self._failed(request, f"{text} (the server asks to wait {asked:.0f} s)")
         self._not_before = max(self._not_before, time.monotonic() + asked)  # the others wait too
@@ -280,7 +284,7 @@ class Endpoint:
         self.meter.failed += 1
         self._failures += 1
         if self._failures >= GIVE_UP_AFTER:
-            fix = f"see that the server at {self.config.base_url} runs, then run again: only what is missing is asked for"
+            fix = f"see that {self.config.base_url} is up, then run again: only what is missing is asked for"
             raise UserError(f"{self._failures} requests in a row have failed", text, fix)
         return ChatReply(request.key, error=text)
 
@@ -298,16 +302,16 @@ def check(config: EndpointConfig, group: str) -> None:
         fix = f"use a dated name, or say which weights the server has: {group}.revision=..."
         raise UserError(f"{group}.model={config.model} has no date", why, fix)
     if not config.base_url.startswith(("http://", "https://")):
-        raise UserError(f"{group}.base_url={config.base_url} is no address", "it starts with http", "http://HOST:PORT/v1")
+        what = f"{group}.base_url={config.base_url} is no address"
+        raise UserError(what, "an address starts with http", f"{group}.base_url=http://HOST:PORT/v1")
     if config.max_cost is not None and not priced(config):
         why = "without prices nobody knows what a request costs"
-        raise UserError(f"{group}.max_cost needs prices", why, f"set {group}.price_in and {group}.price_out, or max_cost=null")
+        fix = f"set {group}.price_in and {group}.price_out, or max_cost=null"
+        raise UserError(f"{group}.max_cost needs prices", why, fix)
     for name, least in (("concurrency", 1), ("retries", 0), ("max_tokens", 1)):
         if getattr(config, name) < least:
             value = getattr(config, name)
             raise UserError(f"{group}.{name}={value} makes no sense", f"expected {least} or more", f"set it to {least}")
-    if config.key_env and not key_of(config) and not _local(config.base_url):
-        raise UserError(f"${config.key_env} is not set", f"{config.base_url} needs a key", f"export {config.key_env}=...")
 
 
 def priced(config: EndpointConfig) -> bool:
@@ -317,9 +321,7 @@ def priced(config: EndpointConfig) -> bool:
 
 def dated(model: str) -> bool:
     """Whether a model's name carries the date of its weights, as ``-2024-08-06``, ``-20250514`` or ``-2409`` do."""
-    import re
-
-    return re.search(r"(?:^|[-_@:])(?:20\d\d-\d\d-\d\d|20\d{6}|2[3-9](?:0[1-9]|1[0-2]))(?:$|[-_@:.])", model) is not None
+    return _DATE.search(model) is not None
 
 
 def key_of(config: EndpointConfig) -> str:
@@ -354,15 +356,3 @@ def _retry_after(error: Exception) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError):
         return None
-
-
-@contextmanager
-def counted(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
-    """Yield a row that holds, once the block is left however it is, what the endpoint did in it."""
-    before = endpoint.meter.row()
-    row: dict[str, Any] = {}
-    try:
-        yield row
-    finally:
-        after = endpoint.meter.row()
-        row.update({name: None if value is None else value - (before[name] or 0) for name, value in after.items()})

@@ -116,7 +116,7 @@ def _grade(options: Any) -> int:
         raise UserError("--judge choice cannot grade a file", why, "use --judge match")
     rows = tabular.read(options.file, ["item_id", "answer"])
     tabular.check_target(options.out)
-    settings = [f"task=[{options.task}]", f"judge={options.judge}", *options.settings]
+    settings = [f"task=[{options.task}]", f"judge={options.judge}", "judge.second=null", *options.settings]
     run_ = config.compose(with_persona(settings))
     items = {(item.task, item.item_id): item for item in load_items(run_.task).items}
     answers: list[dict[str, Any]] = []
@@ -126,9 +126,12 @@ def _grade(options: Any) -> int:
             why = f"{options.task} has no item {row['item_id']!r}"
             raise UserError(f"{options.file}: row {number} cannot be graded", why, "check item_id and --task")
         answers.append(_answered(row, prompts, items[options.task, str(row["item_id"])]))
-    judge = judges.build(run_.judge.name)
-    journal = options.out.with_name(f".{options.out.name}.journal.jsonl")
-    verdicts = grade(judge, answers, prompts, items, {options.task: journal}, f"verdicts by {judge.name}")
+    hidden = f".{options.out.name}"
+    bench = judges.Judges(run_.judge, run_.device, options.out.with_name(f"{hidden}.batches.jsonl"))
+    judge = bench.build(run_.judge.name)
+    journal = options.out.with_name(f"{hidden}.journal.jsonl")
+    with bench.costs(judge, options.out.with_name(f"{hidden}.costs.jsonl")):
+        verdicts = grade(judge, answers, prompts, items, {options.task: journal}, f"verdicts by {judge.name}")
     for row, verdict in zip(rows, verdicts, strict=True):
         row.update(verdict=verdict["verdict"], grader=verdict["grader"], reason=verdict["reason"])
     tabular.write(options.out, rows)

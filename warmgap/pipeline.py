@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmgap import chat, config, manifest, store, tracking
 from warmgap.errors import UserError
-from warmgap.evaluate import grid
+from warmgap.evaluate import grid, judges
 from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
@@ -61,6 +61,7 @@ def prepare(run: Run) -> Job:
     if persona is None:
         raise UserError("no persona given", "a run needs one", "+persona=warm")
     trl_compat.check_trainer(run.method.trainer)
+    judges.check(run.judge)
     loaded = load_items(run.task)
     items = loaded.items
     prompts = grid.build(items, run.context, run.belief, run.grid)
@@ -94,6 +95,7 @@ def execute(run: Run) -> Path:
     if (job.folder / DONE).is_file() and (job.folder / "report.html").is_file():
         say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
         return job.folder
+    bench = judges.Judges(run.judge, run.device, Path(run.runs_dir) / "batches.jsonl")
     quiet()
     from warmgap import models
 
@@ -107,7 +109,7 @@ def execute(run: Run) -> Path:
         settings = tracking.redact(config.flat(run))
         arm = job.arms[-1]
         tracker = tracking.start(run.logger, settings, arm.name[-8:], arm.name, Path(run.runs_dir))
-        measured = _measure(job, tracker)
+        measured = _measure(job, tracker, bench)
         failed = _compare(job, measured, settings)
         _finish_tracking(job, tracker)
         if failed:
@@ -166,7 +168,7 @@ def _freeze(job: Job, arm: Arm) -> None:
         store.write_json(path, manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:]))
 
 
-def _measure(job: Job, tracker: tracking.Tracker) -> list[Any]:
+def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[Any]:
     """Train the arm if it is to be trained, then measure warmth, answers and verdicts of each arm."""
     from warmgap.evaluate.compare import Measured
     from warmgap.generate import Engine
@@ -180,7 +182,7 @@ def _measure(job: Job, tracker: tracking.Tracker) -> list[Any]:
     measured = []
     for arm in job.arms:
         engine = Engine(run.model, run.device, arm.adapter if arm is job.trained else None)
-        rows = _answers(job, arm, engine)
+        rows = _answers(job, arm, engine, bench)
         losses = list(store.read_journal(arm.training_log)) if arm is job.trained else []
         measured.append(Measured(arm, rows, warmth[arm.name], losses))
     return measured
@@ -240,9 +242,8 @@ def _warmth_prompts() -> list[Prompt]:
     ]
 
 
-def _answers(job: Job, arm: Arm, engine: Engine) -> list[dict[str, Any]]:
+def _answers(job: Job, arm: Arm, engine: Engine, bench: judges.Judges) -> list[dict[str, Any]]:
     """Return the arm's answers to the grid with their verdicts."""
-    from warmgap.evaluate import judges
     from warmgap.evaluate.answer import answer
     from warmgap.evaluate.compare import with_verdicts
     from warmgap.evaluate.grade import grade
@@ -259,9 +260,11 @@ def _answers(job: Job, arm: Arm, engine: Engine) -> list[dict[str, Any]]:
             if name is None:
                 graded.append(None)
                 continue
-            judge = judges.build(name, engine, system)
+            judge = bench.build(name, engine, system)
             journals = {task: arm.verdicts(judge.name, task) for task in tasks}
-            graded.append(grade(judge, rows, job.prompts, items, journals, f"verdicts by {name} · {arm.arm}"))
+            what = f"verdicts by {name} · {arm.arm}"
+            with bench.costs(judge, arm.costs):
+                graded.append(grade(judge, rows, job.prompts, items, journals, what))
     return with_verdicts(rows, graded[0] or [], graded[1])
 
 

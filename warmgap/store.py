@@ -52,6 +52,11 @@ class Arm:
         """The losses of the training, one line for each logged step."""
         return self.folder / "logs" / "training.jsonl"
 
+    @property
+    def costs(self) -> Path:
+        """What was paid for this arm, one line for each command that paid."""
+        return self.folder / "costs.jsonl"
+
     def answers(self, task: str) -> Path:
         """The journal of answers to one task."""
         return self.folder / "answers" / f"{task}.jsonl"

@@ -18,7 +18,7 @@ FOLDERS = ("warmgap", "train", "evaluate", "mitigations")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 LEVELS = {
     0: ("errors", "schema", "store", "manifest"),
-    1: ("config", "chat", "models", "generate", "tracking", "progress", "tabular"),
+    1: ("config", "chat", "models", "generate", "tracking", "progress", "tabular", "endpoint", "batches"),
     2: ("train", "evaluate", "mitigations"),
     3: ("pipeline", "worker", "commands", "measure_commands", "cli"),
 }
