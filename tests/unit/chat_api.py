@@ -1,0 +1,193 @@
+"""A server that speaks the protocol of chat completions, files and batches over a real socket, and fails as they do.
+
+A test gives it ``reply``, which is called with each request's body and the number of times that these messages have
+come, and returns text, or a ``Failure``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is sent instead of a reply: a status with an error body, a raw body, or a connection that is cut."""
+
+    status: int = 500
+    message: str = "something went wrong"
+    code: str = ""
+    param: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    raw: bytes | None = None
+    cut: bool = False
+
+
+Reply = Callable[[dict[str, Any], int], "str | Failure"]
+
+
+@dataclass
+class Api:
+    """What a server has seen, and its address."""
+
+    reply: Reply
+    url: str = ""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    keys: set[str] = field(default_factory=set)
+    at_once: int = 0
+    most_at_once: int = 0
+    delay: float = 0.0
+    usage: bool = True
+    finish_reason: str = "stop"
+    batches: dict[str, dict[str, Any]] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    looks: int = 0  # how often a batch is looked at before it has ended
+    end: str = "completed"
+    answered: Callable[[int], bool] = lambda index: True  # which lines of a batch are answered
+    seen: Counter[str] = field(default_factory=Counter)
+    lock: Any = field(default_factory=threading.Lock)
+
+    def completion(self, body: dict[str, Any]) -> dict[str, Any] | Failure:
+        """The body of a chat completion, or what goes wrong."""
+        with self.lock:
+            self.bodies.append(body)
+            self.times.append(time.monotonic())
+            text = json.dumps(body["messages"])
+            self.seen[text] += 1
+            count = self.seen[text]
+        said = self.reply(body, count)
+        if isinstance(said, Failure):
+            return said
+        message = {"role": "assistant", "content": said}
+        choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
+        answer = {"id": "c-1", "object": "chat.completion", "created": 0, "model": f"{body['model']}-served"}
+        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+        return {**answer, "choices": [choice], **({"usage": usage} if self.usage else {})}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one request; ``api`` is the class's."""
+
+    api: Api
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_POST(self) -> None:
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        self.api.keys.add(self.headers.get("Authorization", ""))
+        if self.path == "/v1/chat/completions":
+            with self.api.lock:
+                self.api.at_once += 1
+                self.api.most_at_once = max(self.api.most_at_once, self.api.at_once)
+            time.sleep(self.api.delay)
+            answer = self.api.completion(json.loads(data))
+            with self.api.lock:
+                self.api.at_once -= 1
+            self._send(answer)
+        elif self.path == "/v1/files":
+            match = re.search(rb'filename="[^"]*"\r\n.*?\r\n\r\n(.*?)\r\n--', data, re.S)
+            assert match is not None
+            name = f"file-{len(self.api.files)}"
+            self.api.files[name] = match[1].decode()
+            self._send({"id": name, "object": "file", "purpose": "batch", "bytes": 0, "created_at": 0, "filename": "f"})
+        elif self.path == "/v1/batches":
+            self._send(self._batch(json.loads(data)))
+
+    def _batch(self, body: dict[str, Any]) -> dict[str, Any]:
+        api = self.api
+        name = f"batch-{len(api.batches)}"
+        batch = {"id": name, "object": "batch", "endpoint": body["endpoint"], "input_file_id": body["input_file_id"]}
+        batch |= {"completion_window": "24h", "status": "in_progress", "created_at": 0, "looks": 0}
+        api.batches[name] = {**batch, "metadata": body["metadata"]}
+        return api.batches[name]
+
+    def do_GET(self) -> None:
+        if match := re.fullmatch(r"/v1/batches/([\w-]+)", self.path):
+            batch = self.api.batches.get(match[1])
+            self._send(self._looked_at(batch) if batch else Failure(404, "no such batch"))
+        elif self.path.startswith("/v1/batches"):
+            found = list(self.api.batches.values())
+            self._send({"object": "list", "data": found, "has_more": False})
+        elif match := re.fullmatch(r"/v1/files/([\w-]+)/content", self.path):
+            self._raw(200, self.api.files[match[1]].encode(), {})
+        else:
+            self._send(Failure(404, "no such page"))
+
+    def _looked_at(self, batch: dict[str, Any]) -> dict[str, Any]:
+        api = self.api
+        batch["looks"] += 1
+        if batch["looks"] <= api.looks or batch["status"] != "in_progress":
+            return batch
+        batch["status"] = api.end
+        if api.end == "failed":
+            batch["errors"] = {"object": "list", "data": [{"message": "line 1 is invalid", "code": "invalid"}]}
+            return batch
+        done, failed = [], []
+        for index, line in enumerate(api.files[batch["input_file_id"]].splitlines()):
+            row = json.loads(line)
+            if not api.answered(index):
+                continue
+            answer = api.completion(row["body"])
+            entry = {"id": "r", "custom_id": row["custom_id"], "error": None}
+            if isinstance(answer, Failure):
+                said = {"status_code": answer.status, "body": {"error": {"message": answer.message}}}
+                failed.append(json.dumps({**entry, "response": said}))
+            else:
+                done.append(json.dumps({**entry, "response": {"status_code": 200, "body": answer}}))
+        for kind, lines in (("output_file_id", done), ("error_file_id", failed)):
+            if lines:
+                name = f"file-{len(api.files)}"
+                api.files[name] = "\n".join(reversed(lines)) + "\n"  # in another order than they were handed in
+                batch[kind] = name
+        return batch
+
+    def _send(self, answer: dict[str, Any] | Failure) -> None:
+        if not isinstance(answer, Failure):
+            self._raw(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+        elif answer.cut:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"id": "half')
+            self.close_connection = True
+        elif answer.raw is not None:
+            self._raw(answer.status, answer.raw, answer.headers)
+        else:
+            error = {"message": answer.message, "code": answer.code or None, "param": answer.param or None}
+            headers = {"Content-Type": "application/json", **answer.headers}
+            self._raw(answer.status, json.dumps({"error": {**error, "type": "error"}}).encode(), headers)
+
+    def _raw(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextmanager
+def serving(reply: Reply, **settings: Any) -> Iterator[Api]:
+    """Serve until the block is left."""
+    api = Api(reply, **settings)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneApi", (Handler,), {"api": api}))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    api.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
