@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from warmgap import store
-from warmgap.evaluate import stats
+from warmgap.evaluate import judged, stats
 from warmgap.evaluate.grade import error_of
 from warmgap.evaluate.judge import ERROR, GRADED
 from warmgap.store import Arm
@@ -160,6 +160,7 @@ def write_comparison(
     _csv(folder / "cells.csv", analysis.cells)
     _csv(folder / "warmth.csv", warmth)
     _csv(folder / "training.csv", losses)
+    judging = [*judged.deciders(table), *judged.costs([one.arm for one in measured])]
     counts = {"items": int(table[["task", "item_id"]].drop_duplicates().shape[0])}
     counts |= {"prompts per arm": len(table) // max(1, len(measured)), "arms": len(measured), "answers": len(table)}
     counts |= {"answers with a verdict": int(table["error"].notna().sum())}
@@ -169,7 +170,7 @@ def write_comparison(
             **summary,
             "counts": counts,
             "dropped": [*summary.get("dropped", []), *dropped(table)],
-            "notes": [*summary.get("notes", []), *analysis.notes],
+            "notes": [*judging, *summary.get("notes", []), *analysis.notes],
             "second_judge": second_opinion(table, second, reference, 0),
             "failed": int((table["verdict"] == ERROR).sum()),
         },

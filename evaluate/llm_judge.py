@@ -18,6 +18,7 @@ from warmgap import batches, chat
 from warmgap.chat import Message
 from warmgap.config import read_prompt
 from warmgap.endpoint import ChatReply, ChatRequest, Endpoint
+from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.judge import ERROR, GRADED, UNPARSED, Answer, Verdict
 from warmgap.generate import Engine
 from warmgap.schema import JudgeConfig, digest, identity
@@ -94,6 +95,12 @@ def parse(text: str, *, structured: bool) -> tuple[str, str] | None:
     if not lines or not _LINE.fullmatch(lines[-1]) or len(set(found)) != 1 or found[0] not in GRADED:
         return None
     return found[0], " ".join(line.strip() for line in lines[:-1])
+
+
+def most_tokens(prompt: Prompt, answer_tokens: int) -> int:
+    """Return about how many tokens the judge is sent for an answer of that length, with four characters to a token."""
+    fixed = len(read_prompt("judge_system.txt")) + len(read_prompt("judge_form_line.txt")) + 400
+    return (fixed + 2 * len(prompt.prompt)) // 4 + answer_tokens
 
 
 def prompt_hash() -> str:

@@ -65,6 +65,24 @@ def _power(options: Any) -> int:
     return 0
 
 
+def _cost(run_: Any, job: Any) -> str:
+    """What the judges would cost at most, in words: every answer as long as it may be, every reply as well."""
+    from warmgap.evaluate import judges
+    from warmgap.evaluate.llm_judge import most_tokens
+
+    if "openai" not in judges.names(run_.judge):
+        return "0: nothing is paid for"
+    calls = len(job.arms) * len(job.prompts)
+    tokens_in = len(job.arms) * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
+    tokens_out = calls * run_.judge.max_tokens
+    said = f"at most {calls:,} calls, {tokens_in:,} tokens in and {tokens_out:,} out: "
+    if run_.judge.price_in is None or run_.judge.price_out is None:
+        return said + "set judge.price_in and judge.price_out for US dollars"
+    spent = (tokens_in * run_.judge.price_in + tokens_out * run_.judge.price_out) / 1e6
+    cap = "" if run_.judge.max_cost is None else f", stopped at {run_.judge.max_cost:g}"
+    return said + f"{spent:.2f} US dollars{cap}"
+
+
 def _plan(options: Any) -> int:
     if options.power:
         return _power(options)
@@ -89,7 +107,8 @@ def _plan(options: Any) -> int:
         replies = sum(len(item.turns) for item in learn)
         rows += [("training replies", f"{replies} in {len(learn)} conversations, {len(held)} held out")]
         rows += [("epochs, batch", f"{run_.method.epochs:g}, {run_.method.batch_size}")]
-    rows += [("judge", f"{run_.judge.name}, second opinion {run_.judge.second}"), ("cost", "0: nothing is paid for")]
+    second = f", second opinion {run_.judge.second}" if run_.judge.second else ""
+    rows += [("judge", run_.judge.name + second), ("cost", _cost(run_, job))]
     rows += [("comparison", str(job.folder))]
     for name, value in rows:
         table.add_row(name, value)
