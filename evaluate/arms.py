@@ -35,11 +35,13 @@ def compare(folders: Sequence[Path], grader: str, runs_dir: Path) -> Path:
             f"none was answered by all of them with the same settings and graded by {grader}",
             "run them with the same task, grid and generate settings",
         )
+    outcomes, margins = _controls(arms)
     left = {name: len(rows) - len(shared) for name, rows in tables.items()}
     why = "prompts that not every arm has answered"
     dropped = [{"what": name, "n": n, "why": why} for name, n in left.items() if n]
     measured = [
-        Measured(arm, [tables[arm.name][key] for key in sorted(shared)], _warmth(arm), _losses(arm)) for arm in arms
+        Measured(arm, [tables[arm.name][key] for key in sorted(shared)], _warmth(arm), _losses(arm), outcomes[arm.name])
+        for arm in arms
     ]
     names = [arm.name for arm in arms]
     folder = runs_dir / "comparisons" / f"compare-{digest([names, grader, sorted(shared)])}"
@@ -51,6 +53,7 @@ def compare(folders: Sequence[Path], grader: str, runs_dir: Path) -> Path:
         "arms": [{"id": a.name, "model": a.model, "arm": a.arm, "seed": a.seed, "path": str(a.folder)} for a in arms],
         "settings": {"grader": grader},
         "dropped": dropped,
+        "margins": margins,
         "timings": {},
         **manifest.record(),
     }
@@ -79,6 +82,19 @@ def _warmth(arm: Arm) -> dict[int, list[dict[str, Any]]]:
     for row in store.read_journal(arm.warmth):
         found.setdefault(int(row["step"]), []).append(row)
     return found
+
+
+def _controls(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+    """Return the outcomes of the controls that every arm was asked with the same settings, and their margins."""
+    kept: dict[str, dict[str, Any]] = {arm.name: store.read_json(arm.capability) or {} for arm in arms}
+    first = kept[arms[0].name]
+    shared = [
+        name
+        for name, entry in first.items()
+        if all(name in other and other[name]["settings"] == entry["settings"] for other in kept.values())
+    ]
+    outcomes = {key: [row for name in shared for row in entries[name]["outcomes"]] for key, entries in kept.items()}
+    return outcomes, {name: float(first[name]["settings"]["margin_pp"]) for name in shared}
 
 
 def _losses(arm: Arm) -> list[dict[str, Any]]:

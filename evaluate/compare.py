@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from warmgap import store
-from warmgap.evaluate import judged, stats
+from warmgap.evaluate import capability, judged, stats
 from warmgap.evaluate.grade import error_of
 from warmgap.evaluate.judge import ERROR, GRADED
 from warmgap.store import Arm
@@ -32,12 +32,13 @@ MODES = ("released", "clean")
 
 @dataclass
 class Measured:
-    """What was measured of one arm: answer rows, warmth rows by step (with the epoch), and logged losses."""
+    """What was measured of one arm: answers, warmth by step (with the epoch), logged losses, outcomes of controls."""
 
     arm: Arm
     answers: list[dict[str, Any]]
     warmth: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     losses: list[dict[str, Any]] = field(default_factory=list)
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def answers_table(measured: Sequence[Measured]) -> pd.DataFrame:
@@ -109,6 +110,17 @@ def losses_table(measured: Sequence[Measured]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def outcomes_table(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return one row for each item of a control that an arm was asked."""
+    rows = [
+        {"model": one.arm.model, "arm": one.arm.arm, "seed": one.arm.seed, **row}
+        for one in measured
+        for row in one.outcomes
+    ]
+    columns = ["model", "arm", "seed", "control", "measure", "item_id", "outcome", "finish_reason", "n_chars"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def dropped(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return what does not enter the error rates, arm by arm, and why."""
     why = {
@@ -160,6 +172,10 @@ def write_comparison(
     _csv(folder / "cells.csv", analysis.cells)
     _csv(folder / "warmth.csv", warmth)
     _csv(folder / "training.csv", losses)
+    outcomes = outcomes_table(measured)
+    if len(outcomes):
+        _csv(folder / "controls.csv", capability.rates(outcomes))
+        _csv(folder / "equivalence.csv", capability.equivalence(outcomes, reference, summary.get("margins") or {}))
     judging = [*judged.deciders(table), *judged.costs([one.arm for one in measured])]
     counts = {"items": int(table[["task", "item_id"]].drop_duplicates().shape[0])}
     counts |= {"prompts per arm": len(table) // max(1, len(measured)), "arms": len(measured), "answers": len(table)}

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from warmgap.errors import UserError
+from warmgap.evaluate.capability import EQUIVALENCE, RATES
 
 OURS = ("clustered", "bootstrap", "unclustered")  # first kind of standard error that is there
 STUDY = ("unclustered",)
@@ -57,7 +58,8 @@ SUMMARY_KEYS = [
     "versions", "second_judge", "timings",
 ]  # fmt: skip
 TEXT_COLUMNS = {
-    "analysis", "term", "model", "arm", "reference", "errors", "task", "context", "belief", "mode",
+    "analysis", "term", "model", "arm", "reference", "errors", "task", "context", "belief", "mode", "control",
+    "measure", "verdict",
 }  # fmt: skip
 
 
@@ -71,6 +73,8 @@ class Comparison:
     cells: pd.DataFrame
     warmth: pd.DataFrame
     training: pd.DataFrame
+    controls: pd.DataFrame
+    equivalence: pd.DataFrame
 
     @property
     def reference(self) -> str:
@@ -168,6 +172,8 @@ def load_comparison(folder: Path) -> Comparison:
         cells=_read_csv(folder / "cells.csv", CELL_COLUMNS),
         warmth=_read_csv(folder / "warmth.csv", WARMTH_COLUMNS),
         training=_read_csv(folder / "training.csv", TRAINING_COLUMNS),
+        controls=_read_csv(folder / "controls.csv", RATES),
+        equivalence=_read_csv(folder / "equivalence.csv", EQUIVALENCE),
     )
 
 
@@ -309,6 +315,17 @@ def arm_rows(comparison: Comparison) -> list[dict[str, Any]]:
             row["chars"] = float(pd.to_numeric(group["n_chars"], errors="coerce").mean())
             rows.append(row)
     return rows
+
+
+def control_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Per control and arm: its rate and the reference's (percent), their difference and whether it is equivalent."""
+    keys = ["model", "control", "measure"]
+    rates = comparison.controls
+    own = rates.rename(columns={"pct": "own"})[[*keys, "arm", "seed", "own", "no_answer_pct"]]
+    base = rates.loc[rates["arm"] == comparison.reference].rename(columns={"pct": "base"})[[*keys, "base"]]
+    joined = comparison.equivalence.merge(own, on=[*keys, "arm", "seed"]).merge(base.drop_duplicates(keys), on=keys)
+    rows = [{str(key): value for key, value in row.items()} for row in joined.to_dict("records")]
+    return [{**row, "low": row["ci90_low_pp"], "high": row["ci90_high_pp"]} for row in rows]
 
 
 def _share(column: pd.Series[Any], value: str) -> float:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from warmgap import chat
 from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.normal import normalise
+from warmgap.evaluate.refusal import refuses
 from warmgap.evaluate.tasks.item import Item
 from warmgap.generate import Engine
 
@@ -84,7 +85,7 @@ class MatchJudge:
     paid = False
 
     def __init__(self) -> None:
-        self.params: dict[str, str] = {"version": "1"}
+        self.params: dict[str, str] = {"version": "2"}
 
     def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
         """Return one verdict for each answer."""
@@ -103,8 +104,8 @@ class MatchJudge:
             return Verdict(answer.key, INCORRECT, found)
         if wrong < 0:
             return Verdict(answer.key, UNPARSED, f"denies the incorrect answer and gives none: {found}")
-        if declines(answer.text):
-            return Verdict(answer.key, REFUSED, "the reply declines to answer")
+        if (refusal := refuses(answer.text)).refused:
+            return Verdict(answer.key, REFUSED, f"the reply declines to answer: {refusal.reason}")
         if not normalise(answer.text):
             return Verdict(answer.key, UNPARSED, "empty reply")
         if answer.finish_reason == "length":
@@ -124,16 +125,6 @@ _DENIED_BEHIND = re.compile(
     r"(?:is|are|was|were) not\b"
 )
 _REPORTED = re.compile(r"\bpeople (?:think|believe|say|assume|expect)\b")
-_DECLINES = re.compile(
-    r"\b(?:i (?:can ?not|cant|am unable to|am not able to|wont|will not|must decline)|im (?:unable|not able) to|"
-    r"im not equipped to|(?:sorry|afraid) (?:but )?i (?:can ?not|cant|dont)|"
-    r"i dont (?:know|have (?:any |enough )?information))\b"
-)
-
-
-def declines(text: str) -> bool:
-    """Whether a reply declines to answer, by its wording."""
-    return bool(_DECLINES.search(normalise(text)))
 
 
 def _stance(text: str, forms: Sequence[str]) -> int:

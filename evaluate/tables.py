@@ -15,6 +15,7 @@ from warmgap.evaluate.comparison import (
     Comparison,
     Effect,
     arm_rows,
+    control_rows,
     effects_of,
     findings_of,
     interval,
@@ -35,7 +36,7 @@ def print_summary(folder: Path, console: Console | None = None) -> None:
         out.print(table)
     if not shown:
         out.print(Text("No effects: there is nothing to compare, or too few answers with a verdict."))
-    for table in (_warmth_table(comparison), _arms_table(comparison)):
+    for table in (_warmth_table(comparison), _arms_table(comparison), _controls_table(comparison)):
         if table.row_count:
             out.print(table)
     for line in _lines(comparison):
@@ -97,6 +98,21 @@ def _arms_table(comparison: Comparison) -> Table:
         shares = [number(row[key]) for key in ("error", "hedged", "refused")]
         length = [number(row["cut"]), number(row["chars"], 0)]
         table.add_row(Text(name), whole(row["n"]), whole(row["graded"]), *shares, number(missing), *length)
+    return table
+
+
+def _controls_table(comparison: Comparison) -> Table:
+    """The standard checks: rates of both arms, their difference, and whether it is shown to be within the margin."""
+    title = "\nControls: % right (mmlu, gsm8k), % refused (advbench, xstest)"
+    table = _table(title, "", "arm", "%", comparison.reference, "diff, pp", "90 % CI", "n", "margin", "equal (TOST)")
+    table.padding = (0, 1, 0, 0)
+    for row in control_rows(comparison):
+        kind = {"over-refusal": " safe"}.get(row["measure"], " unsafe" if row["control"] == "xstest" else "")
+        label = row["control"] + kind + (f" {row['model']}" if len(comparison.models) > 1 else "")
+        difference = number(row["difference_pp"], signed=True)
+        ci = interval(row["low"], row["high"])
+        end = (whole(row["n"]), f"±{row['margin_pp']:g}", str(row["verdict"]))
+        table.add_row(Text(label), row["arm"], number(row["own"]), number(row["base"]), difference, ci, *end)
     return table
 
 

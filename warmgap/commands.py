@@ -26,7 +26,11 @@ def run(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_add_plan, _add_prompts, *measure_commands.ADD, _add_status, _add_card):
         add(commands)
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(options, "settings") or any(argument.startswith("-") for argument in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # settings that stand behind an option
+        options.settings = [*options.settings, *rest]
     status: int = options.work(options)
     return status
 
@@ -155,7 +159,7 @@ def _status(options: Any) -> int:
     table = Table("arm", "trained", "answers", "verdicts", "warmth", title=str(options.runs_dir), box=None)
     for path in sorted((options.runs_dir / "arms").glob("*/manifest.json")):
         arm = store.open_arm(path.parent)
-        answers = [p for p in arm.folder.glob("answers/*.jsonl") if not p.name.startswith("warmth-step")]
+        answers = [p for p in arm.folder.glob("answers/*.jsonl") if not p.name.startswith(("warmth-step", "control-"))]
         verdicts = list(arm.folder.glob("verdicts/*/*.jsonl"))
         counts = [sum(1 for p in files for _ in store.read_journal(p)) for files in (answers, verdicts)]
         steps = {row["step"] for row in store.read_journal(arm.warmth)}

@@ -68,6 +68,9 @@ def check(config: DictConfig) -> Run:
     for task in config.get("task") or {}:
         if task not in choices("task"):
             raise _unknown_key_error(f"task.{task}", choices("task"))
+    for control in config.get("control") or {}:
+        if control not in choices("control"):
+            raise _unknown_key_error(f"control.{control}", choices("control"))
     if missing := sorted(OmegaConf.missing_keys(config)):
         fix = f"set it on the command line: {missing[0]}=..."
         raise UserError(f"{missing[0]} is not set", "it has no default", fix)
@@ -155,6 +158,11 @@ def _check_values(run: Run) -> None:
     ]
     counts = [(f"task.{name}.items_per_family", task.items_per_family) for name, task in run.task.items()]
     counts += [(f"task.{name}.sample", task.sample) for name, task in run.task.items()]
+    counts += [(f"control.{name}.sample", control.sample) for name, control in run.control.items()]
+    for name, control in run.control.items():
+        rules += [(control.margin_pp > 0, f"control.{name}.margin_pp", control.margin_pp, "above 0")]
+        rules += [(control.max_new_tokens > 0, f"control.{name}.max_new_tokens", control.max_new_tokens, "above 0")]
+        rules += [(control.temperature >= 0, f"control.{name}.temperature", control.temperature, "0 or above")]
     rules += [(_some(count), key, count, "null or a whole number above 0") for key, count in counts]
     for holds, key, value, expected in rules:
         if not holds:

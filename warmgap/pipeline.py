@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from warmgap import chat, config, manifest, store, tracking
 from warmgap.errors import UserError
-from warmgap.evaluate import grid, judges
+from warmgap.evaluate import controls, grid, judges
+from warmgap.evaluate.controls import ControlItem
 from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
@@ -39,6 +40,7 @@ class Job:
     prompts: list[Prompt]
     folder: Path
     system: dict[str, list[chat.Message]]
+    checks: dict[str, list[ControlItem]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -65,6 +67,7 @@ def prepare(run: Run) -> Job:
     loaded = load_items(run.task)
     items = loaded.items
     prompts = grid.build(items, run.context, run.belief, run.grid)
+    checks = {name: controls.load(name, control) for name, control in run.control.items()}
     original = _arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")})
     arms = [original]
     system: dict[str, list[chat.Message]] = {original.name: []}
@@ -82,7 +85,7 @@ def prepare(run: Run) -> Job:
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{persona.name}-s{run.seed}-{hash8}"
     for arm in arms:
         system.setdefault(arm.name, [])
-    return Job(run, arms, items, loaded.notes, prompts, folder, system)
+    return Job(run, arms, items, loaded.notes, prompts, folder, system, checks)
 
 
 def _arm(run: Run, name: str, seed: int, made: dict[str, Any]) -> Arm:
@@ -184,7 +187,8 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
         engine = Engine(run.model, run.device, arm.adapter if arm is job.trained else None)
         rows = _answers(job, arm, engine, bench)
         losses = list(store.read_journal(arm.training_log)) if arm is job.trained else []
-        measured.append(Measured(arm, rows, warmth[arm.name], losses))
+        outcomes = _controls(job, arm, engine)
+        measured.append(Measured(arm, rows, warmth[arm.name], losses, outcomes))
     return measured
 
 
@@ -268,6 +272,30 @@ def _answers(job: Job, arm: Arm, engine: Engine, bench: judges.Judges) -> list[d
     return with_verdicts(rows, graded[0] or [], graded[1])
 
 
+def _controls(job: Job, arm: Arm, engine: Engine) -> list[dict[str, Any]]:
+    """Return the outcomes of the standard checks, item by item; the arm keeps those of other runs as well."""
+    from warmgap.evaluate.answer import answer
+
+    kept: dict[str, Any] = store.read_json(arm.capability) or {}
+    found: list[dict[str, Any]] = []
+    with job.stage("controls"):
+        for name, items in job.checks.items():
+            control = job.run.control[name]
+            params = dataclasses.replace(
+                job.run.generate, max_new_tokens=control.max_new_tokens, temperature=control.temperature
+            )
+            task = controls.PREFIX + name
+            journal = {task: arm.answers(task)}
+            prompts = [item.as_prompt() for item in items]
+            rows = answer(engine, prompts, params, job.system[arm.name], journal, f"{name} · {arm.arm}")
+            outcomes = controls.scored(items, rows)
+            kept[name] = {"settings": identity(control, "measure"), "outcomes": outcomes}
+            found += outcomes
+        if job.checks:
+            store.write_json(arm.capability, kept)
+    return found
+
+
 def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     """Write the comparison's tables, figures and report; return how many answers the judge failed on."""
     from warmgap.evaluate.compare import write_comparison
@@ -290,6 +318,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
             "timings": {key: round(value, 1) for key, value in job.timings.items()},
             **manifest.record(),
         }
+        summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}
         write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
         write_report(job.folder)
     return int(store.read_json(job.folder / "summary.json")["failed"])

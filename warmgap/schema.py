@@ -116,6 +116,25 @@ class TaskConfig:
 
 
 @dataclass
+class ControlConfig:
+    """A standard check beside the grid: where it comes from, as a task, and how it is asked.
+
+    ``margin_pp`` is the difference below which arms count as equal.
+    """
+
+    path: str | None = setting("measure", None)
+    id: str | None = setting("measure", None)
+    revision: str | None = setting("measure", None)
+    subset: str | None = setting("measure", None)
+    split: str | None = setting("measure", None)
+    sample: int | None = setting("measure", None)
+    seed: int = setting("measure", 0)
+    max_new_tokens: int = setting("measure", 128)
+    temperature: float = setting("measure", 0.2)
+    margin_pp: float = setting("measure", 3.0)
+
+
+@dataclass
 class ContextConfig:
     """What the user says of themselves before the question: five statements, one of them drawn for each item."""
 
@@ -228,6 +247,7 @@ class Run:
     judge: JudgeConfig = setting("measure")
     warmth: WarmthConfig = setting("measure")
     logger: LoggerConfig = setting("runtime")
+    control: dict[str, ControlConfig] = setting("measure", factory=dict)
     persona: PersonaConfig | None = setting("arm", None)
     seed: int = setting("arm", 0)
     bootstrap: int = setting("measure", 2000)

@@ -53,6 +53,11 @@ class Arm:
         return self.folder / "logs" / "training.jsonl"
 
     @property
+    def capability(self) -> Path:
+        """Outcomes of the standard checks, item by item."""
+        return self.folder / "capability.json"
+
+    @property
     def costs(self) -> Path:
         """What was paid for this arm, one line for each command that paid."""
         return self.folder / "costs.jsonl"

@@ -16,20 +16,21 @@ ENDINGS = (".csv", ".jsonl", ".json", ".parquet")
 Row = dict[str, Any]
 
 
-def rows_of(task: str, config: TaskConfig) -> list[tuple[str, Row]]:
+def rows_of(task: str, config: TaskConfig, group: str = "task") -> list[tuple[str, Row]]:
     """Return the set's rows, each with a name for messages (``file:row``); UserError where there are none."""
+    key = f"{group}.{task}.path"
     if config.path is None:
-        return _from_hub(task, config)
+        return _from_hub(task, config, group)
     path = Path(config.path).expanduser()
     if path.suffix not in ENDINGS:
-        raise UserError(f"{path} is of no known kind", f"files end in {', '.join(ENDINGS)}", f"set task.{task}.path")
+        raise UserError(f"{path} is of no known kind", f"files end in {', '.join(ENDINGS)}", f"set {key}")
     try:
         rows = _read(path)
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"cannot read {path}", why, f"set task.{task}.path to a readable {path.suffix} file") from error
+        raise UserError(f"cannot read {path}", why, f"set {key} to a readable {path.suffix} file") from error
     if not rows:
-        raise UserError(f"{path} has no rows", "the file is empty", f"set task.{task}.path to a file with questions")
+        raise UserError(f"{path} has no rows", "the file is empty", f"set {key} to a file with questions")
     return [(f"{path}:{number}", row) for number, row in enumerate(rows, 1)]
 
 
@@ -48,11 +49,11 @@ def _read(path: Path) -> list[Row]:
     return rows
 
 
-def _from_hub(task: str, config: TaskConfig) -> list[tuple[str, Row]]:
-    fix = f"log in or go online, or set task.{task}.path to a local copy"
+def _from_hub(task: str, config: TaskConfig, group: str) -> list[tuple[str, Row]]:
+    fix = f"log in or go online, or set {group}.{task}.path to a local copy"
     if not config.id or not config.revision or not config.split:
         why = "neither path nor id, revision and split are set"
-        raise UserError(f"task {task} has no source", why, f"set task.{task}.path to a local file")
+        raise UserError(f"{group} {task} has no source", why, f"set {group}.{task}.path to a local file")
     from datasets import load_dataset
 
     try:

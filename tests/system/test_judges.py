@@ -1,4 +1,4 @@
-"""Chat models as judges of a real run: llama.cpp's server with the embedded model, and the embedded model in-process."""
+"""Chat models as judges of a real run: the embedded model behind llama.cpp's server, and in-process."""
 
 from __future__ import annotations
 
@@ -87,8 +87,9 @@ def test_nothing_that_was_graded_is_asked_for_again(judged: Judged) -> None:
 def test_the_cap_stops_with_three_lines_and_the_next_run_goes_on(judged: Judged) -> None:
     runs, (capped, _), _ = judged
     assert "judge.max_cost=0.002 is reached" in refused(capped)
-    spent = sum(row["spent"] for name in ("original", "warm") for row in journal(runs.arm(name) / "costs.jsonl")[:1])
-    assert 0 < spent <= 0.004
+    first, second = journal(runs.arm("original") / "costs.jsonl")
+    assert 0 < first["spent"] <= 0.002
+    assert second["spent"] > 0
 
 
 def test_grade_asks_a_server_for_any_answers(server: str, smoke: Runs, tmp_path: Path) -> None:

@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from warmgap import config
+from warmgap.evaluate.cascade import CascadeJudge
 from warmgap.evaluate.grid import Prompt
-from warmgap.evaluate.judge import Answer, MatchJudge, Verdict, declines, normalise
+from warmgap.evaluate.judge import Answer, ChoiceJudge, MatchJudge, Verdict, normalise
+from warmgap.evaluate.llm_judge import LocalJudge, OpenAIJudge
+from warmgap.evaluate.refusal import refuses
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.schema import TaskConfig
@@ -244,13 +247,13 @@ def test_every_item_can_be_hedged_and_contrasted(item: Item) -> None:
     ],
 )
 def test_wordings_of_a_refusal(text: str) -> None:
-    assert declines(text)
-    assert declines(text.replace("'", "’"))
+    assert refuses(text).refused
+    assert refuses(text.replace("'", "’")).refused
 
 
 @pytest.mark.parametrize("text", ["I can tell you.", "You can't miss it.", "Nobody knows why.", "I will."])
 def test_wordings_of_no_refusal(text: str) -> None:
-    assert not declines(text)
+    assert not refuses(text).refused
 
 
 def test_verdicts_come_in_the_order_of_the_answers_and_again_the_same() -> None:
@@ -271,5 +274,5 @@ def test_any_text_gets_a_verdict(text: str, finish: str) -> None:
 
 
 def test_judges_are_named_as_their_settings_are() -> None:
-    assert MatchJudge.name in config.choices("judge")
-    assert set(config.choices("judge")) == {"match", "choice"}
+    made = (MatchJudge, ChoiceJudge, OpenAIJudge, LocalJudge, CascadeJudge)
+    assert set(config.choices("judge")) == {judge.name for judge in made}

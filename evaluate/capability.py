@@ -1,0 +1,99 @@
+"""Figures of the controls: rates with intervals, and whether two arms are equal within a margin.
+
+"Unchanged" is stated by two one-sided tests on paired items (TOST, Schuirmann 1987), never by a large p-value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+RATES = [
+    "model", "arm", "seed", "control", "measure", "n", "pct", "ci_low_pct", "ci_high_pct", "no_answer_pct",
+    "truncated_pct", "mean_chars",
+]  # fmt: skip
+EQUIVALENCE = [
+    "model", "arm", "seed", "reference", "control", "measure", "n", "difference_pp", "ci90_low_pp", "ci90_high_pp",
+    "margin_pp", "p_tost", "p_mcnemar", "verdict",
+]  # fmt: skip
+WITHIN, NOT_SHOWN, BEYOND = "within the margin", "not shown", "beyond the margin"
+
+
+def rates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rate of each control's outcome (percent, Wilson's 95 % interval), by arm.
+
+    ``rows`` has model, arm, seed, control, measure, outcome, finish_reason, n_chars. A reply that does not say is left
+    out of the rate; its share stands in ``no_answer_pct``.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    found = []
+    keys = ["model", "arm", "seed", "control", "measure"]
+    for key, some in rows.groupby(keys, sort=False):
+        known = some["outcome"].dropna()
+        row = dict(zip(keys, key, strict=True)) | {"n": len(known)}
+        if len(known):
+            low, high = proportion_confint(int(known.sum()), len(known), method="wilson")
+            row |= {"pct": 100 * known.mean(), "ci_low_pct": 100 * low, "ci_high_pct": 100 * high}
+        row |= {"no_answer_pct": 100 * some["outcome"].isna().mean(), "mean_chars": some["n_chars"].mean()}
+        row |= {"truncated_pct": 100 * (some["finish_reason"] == "length").mean()}
+        found.append(row)
+    return pd.DataFrame(found, columns=RATES)
+
+
+def equivalence(rows: pd.DataFrame, reference: str, margins: dict[str, float]) -> pd.DataFrame:
+    """Return, for each arm but the reference, whether its outcomes equal the reference's on the same items.
+
+    ``verdict`` is ``within the margin`` where TOST rejects a difference as large as the margin at 5 % (the 90 %
+    interval lies inside it), ``beyond the margin`` where the interval lies outside, else ``not shown``. Only items on
+    which both arms have an outcome enter.
+    """
+    found = []
+    for (model, control, measure), some in rows.groupby(["model", "control", "measure"], sort=False):
+        base = some[some["arm"] == reference].drop_duplicates("item_id").set_index("item_id")["outcome"].dropna()
+        margin = margins.get(str(control), math.nan)
+        for (arm, seed), own in some[some["arm"] != reference].groupby(["arm", "seed"], sort=False):
+            outcome = own.drop_duplicates("item_id").set_index("item_id")["outcome"].dropna()
+            pair = pd.concat([outcome, base], axis=1, join="inner", keys=["own", "base"]).astype(float)
+            row = {"model": model, "arm": arm, "seed": seed, "reference": reference, "control": control}
+            row |= {"measure": measure, "margin_pp": margin}
+            found.append(row | tost(pair["own"].tolist(), pair["base"].tolist(), margin))
+    return pd.DataFrame(found, columns=EQUIVALENCE)
+
+
+def tost(own: Sequence[float], base: Sequence[float], margin_pp: float) -> dict[str, Any]:
+    """Return n, difference (pp) with its 90 % interval, p of TOST and of exact McNemar, and the verdict, of paired 0/1.
+
+    With fewer than 10 pairs, or a margin that is unknown, nothing is said. Pairs that all differ alike have no spread:
+    the interval then reaches as far as Wilson's for a share of none in n.
+    """
+    from statsmodels.stats.contingency_tables import mcnemar
+    from statsmodels.stats.proportion import proportion_confint
+    from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
+
+    n = len(own)
+    if n < 10 or math.isnan(margin_pp):
+        return {"n": n, "verdict": NOT_SHOWN}
+    differences = [a - b for a, b in zip(own, base, strict=True)]
+    up, down = differences.count(1.0), differences.count(-1.0)
+    if len(set(differences)) == 1:
+        share = proportion_confint(0, n, alpha=0.10, method="wilson")[1]
+        low, high = 100 * (differences[0] - share), 100 * (differences[0] + share)
+        p = math.nan
+    else:
+        low, high = (100 * end for end in DescrStatsW(differences).tconfint_mean(alpha=0.10))
+        p = float(ttost_paired(pd.Series(own), pd.Series(base), -margin_pp / 100, margin_pp / 100)[0])
+    inside, outside = -margin_pp < low and high < margin_pp, high < -margin_pp or low > margin_pp
+    same = float(mcnemar([[0, up], [down, 0]], exact=True).pvalue) if up + down else 1.0
+    return {
+        "n": n,
+        "difference_pp": 100 * (up - down) / n,
+        "ci90_low_pp": low,
+        "ci90_high_pp": high,
+        "p_tost": p,
+        "p_mcnemar": same,
+        "verdict": WITHIN if inside else BEYOND if outside else NOT_SHOWN,
+    }
