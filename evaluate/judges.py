@@ -12,8 +12,9 @@ from warmgap import chat, endpoint, store
 from warmgap.endpoint import Endpoint
 from warmgap.errors import UserError
 from warmgap.evaluate.cascade import CascadeJudge
+from warmgap.evaluate.closed import Chooser, Local, Remote
 from warmgap.evaluate.judge import ChoiceJudge, Judge, MatchJudge
-from warmgap.evaluate.llm_judge import LocalJudge, OpenAIJudge
+from warmgap.evaluate.llm_judge import ChatJudge
 from warmgap.generate import Engine
 from warmgap.schema import JudgeConfig
 
@@ -39,19 +40,23 @@ class Judges:
             if engine is None:
                 raise UserError("judge choice needs an arm", "it asks the arm for likelihoods", "use match")
             return ChoiceJudge(engine, system)
-        if name == "openai":
-            if self._endpoint is None:
-                raise UserError("judge openai is not set up", "the run names other judges", "set judge=openai")
-            return OpenAIJudge(self.config, self._endpoint, self._batch_journal)
-        if name == "local":
-            return LocalJudge(self.config, self._local)
+        if name in ASKED:
+            return ChatJudge(self.model(name))
         if name == "cascade":
             return CascadeJudge(self.build(str(self.config.rest)), self.config.overlap)
         known = "match, choice, openai, local, cascade"
         raise UserError(f"no judge {name!r}", f"the judges are {known}", "name one of them")
 
+    def model(self, name: str) -> Chooser:
+        """Return the chat model behind a judge: ``openai`` or ``local``."""
+        if name == "local":
+            return Local(self._local)
+        if self._endpoint is None:
+            raise UserError("judge openai is not set up", "the run names other judges", "set judge=openai")
+        return Remote(self.config, self._endpoint, self._batch_journal)
+
     @contextmanager
-    def costs(self, judge: Judge, path: Path) -> Iterator[None]:
+    def costs(self, judge: Judge | Chooser, path: Path, stage: str = "grading") -> Iterator[None]:
         """Add to ``path`` what a paid judge came to in this block, however it ends."""
         if not judge.paid or self._endpoint is None:
             yield
@@ -63,7 +68,7 @@ class Judges:
             now = self._endpoint.meter.row()
             row = {key: None if value is None else value - (before[key] or 0) for key, value in now.items()}
             if row["calls"] or row["failed"]:
-                made = {"stage": "grading", "judge": judge.name, "model": self.config.model}
+                made = {"stage": stage, "judge": judge.name, "model": self.config.model}
                 store.append(path, [{**made, **row, "at": datetime.now(UTC).isoformat(timespec="seconds")}])
 
     @cached_property

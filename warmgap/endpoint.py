@@ -23,6 +23,7 @@ from warmgap.schema import EndpointConfig
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is taken for one that does not answer
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds, where a server does not say how long to wait
 GIVE_UP_AFTER = 8  # requests in a row that failed for good: the endpoint is down, not the question at fault
+REJECTED = 40  # requests in a row that it found invalid: a filter may reject a few, not all of them
 _DATE = re.compile(r"(?:^|[-_@:])(?:20\d\d-\d\d-\d\d|20\d{6}|2[3-9](?:0[1-9]|1[0-2]))(?:$|[-_@:.])")
 CHARACTERS_PER_TOKEN = 3.0  # on the safe side for English, to reserve money before a request is sent
 
@@ -277,13 +278,13 @@ class Endpoint:
             if str(getattr(error, "param", "")) == name:
                 fix = f"set {self.group}.{name}=null, or choose another model"
                 raise UserError(f"{self.config.model} does not take {name}", text, fix) from error
-        return self._failed(request, text)
+        return self._failed(request, text, limit=REJECTED)
 
-    def _failed(self, request: ChatRequest, text: str) -> ChatReply:
-        """A request that has failed for good. Raises UserError when so many fail in a row that the endpoint is down."""
+    def _failed(self, request: ChatRequest, text: str, limit: int = GIVE_UP_AFTER) -> ChatReply:
+        """A request that has failed for good. Raises UserError when that happens to so many in a row as ``limit``."""
         self.meter.failed += 1
         self._failures += 1
-        if self._failures >= GIVE_UP_AFTER:
+        if self._failures >= limit:
             fix = f"see that {self.config.base_url} is up, then run again: only what is missing is asked for"
             raise UserError(f"{self._failures} requests in a row have failed", text, fix)
         return ChatReply(request.key, error=text)

@@ -64,6 +64,7 @@ def test_every_class_of_settings_is_part_of_a_run() -> None:
             visit(part)
         if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in reached:
             reached.add(kind)
+            reached.update(base for base in kind.__mro__ if dataclasses.is_dataclass(base))
             for hint in typing.get_type_hints(kind).values():
                 visit(hint)
 
@@ -122,10 +123,15 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
 }
 
 
+BASE = ("+persona=warm", "control=[gsm8k]")
+
+
 def other(tmp: Path, name: str, value: Any) -> Any:
     """Another value that the setting can take."""
     if name in NAMED:
         return NAMED[name]
+    if name == "control.gsm8k.path":
+        return str(shutil.copy(value, tmp / "another.jsonl"))
     if name in ("data.path", "task.embedded.path"):
         whole = embedded.__file__ if name.startswith("task") else None
         source = Path(whole).with_suffix(".jsonl") if whole else persona_data.EMBEDDED / "conversations.jsonl"
@@ -147,8 +153,10 @@ def other(tmp: Path, name: str, value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    runs = tmp_path_factory.mktemp("identity") / "runs"
-    return config.compose(["+persona=warm", f"runs_dir={runs}"])
+    place = tmp_path_factory.mktemp("identity")
+    sums = place / "sums.jsonl"
+    sums.write_text('{"question": "What is 2 + 2?", "answer": "2 + 2 = 4\\n#### 4"}\n', encoding="utf-8")
+    return config.compose([*BASE, f"runs_dir={place / 'runs'}", f"control.gsm8k.path={sums}"])
 
 
 def names(run: Run) -> tuple[str, str, str]:
@@ -192,7 +200,8 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
 
 
 def test_the_same_settings_name_the_same_folders(base: Run) -> None:
-    again = config.compose(["+persona=warm", f"runs_dir={base.runs_dir}"])
+    sums = base.control["gsm8k"].path
+    again = config.compose([*BASE, f"runs_dir={base.runs_dir}", f"control.gsm8k.path={sums}"])
     assert names(again) == names(base)
 
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from warmgap import config
 from warmgap.evaluate.cascade import CascadeJudge
+from warmgap.evaluate.closed import Local, Remote
 from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.judge import Answer, ChoiceJudge, MatchJudge, Verdict, normalise
-from warmgap.evaluate.llm_judge import LocalJudge, OpenAIJudge
 from warmgap.evaluate.refusal import refuses
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
@@ -274,5 +274,5 @@ def test_any_text_gets_a_verdict(text: str, finish: str) -> None:
 
 
 def test_judges_are_named_as_their_settings_are() -> None:
-    made = (MatchJudge, ChoiceJudge, OpenAIJudge, LocalJudge, CascadeJudge)
+    made = (MatchJudge, ChoiceJudge, Remote, Local, CascadeJudge)
     assert set(config.choices("judge")) == {judge.name for judge in made}
