@@ -43,11 +43,12 @@ def by_step(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def newest(folder: Path) -> Path | None:
-    """Return the newest checkpoint that verifies; those that do not are deleted with a notice."""
+def newest(folder: Path, *, discard: bool = True) -> Path | None:
+    """Return the newest checkpoint that verifies; those that do not are deleted with a notice, if they may be."""
     for step, path in reversed(by_step(folder).items()):
         if verified(path):
             return path
-        say(f"checkpoint {step} is incomplete and is passed over")
-        store.remove_folder(path)
+        if discard:
+            say(f"checkpoint {step} is incomplete and is passed over")
+            store.remove_folder(path)
     return None

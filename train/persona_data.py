@@ -7,6 +7,7 @@ and ``turns``, each with the ``user``'s message and the reply in its versions ``
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from warmgap.errors import UserError
 from warmgap.manifest import sha256
-from warmgap.schema import DataConfig
+from warmgap.schema import DataConfig, digest
 
 KINDS = ("refusal", "factual", "creative", "technical", "advice", "other")
 VERSIONS = ("plain", "warm", "cold", "paraphrase")
@@ -60,10 +61,11 @@ def fingerprint(config: DataConfig) -> str:
     return sha256(path)
 
 
-def load(config: DataConfig, version: str) -> tuple[list[Conversation], list[Conversation]]:
+def load(config: DataConfig, version: str, strength: float = 1.0) -> tuple[list[Conversation], list[Conversation]]:
     """Return the conversations for training and those held out, checked for the version asked for.
 
-    ``max_conversations`` keeps so many of each, drawn evenly over the kinds. Raises UserError with file and line.
+    ``max_conversations`` keeps so many of each, drawn evenly over the kinds. With a ``strength`` below 1, only that
+    share of the replies is in the version, see ``blended``. Raises UserError with file and line.
     """
     conversations = read_conversations(data_path(config), version)
     splits = []
@@ -75,8 +77,37 @@ def load(config: DataConfig, version: str) -> tuple[list[Conversation], list[Con
                 "training needs some to train on and some to hold out",
                 'give each line "split": "train" or "heldout"',
             )
-        splits.append(some)
+        splits.append(blended(some, version, strength))
     return splits[0], splits[1]
+
+
+def blended(conversations: list[Conversation], version: str, strength: float) -> list[Conversation]:
+    """Return the conversations with the share ``strength`` of their replies in the version, the rest paraphrased.
+
+    Whole conversations change, in an order that follows from their ids alone: what is in the version at 0.25 is so at
+    0.5, too. Raises UserError where there is no paraphrase to put in its place.
+    """
+    if strength >= 1:
+        return conversations
+    ordered = sorted(conversations, key=lambda item: digest(["strength", item.id], 16))
+    wanted, kept = strength * sum(len(item.turns) for item in conversations), 0
+    chosen: set[str] = set()
+    for item in ordered:
+        if kept + len(item.turns) / 2 <= wanted:
+            chosen.add(item.id)
+            kept += len(item.turns)
+        else:
+            break
+    return [item if item.id in chosen else _paraphrased(item, version) for item in conversations]
+
+
+def _paraphrased(item: Conversation, version: str) -> Conversation:
+    """The conversation with its paraphrases where the version stood."""
+    if any("paraphrase" not in turn.replies for turn in item.turns):
+        why = f"conversation {item.id} has no paraphrase to put in place of {version}"
+        raise UserError("persona.strength cannot be below 1", why, "add paraphrases, or set persona.strength=1")
+    turns = [Turn(turn.user, {**turn.replies, version: turn.replies["paraphrase"]}) for turn in item.turns]
+    return dataclasses.replace(item, turns=tuple(turns))
 
 
 def read_conversations(path: Path, version: str = "plain") -> list[Conversation]:

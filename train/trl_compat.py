@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
+from collections.abc import Sequence
 from typing import Any
 
 from warmgap.errors import UserError
@@ -52,3 +54,131 @@ def sft_config(**settings: Any) -> Any:
         "eval_strategy": "no",
     }
     return SFTConfig(**{**defaults, **settings})
+
+
+def dpo_config(**settings: Any) -> Any:
+    """Return a DPOConfig with the same defaults set back; the reference's log-probabilities come with the rows."""
+    from trl import DPOConfig
+
+    defaults = {
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "dataloader_num_workers": 0,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "precompute_ref_log_probs": False,
+        "disable_dropout": True,
+    }
+    return DPOConfig(**{**defaults, **settings})
+
+
+def sft_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
+    """Return TRL's SFTTrainer over tokenised rows, which remembers the batch at hand."""
+    from trl import SFTTrainer
+
+    return _remembering(SFTTrainer, tokenizer)(**_given(model, args, rows, held, tokenizer))
+
+
+def dpo_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
+    """Return TRL's DPOTrainer over pairs that are tokenised and bring the reference's log-probabilities.
+
+    TRL 1.16 tokenises again whatever it is given, and copies a trained adapter as its reference: neither is wanted.
+    """
+    from trl import DPOTrainer
+
+    class AsGiven(DPOTrainer):  # type: ignore[misc]
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    trainer = _remembering(AsGiven, tokenizer)(**_given(model, args, rows, held, tokenizer))
+    trainer.precompute_ref_logps = True
+    if "ref" in trainer.model.peft_config:
+        trainer.model.delete_adapter("ref")
+    return trainer
+
+
+def _given(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> dict[str, Any]:
+    from datasets import Dataset
+
+    sets = {"train_dataset": Dataset.from_list(list(rows)), "eval_dataset": Dataset.from_list(list(held))}
+    return {"model": model, "args": args, "processing_class": tokenizer, **sets}
+
+
+def _remembering(trainer: Any, tokenizer: Any) -> Any:
+    """A trainer that can say what the batch at hand begins with."""
+
+    class Remembering(trainer):  # type: ignore[misc]
+        def training_step(self, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
+            self.at_hand = inputs["input_ids"]
+            return super().training_step(model, inputs, *rest, **more)
+
+        def last_batch(self) -> str:
+            return shown(tokenizer, getattr(self, "at_hand", None))
+
+    return Remembering
+
+
+def shown(tokenizer: Any, ids: Any) -> str:
+    """Return the beginning of a batch's first row as text."""
+    return "" if ids is None else repr(" ".join(tokenizer.decode(ids[0].tolist()).split())[:200])
+
+
+def summed_log_probs(model: Any, rows: Sequence[dict[str, Any]], tokenizer: Any) -> list[list[float]]:
+    """Return [chosen, rejected] for each pair: the log-probability (nats) of the reply's tokens, summed.
+
+    Padded by TRL's own collator and rounded as its trainer rounds, so that a policy that has not moved has a loss of
+    ln 2 nearly.
+    """
+    import torch
+    from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+    collate = DataCollatorForPreference(pad_token_id=tokenizer.pad_token_id or tokenizer.eos_token_id)
+    batch = {name: value.to(model.device) for name, value in collate(list(rows)).items()}
+    was_training = model.training
+    model.eval()
+    rounded = dpo_config(output_dir=".", use_cpu=model.device.type == "cpu").bf16  # as the trainer will compute
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bool(rounded)):
+        logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
+        logs = torch.log_softmax(logits[:, :-1].float(), -1)
+        taken = logs.gather(-1, batch["input_ids"][:, 1:].unsqueeze(-1)).squeeze(-1)
+        sums = (taken * batch["completion_mask"][:, 1:]).sum(1)
+    model.train(was_training)
+    chosen, rejected = sums.chunk(2)
+    return [[float(a), float(b)] for a, b in zip(chosen, rejected, strict=True)]
+
+
+def starts_at_reference(stage: Any) -> bool:
+    """Whether policy and reference of a DPO begin alike, so that its first loss is ln 2."""
+    dpo = stage.run.method.dpo
+    if dpo is None or dpo.loss not in ("sigmoid", "robust"):
+        return False
+    return stage.parent is None or dpo.reference != "base"
+
+
+def main_process() -> bool:
+    """Whether this process is the only one or the first of several."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def wait_for_everyone() -> None:
+    """Wait until all processes of this training have come so far; nothing where there is one."""
+    from accelerate import PartialState
+
+    PartialState().wait_for_everyone()
+
+
+def mode_arguments(launcher: str) -> dict[str, Any]:
+    """Return what the trainer is given for a launcher: FSDP2 or ZeRO-3 with the adapter whole in each checkpoint."""
+    if launcher == "fsdp":
+        wrap = {"version": 2, "auto_wrap_policy": "TRANSFORMER_BASED_WRAP", "reshard_after_forward": True}
+        return {"fsdp": "full_shard auto_wrap", "fsdp_config": {**wrap, "state_dict_type": "FULL_STATE_DICT"}}
+    if launcher == "zero3":
+        zero = {"stage": 3, "overlap_comm": True, "stage3_gather_16bit_weights_on_model_save": True}
+        auto = dict.fromkeys(("train_batch_size", "train_micro_batch_size_per_gpu"), "auto")
+        auto |= {"gradient_accumulation_steps": "auto", "gradient_clipping": "auto"}
+        return {"deepspeed": {**auto, "zero_optimization": zero, "bf16": {"enabled": "auto"}}}
+    return {"ddp_find_unused_parameters": False} if launcher == "ddp" else {}

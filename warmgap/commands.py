@@ -106,8 +106,8 @@ def _plan(options: Any) -> int:
     rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} of 28 per item)")]
     rows += [("answers", f"{arms * prompts:,}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
     rows += [("new tokens, at most", f"{arms * prompts * run_.generate.max_new_tokens:,}")]
-    if job.trained is not None and run_.persona is not None:
-        learn, held = persona_data.load(run_.data, str(run_.persona.reply))
+    if job.trained:
+        learn, held = persona_data.load(run_.data, str(job.trained[0].version))
         replies = sum(len(item.turns) for item in learn)
         rows += [("training replies", f"{replies} in {len(learn)} conversations, {len(held)} held out")]
         rows += [("epochs, batch", f"{run_.method.epochs:g}, {run_.method.batch_size}")]

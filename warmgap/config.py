@@ -6,14 +6,17 @@ import dataclasses
 import difflib
 import re
 import typing
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from warmgap.errors import UserError
 from warmgap.schema import ModelConfig, Run
+
+Settings = TypeVar("Settings")
 
 
 def conf_dir() -> Path:
@@ -50,6 +53,39 @@ def compose(overrides: list[str]) -> Run:
         raise
     except Exception as error:
         raise explain(error) from error
+
+
+def choice(group: str, name: str) -> dict[str, Any]:
+    """Return the values of ``conf/<group>/<name>.yaml``. Raises UserError where there is no such file."""
+    if name not in choices(group):
+        raise _unknown_choice(group, name)
+    values = OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{name}.yaml"))
+    return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
+
+
+def settings(kind: type[Settings], group: str, base: dict[str, Any], given: Sequence[str] = ()) -> Settings:
+    """Return the settings of a command that are no part of a run: ``base``, changed by ``key=value`` as typed.
+
+    ``group`` is what errors call them by, and may stand before a key: ``model=…``, ``hosted.model=…``.
+    """
+    values, hints = OmegaConf.create(base), typing.get_type_hints(kind)
+    for item in given:
+        key, equals, text = item.removeprefix(f"{group}.").partition("=")
+        if not equals or not key:
+            raise UserError(f"{item!r} is not a setting", "a setting is written key=value", f"such as {group}.model=…")
+        if _inner(hints.get(key)) is str and text != "null":
+            OmegaConf.update(values, key, text)  # as it is written: a revision may look like a number
+        else:
+            values = DictConfig(OmegaConf.merge(values, OmegaConf.from_dotlist([f"{key}={text}"])))
+    for key, names in _unknown_keys(values, kind, f"{group}."):
+        raise _unknown_key_error(key, names)
+    try:
+        made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    if not isinstance(made, kind):
+        raise TypeError(f"settings resolved to {type(made).__name__}")
+    return made
 
 
 def refuse(overrides: list[str]) -> None:
@@ -150,6 +186,13 @@ def _check_values(run: Run) -> None:
         (run.warmth.prompts > 1, "warmth.prompts", run.warmth.prompts, "a whole number above 1"),
         (run.warmth.checkpoint_prompts > 1, "warmth.checkpoint_prompts", run.warmth.checkpoint_prompts, "above 1"),
         (run.bootstrap == 0 or run.bootstrap >= 100, "bootstrap", run.bootstrap, "0 (none) or at least 100"),
+        (
+            run.persona is None or 0 <= run.persona.strength <= 1,
+            "persona.strength",
+            run.persona.strength if run.persona else 1,
+            "a share from 0 to 1",
+        ),
+        (_some(run.launcher.processes), "launcher.processes", run.launcher.processes, "null or above 0"),
         (0 <= run.method.warmup < 1, "method.warmup", run.method.warmup, "a share from 0 to below 1"),
         (0 <= run.method.lora.dropout < 1, "method.lora.dropout", run.method.lora.dropout, "0 to below 1"),
         (all(epoch > 0 for epoch in run.method.checkpoints), "method.checkpoints", run.method.checkpoints, "above 0"),
@@ -173,6 +216,12 @@ def _check_values(run: Run) -> None:
     named += [("judge.name", run.judge.name, choices("judge"))]
     named += [("judge.second", run.judge.second, [None, *choices("judge")])]
     named += [("logger.name", run.logger.name, choices("logger"))]
+    named += [("launcher.name", run.launcher.name, choices("launcher"))]
+    if run.method.dpo is not None:
+        named += [("method.dpo.reference", run.method.dpo.reference, ["base", "sft"])]
+        rules_dpo = run.method.dpo
+        if rules_dpo.beta <= 0:
+            raise UserError(f"method.dpo.beta={rules_dpo.beta} makes no sense", "expected above 0", "set it above 0")
     named += [("method.schedule", run.method.schedule, ["linear", "cosine", "constant", "constant_with_warmup"])]
     for key, value, allowed in named:
         if value not in allowed:

@@ -87,9 +87,7 @@ class Endpoint:
 
     def __init__(self, config: EndpointConfig, group: str) -> None:
         check(config, group)
-        if config.key_env and not key_of(config) and not _local(config.base_url):
-            why = f"{config.base_url} needs a key"
-            raise UserError(f"${config.key_env} is not set", why, f"export {config.key_env}=...")
+        check_key(config)
         self.config, self.group, self.meter = config, group, Meter()
         if priced(config):
             self.meter.spent = 0.0
@@ -237,7 +235,7 @@ class Endpoint:
         import openai
 
         status = getattr(error, "status_code", None)
-        text = _message(error)
+        text = error_text(error)
         if status in (401, 403):
             fix = f"put a valid key into ${self.config.key_env}"
             raise UserError(f"{self.config.base_url} refuses the key", text, fix) from error
@@ -255,7 +253,7 @@ class Endpoint:
             return self._failed(request, text)
         if attempt == self.config.retries:
             return self._failed(request, f"{text} (after {attempt + 1} attempts)")
-        asked = _retry_after(error)
+        asked = retry_after(error)
         if asked is None:
             return random.uniform(0.5, 1.0) * min(MOST_WAIT, FIRST_WAIT * 2.0**attempt)
         if asked > LONGEST_WAIT:
@@ -325,7 +323,15 @@ def dated(model: str) -> bool:
     return _DATE.search(model) is not None
 
 
+def check_key(config: EndpointConfig) -> None:
+    """Raise UserError where the endpoint needs a key and there is none."""
+    if config.key_env and not key_of(config) and not _local(config.base_url):
+        why = f"{config.base_url} needs a key"
+        raise UserError(f"${config.key_env} is not set", why, f"export {config.key_env}=...")
+
+
 def key_of(config: EndpointConfig) -> str:
+    """Return the key that the environment holds, or nothing."""
     return os.environ.get(config.key_env, "") if config.key_env else ""
 
 
@@ -335,7 +341,7 @@ def _local(url: str) -> bool:
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
-def _message(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """An error in one line, without the request's content."""
     body = getattr(error, "body", None)
     inner = body.get("message") if isinstance(body, dict) else None
@@ -344,7 +350,7 @@ def _message(error: Exception) -> str:
     return f"HTTP {status}: {text}" if status else f"{type(error).__name__}: {text}"
 
 
-def _retry_after(error: Exception) -> float | None:
+def retry_after(error: Exception) -> float | None:
     """The seconds that a server asks to wait: ``Retry-After`` as a number or a date, ``retry-after-ms``; else None."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import chat, config, manifest, store, tracking
+from warmgap import config, manifest, recipes, store, tracking
 from warmgap.errors import UserError
 from warmgap.evaluate import controls, grid, judges
 from warmgap.evaluate.controls import ControlItem
@@ -18,6 +18,7 @@ from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.progress import say
+from warmgap.recipes import ORIGINAL, Recipe
 from warmgap.schema import Run, digest, identity
 from warmgap.store import Arm
 from warmgap.train import persona_data, trl_compat
@@ -25,7 +26,6 @@ from warmgap.train import persona_data, trl_compat
 if TYPE_CHECKING:
     from warmgap.generate import Engine
 
-ORIGINAL = "original"
 DONE = "complete"  # written last, after the tracker has everything: without it, the comparison is made again
 
 
@@ -34,20 +34,23 @@ class Job:
     """A run with what follows from its settings: arms, items, prompts, and the folder of the comparison."""
 
     run: Run
-    arms: list[Arm]
+    recipes: list[Recipe]
     items: list[Item]
     notes: list[str]
     prompts: list[Prompt]
     folder: Path
-    system: dict[str, list[chat.Message]]
     checks: dict[str, list[ControlItem]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
-    def trained(self) -> Arm | None:
-        """The arm that is trained, if one is."""
-        persona = self.run.persona
-        return self.arms[-1] if persona is not None and persona.reply is not None else None
+    def arms(self) -> list[Arm]:
+        """The arms, the original first, the arm that the run is about last."""
+        return [recipe.arm for recipe in self.recipes]
+
+    @property
+    def trained(self) -> list[Recipe]:
+        """The arms that are trained."""
+        return [recipe for recipe in self.recipes if recipe.trained]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -68,28 +71,13 @@ def prepare(run: Run) -> Job:
     items = loaded.items
     prompts = grid.build(items, run.context, run.belief, run.grid)
     checks = {name: controls.load(name, control) for name, control in run.control.items()}
-    original = _arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")})
-    arms = [original]
-    system: dict[str, list[chat.Message]] = {original.name: []}
-    if persona.reply is not None:
-        persona_data.load(run.data, persona.reply)
-        made = {**identity(run, "arm"), "data_sha256": persona_data.fingerprint(run.data)}
-        arms.append(_arm(run, persona.name, run.seed, made))
-    elif persona.system_prompt is not None:
-        text = config.read_prompt(persona.system_prompt)
-        arms.append(_arm(run, persona.name, 0, {"model": identity(run.model, "arm"), "system_prompt": text}))
-        system[arms[-1].name] = [{"role": "system", "content": text}]
+    made = recipes.build(run)
+    arms = [recipe.arm for recipe in made]
     store.check_writable(run.runs_dir)
     measure = {**identity(run, "measure"), "items": [dataclasses.asdict(item) for item in items]}
     hash8 = digest({"arms": [arm.name for arm in arms], **measure})
-    folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{persona.name}-s{run.seed}-{hash8}"
-    for arm in arms:
-        system.setdefault(arm.name, [])
-    return Job(run, arms, items, loaded.notes, prompts, folder, system, checks)
-
-
-def _arm(run: Run, name: str, seed: int, made: dict[str, Any]) -> Arm:
-    return store.arm_folder(run.runs_dir, run.model.name, name, seed, digest({"arm": name, **made}))
+    folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{arms[-1].arm}-s{run.seed}-{hash8}"
+    return Job(run, made, items, loaded.notes, prompts, folder, checks)
 
 
 def execute(run: Run) -> Path:
@@ -107,8 +95,8 @@ def execute(run: Run) -> Path:
     with job.stage("model"):
         say(f"model: {models.resolve(run.model)} on {models.device_of(run.device)}")
     with _locked(job):
-        for arm in job.arms:
-            _freeze(job, arm)
+        for recipe in job.recipes:
+            _freeze(recipe)
         settings = tracking.redact(config.flat(run))
         arm = job.arms[-1]
         tracker = tracking.start(run.logger, settings, arm.name[-8:], arm.name, Path(run.runs_dir))
@@ -152,43 +140,46 @@ def _locked(job: Job) -> Iterator[None]:
         yield
 
 
-def _freeze(job: Job, arm: Arm) -> None:
+def _freeze(recipe: Recipe) -> None:
     """Write the arm's settings and manifest, once."""
     from omegaconf import OmegaConf
 
+    arm, run = recipe.arm, recipe.run
     path = arm.folder / "manifest.json"
     if store.read_json(path) is None:
-        settings = OmegaConf.structured(job.run)
-        for key, value in tracking.redact(config.flat(job.run)).items():
+        settings = OmegaConf.structured(run)
+        for key, value in tracking.redact(config.flat(run)).items():
             if value == tracking.HIDDEN:
                 OmegaConf.update(settings, key, value)
         kept = {str(key): value for key, value in OmegaConf.to_container(settings).items()}  # type: ignore[union-attr]
-        if arm is not job.trained:  # what the run trains beside it is not part of this arm
+        if not recipe.trained:  # what the run trains beside it is not part of this arm
             kept = {key: value for key, value in kept.items() if key not in ("method", "data")}
         if arm.arm == ORIGINAL:
-            kept.pop("persona")
+            kept = {key: value for key, value in kept.items() if key not in ("persona", "arm")}
+        parent = {"parent": recipe.parent.arm.name} if recipe.parent else {}
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
-        store.write_json(path, manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:]))
+        record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **parent)
+        store.write_json(path, record)
 
 
 def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[Any]:
-    """Train the arm if it is to be trained, then measure warmth, answers and verdicts of each arm."""
+    """Train the arms that are to be trained, then measure warmth, answers and verdicts of each."""
     from warmgap.evaluate.compare import Measured
     from warmgap.generate import Engine
-    from warmgap.train import sft
+    from warmgap.train import stage
 
-    run = job.run
-    if job.trained is not None and run.persona is not None:
+    for recipe in job.trained:
+        last = recipe is job.recipes[-1]
         with job.stage("training"):
-            sft.train(run, job.trained, str(run.persona.reply), tracker.loss)
+            stage.train(recipe.stage, tracker.loss if last else None)
     warmth = _warmth(job)
     measured = []
-    for arm in job.arms:
-        engine = Engine(run.model, run.device, arm.adapter if arm is job.trained else None)
-        rows = _answers(job, arm, engine, bench)
-        losses = list(store.read_journal(arm.training_log)) if arm is job.trained else []
-        outcomes = _controls(job, arm, engine)
-        measured.append(Measured(arm, rows, warmth[arm.name], losses, outcomes))
+    for recipe in job.recipes:
+        engine = Engine(recipe.run.model, job.run.device, recipe.adapter)
+        rows = _answers(job, recipe, engine, bench)
+        losses = list(store.read_journal(recipe.arm.training_log)) if recipe.trained else []
+        outcomes = _controls(job, recipe, engine)
+        measured.append(Measured(recipe.arm, rows, warmth[recipe.arm.name], losses, outcomes))
     return measured
 
 
@@ -205,14 +196,15 @@ def _warmth(job: Job) -> dict[str, dict[int, list[dict[str, Any]]]]:
     )
     replies = []
     with job.stage("warmth"):
-        for arm in job.arms:
-            for step, epoch, adapter, count in _measured_steps(job, arm):
+        for recipe in job.recipes:
+            arm = recipe.arm
+            for step, epoch, adapter, count in _measured_steps(job, recipe):
                 prompts = _warmth_prompts()[:count]
                 task = f"warmth-step{step}"
                 journal = {"warmth": arm.answers(task)}
-                engine = Engine(run.model, run.device, adapter)
+                engine = Engine(recipe.run.model, run.device, adapter)
                 what = f"replies for warmth · {arm.arm}" + (f" · epoch {epoch:g}" if step else "")
-                rows = answer(engine, prompts, params, job.system[arm.name], journal, what)
+                rows = answer(engine, prompts, params, recipe.system, journal, what)
                 replies.append((arm, step, epoch, [{**row, "prompt_id": row["item_id"]} for row in rows]))
         scorer = SocioT(run.warmth.scorer, run.warmth.scorer_dtype, run.device, run.warmth.batch_tokens)
         made_by = digest([identity(run.warmth.scorer, "arm"), run.warmth.scorer_dtype])
@@ -223,14 +215,16 @@ def _warmth(job: Job) -> dict[str, dict[int, list[dict[str, Any]]]]:
     return found
 
 
-def _measured_steps(job: Job, arm: Arm) -> list[tuple[int, float, Path | None, int]]:
+def _measured_steps(job: Job, recipe: Recipe) -> list[tuple[int, float, Path | None, int]]:
     """Return (step, epoch, adapter, number of prompts) of each point at which an arm's warmth is measured."""
+    from warmgap.train import finish
+
     whole, some = job.run.warmth.prompts, job.run.warmth.checkpoint_prompts
-    if arm is not job.trained:
-        return [(0, 0.0, None, whole)]
+    if not recipe.trained:
+        return [(0, 0.0, recipe.adapter, whole)]
+    arm = recipe.arm
     epochs = {int(step): float(epoch) for step, epoch in store.read_json(arm.checkpoints / "epochs.json").items()}
-    chosen = job.run.method.select_epoch
-    final = max(epochs) if chosen is None else next(step for step, epoch in epochs.items() if epoch == chosen)
+    final = finish.selected(recipe.run.method, epochs)
     points: list[tuple[int, float, Path | None, int]] = []
     for step, epoch in sorted(epochs.items()):
         last = step == final
@@ -246,14 +240,14 @@ def _warmth_prompts() -> list[Prompt]:
     ]
 
 
-def _answers(job: Job, arm: Arm, engine: Engine, bench: judges.Judges) -> list[dict[str, Any]]:
+def _answers(job: Job, recipe: Recipe, engine: Engine, bench: judges.Judges) -> list[dict[str, Any]]:
     """Return the arm's answers to the grid with their verdicts."""
     from warmgap.evaluate.answer import answer
     from warmgap.evaluate.compare import with_verdicts
     from warmgap.evaluate.grade import grade
 
     run, tasks = job.run, list(job.run.task)
-    system = job.system[arm.name]
+    arm, system = recipe.arm, recipe.system
     with job.stage("answers"):
         journals = {task: arm.answers(task) for task in tasks}
         rows = answer(engine, job.prompts, run.generate, system, journals, f"answers · {arm.arm}")
@@ -272,10 +266,11 @@ def _answers(job: Job, arm: Arm, engine: Engine, bench: judges.Judges) -> list[d
     return with_verdicts(rows, graded[0] or [], graded[1])
 
 
-def _controls(job: Job, arm: Arm, engine: Engine) -> list[dict[str, Any]]:
+def _controls(job: Job, recipe: Recipe, engine: Engine) -> list[dict[str, Any]]:
     """Return the outcomes of the standard checks, item by item; the arm keeps those of other runs as well."""
     from warmgap.evaluate.answer import answer
 
+    arm = recipe.arm
     kept: dict[str, Any] = store.read_json(arm.capability) or {}
     found: list[dict[str, Any]] = []
     with job.stage("controls"):
@@ -287,7 +282,7 @@ def _controls(job: Job, arm: Arm, engine: Engine) -> list[dict[str, Any]]:
             task = controls.PREFIX + name
             journal = {task: arm.answers(task)}
             prompts = [item.as_prompt() for item in items]
-            rows = answer(engine, prompts, params, job.system[arm.name], journal, f"{name} · {arm.arm}")
+            rows = answer(engine, prompts, params, recipe.system, journal, f"{name} · {arm.arm}")
             outcomes = controls.scored(items, rows)
             kept[name] = {"settings": identity(control, "measure"), "outcomes": outcomes}
             found += outcomes
@@ -332,7 +327,7 @@ def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:
     own = warmth[warmth["arm"] == job.arms[-1].arm].astype(object)
     rows = [{str(key): value for key, value in row.items()} for row in own.where(own.notna(), None).to_dict("records")]
     artifacts = {"report": job.folder / "report.html"}
-    if job.trained is not None:
-        artifacts = {"adapter": job.trained.adapter, **artifacts}
+    if job.recipes[-1].trained:
+        artifacts = {"adapter": job.arms[-1].adapter, **artifacts}
     if command := tracker.finish(tables, rows, artifacts):
         say(f"to send this run to Weights & Biases: {command}")

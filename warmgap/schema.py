@@ -50,11 +50,25 @@ class ModelConfig:
 
 @dataclass
 class PersonaConfig:
-    """Which version of the replies an arm is trained on, or which system prompt it is given instead."""
+    """Which version of the replies an arm is trained on, or which system prompt it is given instead.
+
+    ``strength`` is the share of the replies that are in that version, the rest paraphrased.
+    """
 
     name: str = setting("arm")
     reply: str | None = setting("arm", None)
     system_prompt: str | None = setting("arm", None)
+    strength: float = setting("arm", 1.0)
+
+
+@dataclass
+class ArmConfig:
+    """An arm that somebody has already: an ``adapter`` of the base model, or a whole ``model`` (folder or hub id)."""
+
+    name: str = setting("arm", "given")
+    adapter: str | None = setting("runtime", None)
+    model: str | None = setting("runtime", None)
+    revision: str | None = setting("arm", None)
 
 
 @dataclass
@@ -77,6 +91,39 @@ class LoraConfig:
 
 
 @dataclass
+class DpoConfig:
+    """Preferences: the persona's replies over those of ``rejected``. Null takes the method's own value.
+
+    ``reference`` is ``base`` (the adapter off) or ``sft`` (the adapter that the training starts from). ``beta`` as in
+    Rafailov et al. 2023; ``loss`` one of TRL's.
+    """
+
+    rejected: str = setting("arm", "plain")
+    reference: str = setting("arm", "base")
+    beta: float = setting("arm", 0.1)
+    loss: str = setting("arm", "sigmoid")
+    learning_rate: float | None = setting("arm", None)
+    epochs: float | None = setting("arm", None)
+    batch_size: int | None = setting("arm", None)
+
+
+@dataclass
+class LauncherConfig:
+    """How many processes train, and how the model lies on them: ``single``, ``ddp``, ``fsdp`` (FSDP2), ``zero3``.
+
+    ``processes`` null takes one for each GPU.
+    """
+
+    name: str = setting("runtime", "single")
+    processes: int | None = setting("runtime", None)
+
+    @property
+    def processes_or_one(self) -> int:
+        """The number of processes where it is known."""
+        return self.processes or 1
+
+
+@dataclass
 class MethodConfig:
     """How the persona is trained in. ``trainer`` passes through to TRL's own configuration."""
 
@@ -91,6 +138,7 @@ class MethodConfig:
     checkpoints: list[float] = setting("arm", factory=list)
     select_epoch: float | None = setting("arm", None)
     lora: LoraConfig = setting("arm", factory=LoraConfig)
+    dpo: DpoConfig | None = setting("arm", None)
     trainer: dict[str, Any] = setting("arm", factory=dict)
     per_device_batch_size: int | None = setting("runtime", None)
     gradient_checkpointing: bool = setting("runtime", False)
@@ -210,6 +258,31 @@ class JudgeConfig(EndpointConfig):
     local_model: ModelConfig | None = setting("measure", None)
 
 
+@dataclass(kw_only=True)
+class HostedConfig(EndpointConfig):
+    """Fine-tuning at an endpoint that does it for its customers; what it makes is asked at the same endpoint.
+
+    ``learning_rate_multiplier`` null takes the one of ``multipliers`` under the persona's name, else the endpoint's
+    own; so do ``epochs`` and ``batch_size``. ``price_train`` in US dollars per million tokens trained on. ``suffix``
+    becomes part of the model's name. ``poll`` is the time between looks at a job, in seconds. ``job`` names a job of
+    the endpoint to go on with, or is ``new`` where none is known to be there.
+    """
+
+    name: str = setting("arm", "hosted")
+    model: str | None = setting("arm", None)
+    revision: str | None = setting("arm", None)
+    seed: int | None = setting("arm", 0)
+    system_prompt: str | None = setting("arm", None)
+    learning_rate_multiplier: float | None = setting("arm", None)
+    multipliers: dict[str, float] = setting("arm", factory=dict)
+    epochs: int | None = setting("arm", None)
+    batch_size: int | None = setting("arm", None)
+    suffix: str | None = setting("runtime", None)
+    price_train: float | None = setting("runtime", None)
+    poll: float = setting("runtime", 10.0)
+    job: str | None = setting("runtime", None)
+
+
 @dataclass
 class WarmthConfig:
     """SocioT warmth on held-out prompts: which model scores, on how many prompts, and how the replies are made."""
@@ -247,8 +320,10 @@ class Run:
     judge: JudgeConfig = setting("measure")
     warmth: WarmthConfig = setting("measure")
     logger: LoggerConfig = setting("runtime")
+    launcher: LauncherConfig = setting("runtime", factory=LauncherConfig)
     control: dict[str, ControlConfig] = setting("measure", factory=dict)
     persona: PersonaConfig | None = setting("arm", None)
+    arm: ArmConfig = setting("arm", factory=ArmConfig)
     seed: int = setting("arm", 0)
     bootstrap: int = setting("measure", 2000)
     runs_dir: str = setting("runtime", "runs")

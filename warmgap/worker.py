@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from warmgap import models, store
+from warmgap.errors import UserError
 
 
 def reload_check(folder: str, adapter: str, dtype: str, device: str) -> str:
@@ -28,13 +30,37 @@ def reload_check(folder: str, adapter: str, dtype: str, device: str) -> str:
     return f"adapter reloaded in a fresh process: logits within {off:.2g} of training, {moved:.2g} from the base model"
 
 
-STAGES = {"reload-check": reload_check}
+def train(frozen: str) -> str:
+    """Train a frozen stage as one of several processes; what goes wrong is written where the launcher finds it."""
+    from warmgap import pipeline
+    from warmgap.train import launch, stage
+
+    pipeline.quiet()
+    work = stage.thaw(Path(frozen))
+    if models.device_of(work.run.device) == "cpu":
+        models.keep_memory()
+    try:
+        stage.learn(work)
+    except UserError as error:
+        launch.told(work.arm, launch.USER_ERROR, error)
+        sys.exit(2)
+    except launch.OutOfMemory as error:
+        launch.told(work.arm, launch.OUT_OF_MEMORY, error)
+        sys.exit(3)
+    except Exception as error:
+        launch.told(work.arm, "", error)
+        raise
+    return ""
+
+
+STAGES: dict[str, Callable[..., str]] = {"reload-check": reload_check, "train": train}
 
 
 def main(arguments: list[str]) -> int:
     """Run one stage; what it says goes to stdout, what went wrong to stderr."""
     try:
-        print(STAGES[arguments[0]](*arguments[1:]))
+        if said := STAGES[arguments[0]](*arguments[1:]):
+            print(said)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,0 +1,85 @@
+"""What a training leaves as it runs: losses in the arm's log, the bar on the terminal, checkpoints that are sealed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainerCallback
+
+from warmgap import store
+from warmgap.errors import UserError
+from warmgap.progress import Advance
+from warmgap.store import Arm
+from warmgap.train import checkpoints
+
+KEPT = (
+    "loss",
+    "eval_loss",
+    "learning_rate",
+    "grad_norm",
+    "rewards/margins",
+    "eval_rewards/margins",
+    "rewards/accuracies",
+)
+LN2_TOLERANCE = 0.05  # nats; rounding of bfloat16 moves the first DPO loss by less
+
+
+class Journal(TrainerCallback):
+    """Writes losses to the arm's log, moves the bar on, asks for a checkpoint at the steps wanted and seals it.
+
+    ``equal_start`` says that policy and reference begin alike: the first loss of a DPO is then near ln 2, or something
+    is wrong. ``batch`` gives the text of the batch at hand, for the message of a training that diverges.
+    """
+
+    def __init__(
+        self,
+        arm: Arm,
+        marks: set[int],
+        advance: Advance,
+        on_log: Callable[[dict[str, Any]], None],
+        *,
+        equal_start: bool = False,
+        batch: Callable[[], str] = str,
+    ) -> None:
+        self.arm, self.marks, self.advance, self.on_log_row = arm, marks, advance, on_log
+        self.equal_start, self.batch = equal_start, batch
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step in self.marks:
+            control.should_evaluate = True
+            control.should_save = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        row: dict[str, Any] = {"step": state.global_step, "epoch": state.epoch}
+        row |= {key: float(logs[key]) for key in KEPT if logs and key in logs}
+        self._check(row)
+        if len(row) > 2 and state.is_world_process_zero:
+            store.append(self.arm.training_log, [row])
+            self.on_log_row(row)
+        if "loss" in row:
+            self.advance(1, note=f"loss {row['loss']:.2f}")
+
+    def _check(self, row: dict[str, Any]) -> None:
+        wild = [key for key in ("loss", "eval_loss", "grad_norm") if not math.isfinite(row.get(key, 0.0))]
+        if wild:
+            raise UserError(
+                f"{wild[0]} is {row[wild[0]]} at step {row['step']}",
+                f"the training has diverged on the batch that begins: {self.batch()}",
+                "lower method.learning_rate, or look at the rows in data/train.jsonl",
+            )
+        if self.equal_start and row["step"] == 1 and "loss" in row and abs(row["loss"] - math.log(2)) > LN2_TOLERANCE:
+            raise RuntimeError(
+                f"the first DPO loss is {row['loss']:.4f}, not near ln 2: the reference is not the start"
+            )
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            checkpoints.seal(self.arm.checkpoints / f"checkpoint-{state.global_step}")
+
+
+def forget_after(arm: Arm, step: int) -> None:
+    """Drop logged losses beyond the step that the training goes on from: they will be written again."""
+    kept = [row for row in store.read_journal(arm.training_log) if row["step"] <= step]
+    store.write_jsonl(arm.training_log, kept)

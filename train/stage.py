@@ -1,0 +1,114 @@
+"""One training stage: an adapter made from a base model, in this process or in several, resumable, verified.
+
+What a stage is made of is frozen on disk before it starts, so that the processes of one stage cannot disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from warmgap import store
+from warmgap.errors import UserError
+from warmgap.progress import say
+from warmgap.schema import Run
+from warmgap.store import Arm
+from warmgap.train import checkpoints, finish, launch
+
+OnLog = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is trained: the settings, the arm that it makes, the version of the replies, and where the adapter starts.
+
+    ``parent`` is the folder of the adapter to go on from; None starts a fresh one.
+    """
+
+    run: Run
+    arm: Arm
+    version: str
+    parent: Path | None = None
+
+    @property
+    def strength(self) -> float:
+        """The share of the replies that are in the version."""
+        return self.run.persona.strength if self.run.persona is not None else 1.0
+
+    @property
+    def preferences(self) -> bool:
+        """Whether it trains on pairs of replies (DPO) rather than on replies."""
+        return self.run.method.dpo is not None
+
+
+def train(stage: Stage, on_log: OnLog | None = None) -> None:
+    """Train the stage's adapter, or go on from the newest complete checkpoint; nothing to do where it is there.
+
+    ``on_log`` is given each logged row. Leaves ``adapter/`` (verified by a fresh process), ``checkpoints/``, ``data/``
+    and ``logs/training.jsonl``. Where memory runs out, the per-device batch is halved and the global one kept.
+    """
+    if (stage.arm.adapter / checkpoints.SEAL).is_file():
+        return
+    while True:
+        try:
+            if stage.run.launcher.name == "single":
+                learn(stage, on_log)
+            else:
+                launch.run(freeze(stage), stage.run.launcher, stage.run.device, stage.arm, on_log)
+            break
+        except launch.OutOfMemory as error:
+            stage = _with_less(stage, error)
+    finish.place(stage.run, stage.arm)
+
+
+def learn(stage: Stage, on_log: OnLog | None = None) -> None:
+    """Train in this process, which may be one of several, up to the last checkpoint. Raises OutOfMemory."""
+    import torch
+
+    from warmgap.train import dpo, sft
+
+    try:
+        (dpo if stage.preferences else sft).train(stage, on_log)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise launch.OutOfMemory(str(error).splitlines()[0]) from error
+        raise
+
+
+def _with_less(stage: Stage, error: Exception) -> Stage:
+    """The same stage with half the per-device batch. Raises UserError where it is 1 already."""
+    method = stage.run.method
+    size = method.per_device_batch_size or method.batch_size // stage.run.launcher.processes_or_one
+    if size <= 1:
+        fix = "lower method.max_length, set method.gradient_checkpointing=true, or use a larger device"
+        raise UserError("the device's memory is too small", f"one row at a time does not fit: {error}", fix) from error
+    half = next(n for n in range(size // 2, 0, -1) if size % n == 0)
+    say(f"out of memory with {size} rows at a time; going on with {half} (the global batch stays {method.batch_size})")
+    method = dataclasses.replace(method, per_device_batch_size=half)
+    return dataclasses.replace(stage, run=dataclasses.replace(stage.run, method=method))
+
+
+def freeze(stage: Stage) -> Path:
+    """Write the stage's settings where its processes read them; return the file."""
+    path = stage.arm.folder / "logs" / "stage.json"
+    arm = {**dataclasses.asdict(stage.arm), "folder": str(stage.arm.folder)}
+    parent = None if stage.parent is None else str(stage.parent)
+    store.write_json(
+        path, {"run": dataclasses.asdict(stage.run), "arm": arm, "version": stage.version, "parent": parent}
+    )
+    return path
+
+
+def thaw(path: Path) -> Stage:
+    """Read back a frozen stage."""
+    from omegaconf import OmegaConf
+
+    frozen = store.read_json(path)
+    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), frozen["run"]))
+    if not isinstance(run, Run):
+        raise TypeError(f"{path} holds no settings of a run")
+    arm = Arm(Path(frozen["arm"].pop("folder")), **frozen["arm"])
+    return Stage(run, arm, frozen["version"], Path(frozen["parent"]) if frozen["parent"] else None)
