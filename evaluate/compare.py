@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from warmgap import store
-from warmgap.evaluate import capability, judged, stats
+from warmgap.evaluate import capability, judged, stats, study
 from warmgap.evaluate.grade import error_of
 from warmgap.evaluate.judge import ERROR, GRADED
 from warmgap.store import Arm
@@ -172,6 +172,9 @@ def write_comparison(
     _csv(folder / "cells.csv", analysis.cells)
     _csv(folder / "warmth.csv", warmth)
     _csv(folder / "training.csv", losses)
+    replication = study.beside(analysis.cells, original=reference)
+    if len(replication):
+        _csv(folder / "study.csv", replication)
     outcomes = outcomes_table(measured)
     if len(outcomes):
         _csv(folder / "controls.csv", capability.rates(outcomes))

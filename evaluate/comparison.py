@@ -53,13 +53,17 @@ WARMTH_COLUMNS = [
     "shift_ci_low", "shift_ci_high", "shift_p",
 ]  # fmt: skip
 TRAINING_COLUMNS = ["model", "arm", "seed", "step", "epoch", "loss", "eval_loss", "learning_rate"]
+STUDY_COLUMNS = [
+    "quantity", "term", "model", "study_model", "tasks", "ours_pp", "ours_low_pp", "ours_high_pp", "n", "study_pp",
+    "study_low_pp", "study_high_pp", "difference_pp", "z", "p", "p_fdr",
+]  # fmt: skip
 SUMMARY_KEYS = [
     "title", "name", "created", "command", "grader", "reference", "arms", "settings", "counts", "dropped", "notes",
     "versions", "second_judge", "timings",
 ]  # fmt: skip
 TEXT_COLUMNS = {
     "analysis", "term", "model", "arm", "reference", "errors", "task", "context", "belief", "mode", "control",
-    "measure", "verdict",
+    "measure", "verdict", "quantity", "study_model", "tasks",
 }  # fmt: skip
 
 
@@ -75,6 +79,7 @@ class Comparison:
     training: pd.DataFrame
     controls: pd.DataFrame
     equivalence: pd.DataFrame
+    study: pd.DataFrame
 
     @property
     def reference(self) -> str:
@@ -174,6 +179,7 @@ def load_comparison(folder: Path) -> Comparison:
         training=_read_csv(folder / "training.csv", TRAINING_COLUMNS),
         controls=_read_csv(folder / "controls.csv", RATES),
         equivalence=_read_csv(folder / "equivalence.csv", EQUIVALENCE),
+        study=_read_csv(folder / "study.csv", STUDY_COLUMNS),
     )
 
 

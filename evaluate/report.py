@@ -106,6 +106,10 @@ def write_report(folder: Path) -> Path:
         arms=arm_rows(comparison),
         warmth=warmth_rows(comparison),
         controls=control_rows(comparison),
+        beside=[
+            (key, some.to_dict("records"))
+            for key, some in comparison.study.groupby(["model", "study_model", "tasks"], sort=False)
+        ],
         marks=figures.marks_of(comparison),
         plates=_plates(comparison),
         effects=_effect_sections(effects),

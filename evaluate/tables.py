@@ -101,6 +101,26 @@ def _arms_table(comparison: Comparison) -> Table:
     return table
 
 
+def print_study(folder: Path, console: Console | None = None) -> None:
+    """Print our figures beside the study's."""
+    rows = load_comparison(folder).study
+    out = console or Console()
+    if rows.empty:
+        out.print("Nothing to put beside the study: it compares the arms warm and original.")
+        return
+    for (model, theirs, tasks), some in rows.groupby(["model", "study_model", "tasks"], sort=False):
+        title = f"\n{model} beside the study ({theirs}; {tasks}): gap, pp"
+        table = _table(title, "", "ours", "95 % CI", "study", "difference", "p", "p (FDR)", "n")
+        for row in some.to_dict("records"):
+            label = row["term"] if row["quantity"] in ("main", "sycophancy") else f"{row['quantity']}: {row['term']}"
+            ours, ci = number(row["ours_pp"], signed=True), interval(row["ours_low_pp"], row["ours_high_pp"])
+            study, off = (number(row[key], signed=True) for key in ("study_pp", "difference_pp"))
+            p = (f"{row[key]:.2g}" if row[key] == row[key] else "–" for key in ("p", "p_fdr"))
+            table.add_row(Text(label.replace("_", " ")), ours, ci, study, off, *p, whole(row["n"]))
+        out.print(table)
+    out.print("Errors of both sides are binomial; the study's cells are published without n and take its samples.")
+
+
 def _controls_table(comparison: Comparison) -> Table:
     """The standard checks: rates of both arms, their difference, and whether it is shown to be within the margin."""
     title = "\nControls: % right (mmlu, gsm8k), % refused (advbench, xstest)"

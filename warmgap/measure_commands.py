@@ -225,6 +225,7 @@ def _add_compare(commands: Any) -> None:
     parser = command(commands, "compare", _compare, "a comparison of arms on disk", example)
     parser.add_argument("arms", nargs="+", type=Path, metavar="ARM", help="folders in runs/arms; one is the original")
     parser.add_argument("--gate", type=float, metavar="MARGIN", help="fail unless each arm is within MARGIN pp")
+    parser.add_argument("--against", choices=["study"], help="put the gaps beside the published ones")
     parser.add_argument("--grader", default="choice", help="whose verdicts (default: choice)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
 
@@ -235,6 +236,10 @@ def _compare(options: Any) -> int:
     folder = arms.compare(options.arms, options.grader, options.runs_dir)
     from warmgap.cli import show
 
+    if options.against:
+        from warmgap.evaluate.tables import print_study
+
+        print_study(folder)
     show(folder)
     if options.gate is None:
         return 0

@@ -17,11 +17,12 @@ import yaml
 
 from warmgap import config, pipeline
 from warmgap.errors import UserError
-from warmgap.schema import Run
+from warmgap.schema import HostedConfig, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "prompts")
-CHOICES = [(group, name) for group in GROUPS for name in config.choices(group)]
+APART = [("method", "hosted")]  # of a command of its own
+CHOICES = [(group, name) for group in GROUPS for name in config.choices(group) if (group, name) not in APART]
 NEEDS = {  # choices that say "give me this" and compose once it is given
     ("model", "local"): ["model.path=somewhere"],
     ("data", "file"): ["data.path=somewhere.jsonl"],
@@ -136,6 +137,29 @@ def test_the_root_of_the_settings_reads_as_a_manual() -> None:
             assert path.read_text(encoding="utf-8").startswith("#"), f"{path} does not say what it is"
 
 
+# ---- settings of a command ----
+
+
+def test_the_settings_of_a_command_are_those_of_its_file_changed_as_typed() -> None:
+    base = config.choice("method", "hosted")
+    typed = ["model=some-2024-08-06", "hosted.epochs=4", "revision=1234e5", "multipliers.warm=0.5", "batch_size=null"]
+    found = config.settings(HostedConfig, "hosted", base, typed)
+    assert (found.model, found.epochs, found.batch_size) == ("some-2024-08-06", 4, None)
+    assert found.revision == "1234e5", "as it is written"
+    assert found.multipliers == {"warm": 0.5, "cold": 0.1, "paraphrase": 0.25, "untransformed": 0.25}
+
+
+@pytest.mark.parametrize("typed", ["modle=x", "epochs=many", "epochs", "multipliers=3", "=3"])
+def test_a_mistake_in_the_settings_of_a_command_is_three_lines(typed: str) -> None:
+    with pytest.raises(UserError) as caught:
+        config.settings(HostedConfig, "hosted", config.choice("method", "hosted"), [typed])
+    assert all(part.strip() and "\n" not in part for part in caught.value.args)
+
+
+def test_hosted_training_is_pointed_to_where_it_is() -> None:
+    assert "warmgap hosted" in mistake("+persona=warm", "method=hosted").fix
+
+
 # ---- mistakes ----
 
 UNKNOWN = [
@@ -187,7 +211,7 @@ CHOICE_MISTAKES = [
     ("task=[embeded]", "task", "embedded"),
     ("belief=[false_clam]", "belief", "false_claim"),
     ("model@warmth.scorer=gpt3", "model", "gpt2"),
-    ("method=dpo", "method", None),
+    ("method=ppo", "method", "dpo"),
     ("logger=tensorboard", "logger", None),
 ]
 

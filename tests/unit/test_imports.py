@@ -18,9 +18,9 @@ FOLDERS = ("warmgap", "train", "evaluate", "mitigations")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 LEVELS = {
     0: ("errors", "schema", "store", "manifest"),
-    1: ("config", "chat", "models", "generate", "tracking", "progress", "tabular", "endpoint", "batches"),
+    1: ("config", "chat", "models", "generate", "tracking", "progress", "tabular", "endpoint", "batches", "remote"),
     2: ("train", "evaluate", "mitigations"),
-    3: ("pipeline", "recipes", "worker", "commands", "measure_commands", "cli"),
+    3: ("pipeline", "recipes", "worker", "commands", "measure_commands", "hosted_command", "cli"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 APART = LEVELS[2]
@@ -93,8 +93,8 @@ ONLY_IN = {
     "trl": lambda path: path.is_relative_to(ROOT / "train"),
     "peft": lambda path: path.is_relative_to(ROOT / "train") or path == ROOT / "warmgap" / "models.py",
     "wandb": lambda path: path == ROOT / "warmgap" / "tracking.py",
-    "openai": lambda path: path in (ROOT / "warmgap" / "generate.py", ROOT / "train" / "api.py"),
-    "anthropic": lambda path: path in (ROOT / "warmgap" / "generate.py", ROOT / "train" / "api.py"),
+    "openai": lambda path: path.name in ("endpoint.py", "batches.py", "hosted_calls.py"),
+    "anthropic": lambda path: False,
 }
 
 

@@ -219,7 +219,8 @@ def test_a_comparison_holds_every_table(tmp_path: Path) -> None:
     }
     compare.write_comparison(folder, measured_arms(), summary, second="match", bootstrap=100)
     names = {path.name for path in folder.iterdir()}
-    assert names == {"answers.parquet", "effects.csv", "cells.csv", "warmth.csv", "training.csv", "summary.json"}
+    tables = {"answers.parquet", "effects.csv", "cells.csv", "warmth.csv", "training.csv", "study.csv"}
+    assert names == {*tables, "summary.json"}
     written = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert written["counts"]["items"] == ITEMS
     assert written["counts"]["arms"] == 2
