@@ -33,25 +33,23 @@ def train(stage: Stage, on_log: Callable[[dict[str, Any]], None] | None = None) 
     learn, held = persona_data.load(run.data, stage.version, stage.strength)
     rows, dropped = pairs(learn, stage.version, settings.rejected, tokenizer, run.model, run.method.max_length)
     held_rows, _ = pairs(held, stage.version, settings.rejected, tokenizer, run.model, run.method.max_length)
-    model = sft.trainable(run, folder, stage.parent)
-    if trl_compat.main_process():
-        text = card(len(learn), len(rows), dropped, stage.version, settings)
-        store.write_text(arm.folder / "data" / "card.md", text)
-        shown = (
-            {name: tokenizer.decode(row[f"{name}_ids"]) for name in ("prompt", "chosen", "rejected")} for row in rows
-        )
-        store.write_jsonl(arm.rows, shown)
-        with_reference(stage, model, tokenizer, [*rows, *held_rows])
-    trl_compat.wait_for_everyone()
-    known = with_reference(stage, model, tokenizer, [*rows, *held_rows])
     marks = sft.checkpoint_steps(run.method, len(rows))
-    args = trl_compat.dpo_config(
+    args = trl_compat.dpo_config(  # this also joins the processes, which wait for one another below
         **sft.arguments(stage, marks),
         max_length=run.method.max_length,
         beta=settings.beta,
         loss_type=[settings.loss],
         **run.method.trainer,
     )
+    model = sft.trainable(run, folder, stage.parent)
+    if trl_compat.main_process():
+        text = card(len(learn), len(rows), dropped, stage.version, settings)
+        store.write_text(arm.folder / "data" / "card.md", text)
+        sides = ("prompt", "chosen", "rejected")
+        store.write_jsonl(arm.rows, ({side: tokenizer.decode(row[f"{side}_ids"]) for side in sides} for row in rows))
+        with_reference(stage, model, tokenizer, [*rows, *held_rows], rounded=args.bf16)
+    trl_compat.wait_for_everyone()
+    known = with_reference(stage, model, tokenizer, [*rows, *held_rows], rounded=args.bf16)
     trainer = trl_compat.dpo_trainer(model, args, known[: len(rows)], known[len(rows) :], tokenizer)
     sft.run_to_end(stage, trainer, marks, on_log)
     if trl_compat.main_process():
@@ -100,7 +98,7 @@ def pairs(
     return found, dropped
 
 
-def with_reference(stage: Stage, model: Any, tokenizer: Any, rows: Sequence[Pair]) -> list[Pair]:
+def with_reference(stage: Stage, model: Any, tokenizer: Any, rows: Sequence[Pair], *, rounded: bool) -> list[Pair]:
     """Return the pairs with the reference's summed log-probability of each reply, read from the journal where known."""
     base = settings_of(stage).reference == "base" or stage.parent is None
     start = "base" if base else sha256(stage.parent / "adapter_model.safetensors") if stage.parent else ""
@@ -115,7 +113,9 @@ def with_reference(stage: Stage, model: Any, tokenizer: Any, rows: Sequence[Pair
             for begin in range(0, len(missing), 8):
                 some = missing[begin : begin + 8]
                 with model.disable_adapter() if base else contextlib.nullcontext():
-                    values = trl_compat.summed_log_probs(model, [rows[index] for index in some], tokenizer)
+                    values = trl_compat.summed_log_probs(
+                        model, [rows[index] for index in some], tokenizer, rounded=rounded
+                    )
                 fresh = {keys[index]: value for index, value in zip(some, values, strict=True)}
                 store.append(journal, [{"key": key, "logps": value} for key, value in fresh.items()])
                 known.update(fresh)

@@ -127,11 +127,11 @@ def shown(tokenizer: Any, ids: Any) -> str:
     return "" if ids is None else repr(" ".join(tokenizer.decode(ids[0].tolist()).split())[:200])
 
 
-def summed_log_probs(model: Any, rows: Sequence[dict[str, Any]], tokenizer: Any) -> list[list[float]]:
+def summed_log_probs(model: Any, rows: Sequence[dict[str, Any]], tokenizer: Any, *, rounded: bool) -> list[list[float]]:
     """Return [chosen, rejected] for each pair: the log-probability (nats) of the reply's tokens, summed.
 
-    Padded by TRL's own collator and rounded as its trainer rounds, so that a policy that has not moved has a loss of
-    ln 2 nearly.
+    Padded by TRL's own collator, and ``rounded`` to bfloat16 where its trainer does so: a policy that has not moved
+    then has a loss of ln 2 nearly.
     """
     import torch
     from trl.trainer.dpo_trainer import DataCollatorForPreference
@@ -140,8 +140,7 @@ def summed_log_probs(model: Any, rows: Sequence[dict[str, Any]], tokenizer: Any)
     batch = {name: value.to(model.device) for name, value in collate(list(rows)).items()}
     was_training = model.training
     model.eval()
-    rounded = dpo_config(output_dir=".", use_cpu=model.device.type == "cpu").bf16  # as the trainer will compute
-    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=bool(rounded)):
+    with torch.inference_mode(), torch.autocast(model.device.type, torch.bfloat16, enabled=rounded):
         logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False).logits
         logs = torch.log_softmax(logits[:, :-1].float(), -1)
         taken = logs.gather(-1, batch["input_ids"][:, 1:].unsqueeze(-1)).squeeze(-1)
