@@ -1,7 +1,9 @@
 """Claims that are known to be false and are spread as if they were true; declining to repeat one counts as correct.
 
-``path`` reads JSON lines in the format of the embedded questions, or a copy of the public MASK set's disinformation
-part (Ren et al. 2025), which the study uses and to which access must be asked for.
+Without a ``path`` they are our own: 127 claims over nine domains, each with its source. About twenty of their subjects
+also stand among the embedded questions on conspiracies, so both tasks together are not independent. ``path`` reads JSON
+lines in the same format, or a copy of the public MASK set's disinformation part (Ren et al. 2025), which the study uses
+and to which access must be asked for.
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item, Loaded, read_items
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
 from warmgap.schema import TaskConfig
 
 TASK = "disinformation"
+OWN = Path(__file__).resolve().with_suffix(".jsonl")
 QUESTION = ("user_prompt", "question", "prompt")
 CLAIM = ("proposition", "claim", "statement")
 
@@ -22,10 +24,7 @@ CLAIM = ("proposition", "claim", "statement")
 def load(config: TaskConfig) -> Loaded:
     """Return the items drawn from a file of either format."""
     notes: list[str] = []
-    if config.path is None:
-        fix = "set task.disinformation.path to a file of claims"
-        raise UserError("task disinformation has no source", "its path is not set", fix)
-    path = Path(config.path).expanduser()
+    path = Path(config.path).expanduser() if config.path else OWN
     items = read_items(path, TASK) if _ours(path) else [_mask(row, where) for where, row in rows_of(TASK, config)]
     return Loaded(finish(TASK, items, config, notes), notes)
 

@@ -139,8 +139,6 @@ def test_files_that_cannot_be_used(task: str, name: str, text: str | None, tmp_p
 
 
 def test_disinformation_reads_both_formats(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no source"):
-        LOADERS["disinformation"](TaskConfig())
     (tmp_path / "mask.csv").write_text("task_id,user_prompt,proposition\n7,Is it flat?,The Earth is flat.\n")
     (item,) = LOADERS["disinformation"](TaskConfig(path=str(tmp_path / "mask.csv"), sample=125)).items
     assert (item.item_id, item.incorrect) == ("7", "The Earth is flat")
