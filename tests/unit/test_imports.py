@@ -20,7 +20,7 @@ LEVELS = {
     0: ("errors", "schema", "store", "manifest"),
     1: ("config", "chat", "models", "generate", "tracking", "progress", "tabular", "endpoint", "batches", "remote"),
     2: ("train", "evaluate", "mitigations"),
-    3: ("pipeline", "recipes", "worker", "commands", "measure_commands", "hosted_command", "cli"),
+    3: ("pipeline", "recipes", "worker", "commands", "measure_commands", "label_command", "hosted_command", "cli"),
 }
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 APART = LEVELS[2]

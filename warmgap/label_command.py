@@ -1,0 +1,138 @@
+"""``warmgap label``: a sheet of answers for people to label, a page to label it on, and what their labels say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from warmgap.errors import UserError
+from warmgap.measure_commands import command
+
+
+def _add_label(commands: Any) -> None:
+    example = "warmgap label runs/comparisons/… --sample 200 --out sheet.csv\n  warmgap label --serve sheet.csv\n"
+    example += "  warmgap label runs/comparisons/… --read sheet.csv --out labels"
+    what = "blind human labels: draw a sheet, label it, see how far the judge agrees and what that changes"
+    parser = command(commands, "label", _label, what, example)
+    parser.add_argument("comparison", nargs="?", type=Path, help="a folder in runs/comparisons")
+    parser.add_argument("--sample", type=int, metavar="N", help="draw so many answers into the sheet --out")
+    parser.add_argument("--serve", type=Path, metavar="SHEET", help="label a sheet on a page on this machine")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--read", nargs="+", type=Path, metavar="SHEET", help="labelled sheets, one for each rater")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="the sheet, or with --read a folder for the tables")
+
+
+def _label(options: Any) -> int:
+    wanted = [name for name in ("sample", "serve", "read") if getattr(options, name) is not None]
+    if len(wanted) != 1:
+        why = "one of --sample, --serve and --read says what to do"
+        raise UserError("warmgap label does not know what to do", why, "warmgap label --help shows an example of each")
+    if options.serve is not None:
+        return _serve(options)
+    if options.comparison is None or options.out is None:
+        raise UserError(f"--{wanted[0]} needs more", "it takes a comparison and --out", "warmgap label --help")
+    return _sample(options) if wanted[0] == "sample" else _read(options)
+
+
+def _answers(folder: Path) -> Any:
+    import pandas as pd
+
+    path = folder / "answers.parquet"
+    if not path.is_file():
+        raise UserError(f"{folder} is no comparison", "it has no answers.parquet", "`warmgap status` lists them")
+    return pd.read_parquet(path)
+
+
+def _sample(options: Any) -> int:
+    from warmgap.evaluate import label
+
+    if options.sample < 1:
+        raise UserError(f"--sample {options.sample} draws nothing", "expected 1 or more", "--sample 200")
+    rows, key = label.sample(_answers(options.comparison), options.sample, options.seed)
+    label.write(options.out, rows, key)
+    print(f"{len(rows)} answers to label: {options.out} (labels: {', '.join(label.CHOICES)})")
+    print(f"label them in a spreadsheet or with: warmgap label --serve {options.out}")
+    return 0
+
+
+def _serve(options: Any) -> int:
+    from warmgap.evaluate import label_page
+
+    page = label_page.server(options.serve, options.port)
+    print(
+        f"open http://127.0.0.1:{page.server_address[1]}/ ; each label is saved as it is given; Ctrl-C ends", flush=True
+    )
+    try:
+        page.serve_forever()
+    except KeyboardInterrupt:
+        print(f"labels are in {options.serve}")
+    finally:
+        page.server_close()
+    return 0
+
+
+def _read(options: Any) -> int:
+    from rich.console import Console
+
+    from warmgap import store
+    from warmgap.evaluate import agreement, label
+
+    table, counts = label.read(options.read)
+    table["label"] = label.consensus(table)
+    answers = label.with_labels(_answers(options.comparison), table)
+    if not answers["label"].notna().any():
+        why = f"{counts['unlabelled']} rows are empty, {counts['unclear']} unclear"
+        raise UserError("no label to compare with", why, "label some rows, or name the comparison they were drawn from")
+    found = {"agreement": agreement.agreement(table), "corrected": agreement.corrected(answers)}
+    raters = [column for column in table.columns if column.startswith("label:")]
+    out = Console()
+    print(f"{counts['labelled']} labels, {counts['unlabelled']} rows open, {counts['unclear']} unclear")
+    out.print(_agreement_table(found["agreement"]))
+    if len(raters) > 1:
+        several = agreement.alpha(table[raters])
+        line = f"Krippendorff's alpha of {several['raters']} raters on {several['units']} answers: "
+        line += f"{several['alpha']:.2f} (95 % CI {several['low']:.2f} to {several['high']:.2f})"
+        out.print(line, highlight=False)
+    out.print(_corrected_table(found["corrected"]))
+    for name, result in found.items():
+        store.write_text(options.out / f"{name}.csv", result.to_csv(index=False, float_format="%.6g"))
+    print(f"tables: {options.out}")
+    return 0
+
+
+def _agreement_table(rows: Any) -> Any:
+    from rich.table import Table
+
+    title = "judge against people"
+    table = Table("", "agree %", "95 % CI", "kappa", "95 % CI", "n", title=title, title_justify="left", box=None)
+    for row in rows.to_dict("records"):
+        agree = (_number(row["agreement_pct"], 1), _span(row["ci_low_pct"], row["ci_high_pct"], 1))
+        kappa = (_number(row["kappa"], 2), _span(row["kappa_low"], row["kappa_high"], 2))
+        table.add_row(f"{row['part']}: {row['value']}", *agree, *kappa, str(row["n"]))
+    return table
+
+
+def _corrected_table(rows: Any) -> Any:
+    from rich.table import Table
+
+    title = "error %, gap in pp: by the judge, and corrected by the labels (PPI++)"
+    columns = ("", "judge", "corrected", "95 % CI", "labels", "answers", "")
+    table = Table(*columns, title=title, title_justify="left", box=None)
+    for row in rows.to_dict("records"):
+        figures = (_number(row["judge_pct"], 1), _number(row["corrected_pct"], 1))
+        counted = (str(row["n_labels"]), str(row["n_answers"]), row["note"])
+        span = _span(row["ci_low_pct"], row["ci_high_pct"], 1)
+        table.add_row(f"{row['arm']}: {row['figure']}", *figures, span, *counted)
+    return table
+
+
+def _number(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if value == value else "–"
+
+
+def _span(low: float, high: float, digits: int) -> str:
+    return f"{low:.{digits}f} to {high:.{digits}f}" if low == low else "–"
+
+
+ADD = (_add_label,)
