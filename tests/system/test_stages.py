@@ -13,7 +13,7 @@ from real_runs import SMOKE, Done, Runs, finish, journal, refused, start, train,
 from warmgap.train import stage
 
 DRAWN = "method.trainer.train_sampling_strategy=random"  # the order of rows does not depend on the device's batch
-QUICK = (*SMOKE, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedded.items_per_family=1", DRAWN)
+QUICK = (*SMOKE, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedded.items_per_family=1")
 # whole batches only: several processes fill the last one of an epoch up with rows from its beginning
 BATCH = ("method.batch_size=8", "data.max_conversations=40", "method.epochs=0.75", "method.checkpoints=[]")
 
@@ -34,7 +34,7 @@ def eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
     }
     for name, more in ways.items():
         place = tmp_path_factory.mktemp("eight")
-        done = train(*QUICK, *BATCH, *more, "runs_dir=runs", cwd=place)
+        done = train(*QUICK, DRAWN, *BATCH, *more, "runs_dir=runs", cwd=place)
         assert done.status == 0, done.err
         found[name] = losses(Runs(place / "runs").arm("warm"))
     return found
