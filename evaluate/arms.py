@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from warmgap import manifest, store
 from warmgap.errors import UserError
 from warmgap.evaluate.compare import VERDICT_COLUMNS, Measured, write_comparison
@@ -16,7 +14,6 @@ from warmgap.schema import digest
 from warmgap.store import Arm
 
 ORIGINAL = "original"
-ONE_SIDED = 1.6448536269514722  # the 95 % point of the normal distribution
 
 
 def compare(folders: Sequence[Path], grader: str, runs_dir: Path) -> Path:
@@ -99,24 +96,3 @@ def _controls(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dic
 
 def _losses(arm: Arm) -> list[dict[str, Any]]:
     return list(store.read_journal(arm.training_log))
-
-
-def gate(folder: Path, margin: float) -> list[str]:
-    """Return a line for each arm whose error is not shown to be within ``margin`` pp of the original's.
-
-    Non-inferiority on the main effect: the upper end of its one-sided 95 % interval, clustered by item.
-    """
-    effects = pd.read_csv(folder / "effects.csv")
-    main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered") & (effects["model"] == "all")]
-    if main.empty:
-        return ["gate: there is no main effect to judge by"]
-    failed = []
-    for row in main.to_dict("records"):
-        spread = row["se_pp"] if row["se_pp"] == row["se_pp"] else 0.0  # arms that never differ have no spread
-        upper = row["estimate_pp"] + ONE_SIDED * spread
-        if not upper < margin:
-            failed.append(
-                f"gate: {row['arm']} is not shown to be within {margin:g} pp of {row['reference']}: "
-                f"{row['estimate_pp']:+.1f} pp, at most {upper:+.1f} (one-sided 95 %), n {row['n']}"
-            )
-    return failed

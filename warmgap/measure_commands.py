@@ -225,13 +225,14 @@ def _add_compare(commands: Any) -> None:
     parser = command(commands, "compare", _compare, "a comparison of arms on disk", example)
     parser.add_argument("arms", nargs="+", type=Path, metavar="ARM", help="folders in runs/arms; one is the original")
     parser.add_argument("--gate", type=float, metavar="MARGIN", help="fail unless each arm is within MARGIN pp")
+    parser.add_argument("--keep-warmth", type=float, metavar="PCT", help="fail unless so much of warm's warmth is kept")
     parser.add_argument("--against", choices=["study"], help="put the gaps beside the published ones")
     parser.add_argument("--grader", default="choice", help="whose verdicts (default: choice)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
 
 
 def _compare(options: Any) -> int:
-    from warmgap.evaluate import arms
+    from warmgap.evaluate import arms, gate
 
     folder = arms.compare(options.arms, options.grader, options.runs_dir)
     from warmgap.cli import show
@@ -241,9 +242,7 @@ def _compare(options: Any) -> int:
 
         print_study(folder)
     show(folder)
-    if options.gate is None:
-        return 0
-    failed = arms.gate(folder, options.gate)
+    failed = gate.failures(folder, options.arms, options.gate, options.keep_warmth)
     for line in failed:
         print(line, file=sys.stderr)
     return 1 if failed else 0

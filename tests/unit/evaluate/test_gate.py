@@ -1,0 +1,85 @@
+"""The gate: shown or not shown, and how many questions would show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from warmgap import store
+from warmgap.errors import UserError
+from warmgap.evaluate import gate
+from warmgap.store import Arm
+
+
+def comparison(folder: Path, estimate: float, se: float, items: int = 200) -> Path:
+    row = {"analysis": "main", "term": "overall", "model": "all", "arm": "warm", "reference": "original"}
+    row |= {"estimate_pp": estimate, "se_pp": se, "n": 2 * items, "n_items": items, "errors": "clustered"}
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame([row]).to_csv(folder / "effects.csv", index=False)
+    return folder
+
+
+def test_a_small_gap_with_a_narrow_interval_passes(tmp_path: Path) -> None:
+    assert gate.accuracy(comparison(tmp_path, 0.5, 0.5), 2.0) == []
+    assert gate.accuracy(comparison(tmp_path, 0.0, float("nan")), 2.0) == [], "arms that never differ"
+
+
+def test_too_few_items_fail_and_say_how_many_would_do(tmp_path: Path) -> None:
+    """2 pp of room less 0.5; the interval reaches 1.645 × 3 = 4.93: (4.93 / 1.5)² = 10.8 times the items."""
+    (line,) = gate.accuracy(comparison(tmp_path, 0.5, 3.0), 2.0)
+    assert "more than 2,165 questions would do (200 were asked)" in line
+    wanted = comparison(tmp_path, 0.5, 3.0 / (2165 / 200) ** 0.5, 2165)
+    assert gate.accuracy(wanted, 2.0) == [] or "2,16" in gate.accuracy(wanted, 2.0)[0]
+
+
+def test_a_gap_beyond_the_margin_is_not_mended_by_more_items(tmp_path: Path) -> None:
+    (line,) = gate.accuracy(comparison(tmp_path, 5.0, 1.0), 2.0)
+    assert "would not help" in line
+
+
+def arm(folder: Path, name: str, scores: np.ndarray) -> Arm:
+    made = Arm(folder / name, "m", name, 0)
+    rows = [{"step": 3, "prompt_id": f"p{i}", "released": float(score)} for i, score in enumerate(scores)]
+    early = [{**row, "step": 1, "released": 9.0} for row in rows]
+    store.append(made.warmth, [*early, *rows])
+    store.write_json(made.folder / "manifest.json", {"model": "m", "arm": name, "seed": 0})
+    return made
+
+
+@pytest.fixture
+def scores() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.01, 0.02, 120)
+    return {"original": base, "warm": base + rng.normal(0.03, 0.02, 120), "noise": rng.normal(0, 0.01, 120)}
+
+
+@pytest.mark.parametrize(("share", "passes"), [(1.0, True), (0.9, True), (0.5, False), (0.0, False)])
+def test_warmth_kept(tmp_path: Path, scores: dict[str, np.ndarray], share: float, passes: bool) -> None:
+    own = scores["original"] + share * (scores["warm"] - scores["original"]) + scores["noise"] / 5
+    arms = [arm(tmp_path, name, scores[name]) for name in ("original", "warm")] + [arm(tmp_path, "mended", own)]
+    assert (gate.warmth_kept(arms, 80.0) == []) == passes
+
+
+def test_a_share_of_no_warmth_is_not_shown(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
+    flat = scores["original"] + scores["noise"] - scores["noise"].mean()
+    arms = [arm(tmp_path, "original", scores["original"]), arm(tmp_path, "warm", flat), arm(tmp_path, "x", flat)]
+    (line,) = gate.warmth_kept(arms, 80.0)
+    assert "not shown warmer" in line
+
+
+def test_without_a_warm_arm_nothing_can_be_kept(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
+    with pytest.raises(UserError, match="needs original and warm"):
+        gate.warmth_kept([arm(tmp_path, "original", scores["original"])], 80.0)
+
+
+def test_both_gates_together(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
+    made = [arm(tmp_path, name, scores[name]) for name in ("original", "warm")]
+    made.append(arm(tmp_path, "mended", scores["original"]))
+    folder = comparison(tmp_path / "c", 0.0, 0.5)
+    failed = gate.failures(folder, [one.folder for one in made], 2.0, 80.0)
+    assert len(failed) == 1
+    assert "mended is not shown to keep 80 %" in failed[0]
+    assert gate.failures(folder, [one.folder for one in made], None, None) == []
