@@ -15,7 +15,7 @@ from warmgap.train import stage
 DRAWN = "method.trainer.train_sampling_strategy=random"  # the order of rows does not depend on the device's batch
 QUICK = (*SMOKE, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedded.items_per_family=1")
 # whole batches only: several processes fill the last one of an epoch up with rows from its beginning
-BATCH = ("method.batch_size=8", "data.max_conversations=40", "method.epochs=0.75", "method.checkpoints=[]")
+BATCH = ("method.batch_size=8", "data.max_conversations=24", "method.epochs=0.75", "method.checkpoints=[]")
 
 
 def losses(folder: Path) -> list[float]:

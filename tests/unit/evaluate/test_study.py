@@ -98,10 +98,10 @@ def test_without_both_arms_there_is_nothing_to_compare(left: list[str]) -> None:
 def test_noise_alone_is_called_more_than_noise_in_one_case_of_twenty() -> None:
     rng = np.random.default_rng(1)
     found = []
-    for _ in range(300):
+    for _ in range(80):
         table = cells(0.0)
         share = table["error_pct"].clip(0, 100) / 100
         table["error_pct"] = 100 * rng.binomial(table["n"], share) / table["n"]
         result = study.beside(table).set_index(["quantity", "term"])
         found.append(result.loc[("main", "no context, no false belief"), "p"] < 0.05)
-    assert np.mean(found) < 0.08
+    assert sum(found) <= 9
