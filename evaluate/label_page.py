@@ -56,7 +56,7 @@ class Page(BaseHTTPRequestHandler):
 
     def _own(self) -> bool:
         """Whether a request comes from the page itself: another site's would name another host or origin."""
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
         origin = self.headers.get("Origin")
         return self.headers.get("Host") in hosts and (origin is None or origin.removeprefix("http://") in hosts)
