@@ -161,6 +161,7 @@ def test_a_part_is_taken_from_the_top_of_each_family() -> None:
 def test_a_task_is_named_by_one_word_everywhere() -> None:
     root = Path(__file__).resolve().parents[3]
     configured = {path.stem for path in (root / "conf" / "task").glob("*.yaml")}
-    modules = {path.stem for path in (root / "evaluate" / "tasks").glob("*.py")} - {"__init__", "item", "source", "distractors"}
+    shared = {"__init__", "item", "source", "distractors"}
+    modules = {path.stem for path in (root / "evaluate" / "tasks").glob("*.py")} - shared
     assert configured == modules == set(LOADERS)
     assert LOADERS["embedded"] is embedded.load
