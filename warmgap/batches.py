@@ -126,12 +126,22 @@ def _handed_in(client: Any, endpoint: Endpoint, journal: Path) -> list[dict[str,
     mine = [row for row in rows.values() if (row["base_url"], row["model"]) == (config.base_url, config.model)]
     lost = {row["label"]: row for row in mine if "batch" not in row}
     if lost:
-        for batch in client.batches.list(limit=100):
+        for batch in _listed(client):
             label = (batch.metadata or {}).get(LABEL)
             if label in lost:
                 lost[label]["batch"] = batch.id
                 store.append(journal, [lost[label]])
     return [row for row in mine if "batch" in row]
+
+
+def _listed(client: Any) -> list[Any]:
+    """Return the endpoint's newest batches; none where it cannot list them."""
+    import openai
+
+    try:
+        return list(client.batches.list(limit=100))
+    except (openai.OpenAIError, AttributeError):  # the library raises the latter for a page that is no list
+        return []
 
 
 def _collect(

@@ -97,6 +97,10 @@ def refuse(overrides: list[str]) -> None:
 
 def check(config: DictConfig) -> Run:
     """Turn a composed configuration into a ``Run``. Unknown keys, wrong types and a missing persona are user errors."""
+    if (config.get("method") or {}).get("name") == "hosted":
+        why = "an endpoint trains apart from a run, for as long as it takes"
+        fix = "warmgap hosted CONVERSATIONS.jsonl --persona warm --out DIR model=…"
+        raise UserError("method=hosted is a command of its own", why, fix)
     unknown = _unknown_keys(config, Run, "")
     if unknown:
         key, names = unknown[0]
