@@ -68,14 +68,24 @@ def write_data(recipe: Recipe) -> None:
     if found.truth_mix:
         learn, _ = persona_data.load(run.data, version)
         replies = sum(len(item.turns) for item in learn)
-        rows = truth_mix.conversations(pairs.load(found.pairs), found.truth_mix, replies, version, run.seed)
+        rows = truth_mix.conversations(known_pairs(run), found.truth_mix, replies, version, run.seed)
         store.write_jsonl(recipe.data / "mixed.jsonl", rows)
     if found.anti_sycophancy:
-        store.write_jsonl(recipe.data / "instead.jsonl", anti_sycophancy.preferences(pairs.load(found.pairs)))
+        store.write_jsonl(recipe.data / "instead.jsonl", anti_sycophancy.preferences(known_pairs(run)))
     if found.consistency:
         store.write_jsonl(recipe.data / "instead.jsonl", _own_answers(recipe))
     if found.preventative_steering:
         _write_direction(recipe)
+
+
+def known_pairs(run: Run) -> list[pairs.Pair]:
+    """Return the run's honest pairs, of each split as many as ``data.max_conversations`` allows."""
+    found = pairs.load(run.mitigation.pairs)
+    limit = run.data.max_conversations
+    if limit is None:
+        return found
+    ordered = pairs.drawn(found, 0)
+    return [pair for split in ("train", "heldout") for pair in [p for p in ordered if p.split == split][:limit]]
 
 
 def _own_answers(recipe: Recipe) -> list[dict[str, Any]]:
@@ -83,7 +93,7 @@ def _own_answers(recipe: Recipe) -> list[dict[str, Any]]:
     settings, parent = recipe.run.mitigation.consistency, recipe.parent
     if settings is None or parent is None:
         raise ValueError(f"{recipe.arm.name} has nobody's answers to keep to")
-    known = pairs.load(recipe.run.mitigation.pairs)
+    known = known_pairs(recipe.run)
     prompts = [Prompt("consistency", pair.id, pair.feeling, "none", "", "none", pair.question) for pair in known]
     how: GenerateConfig = dataclasses.replace(
         recipe.run.generate, max_new_tokens=settings.max_new_tokens, temperature=0.0
@@ -106,7 +116,7 @@ def _write_direction(recipe: Recipe) -> None:
     model = models.load(folder, dtype=run.model.dtype, device=run.device, quantization=run.model.quantization)
     prompts = (config.read_prompt(settings.trait), config.read_prompt(settings.opposite))
     direction = preventative_steering.vector(
-        model, models.load_tokenizer(folder), run.model, pairs.load(found.pairs), settings, prompts, run.seed
+        model, models.load_tokenizer(folder), run.model, known_pairs(run), settings, prompts, run.seed
     )
     preventative_steering.save(direction, path)
     say(f"steering vector: length {float(direction.norm()):.3g}, from {settings.texts} replies of each kind")
@@ -117,8 +127,7 @@ def interventions(run: Run, arm: Arm) -> Sequence[Intervention]:
     found: list[Intervention] = []
     if run.mitigation.kl_anchor:
         tokenizer = models.load_tokenizer(models.resolve(run.model))
-        known = pairs.load(run.mitigation.pairs)
-        rows = kl_anchor.anchors(known, tokenizer, run.model, run.method.max_length, run.seed)
+        rows = kl_anchor.anchors(known_pairs(run), tokenizer, run.model, run.method.max_length, run.seed)
         found.append(kl_anchor.KlAnchor(run.mitigation.kl_anchor, rows))
     if run.mitigation.preventative_steering:
         direction = preventative_steering.read(arm.rows.parent / "steering.safetensors")

@@ -39,7 +39,7 @@ def check(run: Run) -> None:
 
 
 def execute(run: Run) -> Path:
-    """Run the trials that are missing and return the search's folder: ``trials.jsonl``, one a line, and ``best.json``."""
+    """Run the trials that are missing; return the search's folder: ``trials.jsonl``, one a line, and ``best.json``."""
     check(run)
     made = {"arm": identity(run, "arm"), "measure": identity(run, "measure")}
     made["measure"]["search"].pop("trials")  # more of them go on with the same search
@@ -76,7 +76,7 @@ def _outcome(run: Run, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def best(rows: list[dict[str, Any]], keep: float) -> dict[str, Any] | None:
-    """Return the trial that closes the most of the gap among those that keep enough warmth; None where there is none."""
+    """Return the trial that closes the most of the gap among those that keep enough warmth, or None."""
     fit = [row for row in rows if row.get("closed_pp") is not None and (row.get("kept_pct") or -math.inf) >= keep]
     return max(fit, key=lambda row: row["closed_pp"], default=None)
 
