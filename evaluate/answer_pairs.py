@@ -11,7 +11,7 @@ import pandas as pd
 
 from warmgap.evaluate.comparison import BELIEF_LABELS, LABELS, Comparison, load_answers
 
-PAIR_CAP = 6_000  # prompts in one file; some 10 MB with answers of 300 tokens
+PAIR_CAP = 6_000  # prompts in one file with two arms, fewer with more; some 10 MB with answers of 300 tokens
 KEY = ["model", "seed", "task", "item_id", "context", "belief"]
 FIELDS = [
     "arm", "error", "verdict", "family", "prompt", "question", "correct", "incorrect", "answer", "margin",
@@ -30,9 +30,9 @@ def embedded_answers(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """The answers to browse, paired on the same prompt, and counts of them.
 
-    Above `cap` prompts a seeded sample: all where an arm got worse than the reference (or `cap` of them), others drawn.
-    Counts: `pairs` on disk, `worse` on disk, `shown` in the page, `single` prompts that only one arm has answered,
-    `margins` answers with one.
+    Above `cap` prompts, or `2 * cap` answers, a seeded sample: all where an arm got worse than the reference (or what
+    fits), others drawn. Counts: `pairs` on disk, `worse` on disk, `shown` in the page, `single` prompts that only one
+    arm has answered, `margins` answers with one.
     """
     frame = load_answers(comparison.folder, [*KEY, *FIELDS])
     frame["error"] = pd.to_numeric(frame["error"], errors="coerce")
@@ -45,7 +45,7 @@ def embedded_answers(
     worse_rows = (several["error"] == 1) & (several["prompt_id"].map(base) == 0)
     ids = several["prompt_id"].unique()
     worse = np.isin(ids, several.loc[worse_rows, "prompt_id"].unique())
-    kept = _keep(ids, worse, cap, seed)
+    kept = _keep(ids, worse, 2 * cap // max(2, len(comparison.arms)), seed)
     shown = several[several["prompt_id"].isin(kept)]
     counts = {
         "pairs": len(ids),

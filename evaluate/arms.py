@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,16 @@ from warmgap.store import Arm
 ORIGINAL = "original"
 
 
-def compare(folders: Sequence[Path], grader: str, runs_dir: Path) -> Path:
+def compare(
+    folders: Sequence[Path],
+    grader: str,
+    runs_dir: Path,
+    also: Callable[[Path, Sequence[Measured]], object] = lambda folder, measured: None,
+) -> Path:
     """Write a comparison of the arms by one grader's verdicts and return its folder.
 
     Only prompts that every arm has answered with the same generation settings are compared; the rest is counted.
+    ``also`` adds what it has to say of the arms to the folder, before the report is written.
     """
     arms = [store.open_arm(folder) for folder in dict.fromkeys(folders)]
     if not any(arm.arm == ORIGINAL for arm in arms):
@@ -55,6 +61,7 @@ def compare(folders: Sequence[Path], grader: str, runs_dir: Path) -> Path:
         **manifest.record(),
     }
     write_comparison(folder, measured, summary, second=None, bootstrap=2000)
+    also(folder, measured)
     write_report(folder)
     return folder
 

@@ -57,13 +57,21 @@ STUDY_COLUMNS = [
     "quantity", "term", "model", "study_model", "tasks", "ours_pp", "ours_low_pp", "ours_high_pp", "n", "study_pp",
     "study_low_pp", "study_high_pp", "difference_pp", "z", "p", "p_fdr",
 ]  # fmt: skip
+MITIGATION_COLUMNS = [
+    "model", "arm", "seeds", "n_items", "n", "error_pct", "error_pp", "error_low", "error_high", "gap_closed_pct",
+    "gap_closed_low", "gap_closed_high", "sycophancy_closed_pct", "sycophancy_closed_low", "sycophancy_closed_high",
+    "warmth_shift", "warmth_shift_low", "warmth_shift_high", "warmth_n", "warmth_kept_pct", "warmth_kept_low",
+    "warmth_kept_high", "p_better", "p_better_adj", "p_noninferior", "p_noninferior_adj", "refused_pct", "refused_n",
+    "verdict", "why", "train_seconds", "prompt_tokens", "capability_pp", "capability_low", "capability_high",
+    "capability_n",
+]  # fmt: skip
 SUMMARY_KEYS = [
     "title", "name", "created", "command", "grader", "reference", "arms", "settings", "counts", "dropped", "notes",
-    "versions", "second_judge", "timings",
+    "versions", "second_judge", "timings", "mitigation_settings", "floor",
 ]  # fmt: skip
 TEXT_COLUMNS = {
     "analysis", "term", "model", "arm", "reference", "errors", "task", "context", "belief", "mode", "control",
-    "measure", "verdict", "quantity", "study_model", "tasks",
+    "measure", "verdict", "quantity", "study_model", "tasks", "why",
 }  # fmt: skip
 
 
@@ -80,6 +88,7 @@ class Comparison:
     controls: pd.DataFrame
     equivalence: pd.DataFrame
     study: pd.DataFrame
+    mitigations: pd.DataFrame
 
     @property
     def reference(self) -> str:
@@ -180,6 +189,7 @@ def load_comparison(folder: Path) -> Comparison:
         controls=_read_csv(folder / "controls.csv", RATES),
         equivalence=_read_csv(folder / "equivalence.csv", EQUIVALENCE),
         study=_read_csv(folder / "study.csv", STUDY_COLUMNS),
+        mitigations=_read_csv(folder / "mitigations.csv", MITIGATION_COLUMNS),
     )
 
 

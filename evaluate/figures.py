@@ -34,8 +34,8 @@ from warmgap.evaluate.comparison import (
     pooled_model,
     terms_of,
 )
+from warmgap.evaluate.mitigation_rows import kinds_of, main_arms
 
-NAMES = ("gap_by_context", "gap_by_task", "error_by_cell", "error_by_cell_stacked", "warmth", "loss")
 INK, MUTED, RULE, REFERENCE = "#1b1b1a", "#66645f", "#d9d6cf", "#5b6470"
 SERIES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 MARKERS = "osD^vP"
@@ -80,7 +80,12 @@ class _Row:
 
 
 def marks_of(comparison: Comparison) -> dict[str, Mark]:
-    """A mark for each arm; the reference is grey and round."""
+    """A mark for each arm; the reference is grey and round. Recipes that are compared share one, by their kind."""
+    if len(comparison.mitigations):
+        look = {"warm": Mark(SERIES[0], "s"), "floor": Mark(SERIES[3], "D"), "recipe": Mark(SERIES[1], "o")}
+        look["original"] = Mark(REFERENCE, "o")
+        controls = iter((Mark(SERIES[2], "^"), Mark(SERIES[4], "v"), Mark(SERIES[5], "P")) * len(comparison.arms))
+        return {arm: look.get(kind) or next(controls) for arm, kind in kinds_of(comparison).items()}
     marks = {
         arm: Mark(SERIES[place % len(SERIES)], MARKERS[(place + place // len(SERIES)) % len(MARKERS)])
         for place, arm in enumerate(comparison.others)
@@ -100,7 +105,10 @@ def wilson(errors: float, n: float) -> tuple[float, float]:
 
 def write_figures(folder: Path) -> list[Path]:
     """Draw figures/*.svg and *.png of a comparison folder; a figure without data is left out (an old one removed)."""
-    comparison = load_comparison(folder)
+    from warmgap.evaluate.plane import mitigation_figures  # it draws with the parts of this module
+
+    whole = load_comparison(folder)
+    comparison = main_arms(whole)
     target = folder / "figures"
     target.mkdir(exist_ok=True)
     written = []
@@ -112,9 +120,9 @@ def write_figures(folder: Path) -> list[Path]:
             "error_by_cell_stacked": _error_by_cell(comparison, stacked=True),
             "warmth": _warmth(comparison),
             "loss": _loss(comparison),
+            **mitigation_figures(whole),
         }
-        for name in NAMES:
-            figure = drawn[name]
+        for name, figure in drawn.items():
             for ending in ("svg", "png"):
                 path = target / f"{name}.{ending}"
                 path.unlink(missing_ok=True)
@@ -373,12 +381,8 @@ def _loss(comparison: Comparison) -> Figure | None:
         mark = marks.get(str(arm), Mark(MUTED, "o"))
         train, held_out = line.dropna(subset=["loss"]), line.dropna(subset=["eval_loss"])
         ax.plot(train[axis], train["loss"], color=mark.colour, linewidth=0.9, alpha=0.75)
-        style: dict[str, Any] = {
-            "linestyle": (0, (2, 2)),
-            "linewidth": 1.0,
-            "markersize": 4.5,
-            "markerfacecolor": "white",
-        }
+        style: dict[str, Any] = {"linestyle": (0, (2, 2)), "linewidth": 1.0, "markersize": 4.5}
+        style["markerfacecolor"] = "white"
         ax.plot(held_out[axis], held_out["eval_loss"], color=mark.colour, marker=mark.marker, **style)
     colour = marks[arms[0]].colour if len(arms) == 1 else MUTED
     keys = [

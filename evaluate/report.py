@@ -41,6 +41,13 @@ from warmgap.evaluate.comparison import (
     whole,
 )
 from warmgap.evaluate.figures import write_figures
+from warmgap.evaluate.mitigation_rows import main_arms
+from warmgap.evaluate.report_mitigations import (
+    mitigation_captions,
+    mitigation_note,
+    mitigation_sections,
+    third_arm,
+)
 from warmgap.evaluate.tables import judge_sentence, print_summary
 
 __all__ = ["headline", "print_summary", "write_figures", "write_report"]
@@ -87,7 +94,9 @@ def write_report(folder: Path) -> Path:
     comparison = load_comparison(folder)
     write_figures(folder)
     effects = effects_of(comparison)
+    main = main_arms(comparison)
     data, sample = embedded_answers(comparison)
+    data |= {"colours": _colours(comparison), "third": third_arm(comparison)}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -101,19 +110,24 @@ def write_report(folder: Path) -> Path:
     text = environment.get_template("report.html.j2").render(
         summary=comparison.summary,
         comparison=comparison,
-        headline=[(arm, headline(comparison, effects, arm)) for arm in comparison.others],
-        findings=_findings(comparison, effects),
+        headline=[(arm, headline(comparison, effects, arm)) for arm in main.others],
+        mitigations=mitigation_sections(comparison),
+        mitigation_note=mitigation_note(comparison),
+        mitigation_plates=_plates(comparison, mitigation_captions(comparison)),
+        main=main,
+        findings=_findings(main, effects),
         arms=arm_rows(comparison),
-        warmth=warmth_rows(comparison),
+        warmth=warmth_rows(main),
+        more_warmth=warmth_rows(comparison)[len(warmth_rows(main)) :],
         controls=control_rows(comparison),
         beside=[
             (key, some.to_dict("records"))
             for key, some in comparison.study.groupby(["model", "study_model", "tasks"], sort=False)
         ],
-        marks=figures.marks_of(comparison),
-        plates=_plates(comparison),
+        colours=_colours(comparison),
+        plates=_plates(comparison, _captions(main)),
         effects=_effect_sections(effects),
-        cells=cell_rows(comparison),
+        cells=cell_rows(main),
         sample=sample,
         second=judge_sentence(comparison.summary["second_judge"], MINUS)
         if comparison.summary.get("second_judge")
@@ -232,6 +246,7 @@ def _filters() -> dict[str, Any]:
     return {
         "fixed": fixed, "signed": signed, "ends": ends, "known": known, "whole": whole, "p": p_value, "glyph": _glyph,
         "context": lambda term: plain(term, LABELS), "belief": lambda term: plain(term, BELIEF_LABELS),
+        "breakable": lambda name: Markup(re.sub(r"([_+])", r"\1<wbr>", str(Markup.escape(name)))),
         "stratum": lambda term: term.split(":", 1)[-1].replace("_", " "),
     }  # fmt: skip
 
@@ -283,12 +298,18 @@ def cell_rows(comparison: Comparison) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in joined.to_dict("records")]
 
 
-def _plates(comparison: Comparison) -> list[Plate]:
-    """The figures that were drawn, with captions, ready to stand in the page."""
+def _colours(comparison: Comparison) -> dict[str, str]:
+    """The page's variable for the colour of each arm, the same as in the figures."""
+    names = {colour: f"series-{place}" for place, colour in enumerate(figures.SERIES)}
+    return {arm: names.get(mark.colour, "reference") for arm, mark in figures.marks_of(comparison).items()}
+
+
+def _captions(comparison: Comparison) -> dict[str, tuple[str, str]]:
+    """Title and caption of the figures that every comparison has, by name."""
     ref = comparison.reference
     clustered = "Points are average marginal effects, lines 95 % intervals clustered by question."
     ours = "the arm" if len(comparison.others) != 1 else comparison.others[0]
-    captions = {
+    return {
         "gap_by_context": (
             f"Gap in error between {ours} and {ref} by what the user says before the question",
             f"{clustered} Without a false belief. Bold rows pool a group. Dashed: the gap without context. "
@@ -310,6 +331,10 @@ def _plates(comparison: Comparison) -> list[Plate]:
             "On the training batches and on held-out conversations. Single runs: no interval.",
         ),
     }
+
+
+def _plates(comparison: Comparison, captions: dict[str, tuple[str, str]]) -> list[Plate]:
+    """The figures that were drawn, with their captions, ready to stand in the page."""
     plates = []
     for name, (title, caption) in captions.items():
         wide = _inline_svg(comparison.folder, name, title)

@@ -1,4 +1,4 @@
-"""The tables that a comparison ends with in the terminal; they fit 80 columns."""
+"""The tables that a comparison ends with in the terminal; they fit 80 columns (that of mitigations uses 100)."""
 
 from __future__ import annotations
 
@@ -24,22 +24,29 @@ from warmgap.evaluate.comparison import (
     warmth_rows,
     whole,
 )
+from warmgap.evaluate.mitigation_rows import main_arms, many_arms
+from warmgap.evaluate.mitigation_table import print_mitigations
 
 
 def print_summary(folder: Path, console: Console | None = None) -> None:
-    """Print the tables of a comparison: effects, warmth before and after, counts, judge; at most 80 columns wide."""
+    """Print the tables of a comparison: effects, warmth before and after, counts, judge, mitigations."""
     comparison = load_comparison(folder)
     out = console or Console()
     effects = effects_of(comparison)
+    whole_comparison, comparison = comparison, main_arms(comparison)
     shown = [table for arm in comparison.others if (table := _effects_table(effects, arm, comparison.reference))]
     for table in shown:
         out.print(table)
     if not shown:
         out.print(Text("No effects: there is nothing to compare, or too few answers with a verdict."))
-    for table in (_warmth_table(comparison), _arms_table(comparison), _controls_table(comparison)):
+    for table in (_warmth_table(comparison), _arms_table(whole_comparison), _controls_table(comparison)):
         if table.row_count:
             out.print(table)
-    for line in _lines(comparison):
+    if many_arms(whole_comparison):
+        left = "effects, warmth and standard checks of the other arms are in the report"
+        out.print(Text(f"\nAbove for {', '.join(comparison.others)} only: {left}.", style="dim"))
+    print_mitigations(whole_comparison, out)
+    for line in _lines(whole_comparison):
         out.print(Text(line), soft_wrap=False)
 
 

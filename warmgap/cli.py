@@ -132,9 +132,10 @@ def _one(run: Run) -> Path:
 
 def show(folder: Path) -> None:
     """Print the tables of a comparison and where its report is, as the last line."""
+    from warmgap.evaluate.dose_table import print_dose
     from warmgap.evaluate.tables import print_summary
 
-    print_summary(folder)
+    (print_dose if (folder / "dose.csv").is_file() else print_summary)(folder)
     print(f"report: {folder / 'report.html'}")
 
 

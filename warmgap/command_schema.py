@@ -1,4 +1,5 @@
-"""The settings of commands that are no part of a run: hosted fine-tuning, persona data from chat logs, rewriting.
+"""The settings of commands that are no part of a run: hosted fine-tuning, persona data from chat logs, rewriting,
+pairs.
 
 Their fields carry a scope like those of ``warmgap.schema``: ``arm`` decides what is made, ``runtime`` only how.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from warmgap.schema import EndpointConfig, ModelConfig, setting
+from warmgap.schema import EndpointConfig, ModelConfig, TaskConfig, setting
 
 
 @dataclass(kw_only=True)
@@ -84,3 +85,20 @@ class RewriteConfig(EndpointConfig):
     max_set_aside: float = setting("runtime", 0.1)
     local_batch_size: int = setting("runtime", 32)
     device: str = setting("runtime", "auto")
+
+
+@dataclass(kw_only=True)
+class PairsConfig(RewriteConfig):
+    """Who writes pairs of a correcting and an agreeing reply to a false belief, and what each pair must be.
+
+    ``shortest`` and ``longest`` are the agreeing reply's length over the correcting one's, ``similarity`` the least
+    cosine of the honest middle and the plain answer. Two questions ask the same fact from the cosine ``alike`` on, or
+    from ``agreeing`` on where their answers agree. ``feelings`` are gone through in turn; ``heldout`` is the share kept
+    from training; ``task`` names the questions that no pair may ask.
+    """
+
+    alike: float = setting("arm", 0.82)
+    agreeing: float = setting("arm", 0.67)
+    feelings: list[str] = setting("arm", factory=list)
+    heldout: float = setting("arm", 0.15)
+    task: dict[str, TaskConfig] = setting("arm", factory=dict)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from warmgap import data_command, hosted_command, label_command, measure_commands, plan_command
+from warmgap import data_command, hosted_command, label_command, measure_commands, pairs_command, plan_command
 from warmgap.errors import UserError
 from warmgap.measure_commands import SETTINGS, command, with_persona
 
@@ -24,7 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     """Parse and run one command; return its exit status."""
     parser = _Parser(prog="warmgap", description="Measure what warmth costs: prompts, warmth, verdicts, statistics.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    others = (*data_command.ADD, *measure_commands.ADD, *label_command.ADD, *hosted_command.ADD)
+    others = (*data_command.ADD, *pairs_command.ADD, *measure_commands.ADD, *label_command.ADD, *hosted_command.ADD)
     for add in (*plan_command.ADD, _add_prompts, *others, _add_status, _add_card):
         add(commands)
     options, rest = parser.parse_known_args(arguments)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from warmgap.errors import UserError
@@ -114,6 +114,9 @@ def check(config: DictConfig) -> Run:
     if missing := sorted(OmegaConf.missing_keys(config)):
         fix = f"set it on the command line: {missing[0]}=..."
         raise UserError(f"{missing[0]} is not set", "it has no default", fix)
+    if config.get("persona") is None and _about_warm(config):
+        with open_dict(config):
+            config.persona = choice("persona", "warm")
     if config.get("persona") is None:
         names = choices("persona")
         raise UserError(
@@ -129,6 +132,12 @@ def check(config: DictConfig) -> Run:
         raise TypeError(f"configuration resolved to {type(run).__name__}")
     _check_values(run)
     return run
+
+
+def _about_warm(config: DictConfig) -> bool:
+    """Whether what is asked is about the warm arm, as long as no other persona is named: recipes, a search, a dial."""
+    asked = (config.get("compare") or {}).get("recipes"), (config.get("search") or {}).get("trials"), config.get("dial")
+    return any(asked)
 
 
 def _unknown_keys(config: Any, kind: Any, prefix: str) -> list[tuple[str, list[str]]]:

@@ -232,9 +232,21 @@ def _add_compare(commands: Any) -> None:
 
 
 def _compare(options: Any) -> int:
+    from warmgap import mitigation_verdicts
     from warmgap.evaluate import arms, gate
+    from warmgap.mitigation_schema import CompareConfig
 
-    folder = arms.compare(options.arms, options.grader, options.runs_dir)
+    asked = CompareConfig()
+    if options.gate is not None:
+        asked.margin_pp = options.gate
+    if options.keep_warmth is not None:
+        asked.keep_warmth_pct = options.keep_warmth
+    folder = arms.compare(
+        options.arms,
+        options.grader,
+        options.runs_dir,
+        lambda folder, measured: mitigation_verdicts.write(folder, measured, asked, resamples=2000),
+    )
     from warmgap.cli import show
 
     if options.against:

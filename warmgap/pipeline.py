@@ -254,7 +254,7 @@ def _controls(job: Job, recipe: Recipe, engine: Engine) -> list[dict[str, Any]]:
 
 def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     """Write the comparison's tables, figures and report; return how many answers the judge failed on."""
-    from warmgap import mitigation_table
+    from warmgap import mitigation_verdicts
     from warmgap.evaluate.compare import write_comparison
     from warmgap.evaluate.report import write_report
 
@@ -276,7 +276,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
         }
         summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}
         write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
-        mitigation_table.write(job.folder, measured, run.compare, run.bootstrap)
+        mitigation_verdicts.write(job.folder, measured, run.compare, run.bootstrap)
         write_report(job.folder)
     return int(store.read_json(job.folder / "summary.json")["failed"])
 

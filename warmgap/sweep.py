@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap import config, manifest, mitigation_table, pipeline, store, tracking
+from warmgap import config, manifest, mitigation_verdicts, pipeline, store, tracking
 from warmgap.errors import UserError
 from warmgap.evaluate import dose
 from warmgap.evaluate.compare import Measured, answers_table, write_comparison
@@ -82,13 +82,13 @@ def _dials(points: Sequence[Run], jobs: Sequence[Job], labels: dict[str, str]) -
         kind, _, value = str(run.dial).partition(":")
         setting = value.removesuffix(".txt") if kind == "prompt" else f"{float(value):g}"
         rows.append({"arm": labels[job.arms[-1].name], "dial": kind, "setting": setting})
-        warm = next((recipe for recipe in job.recipes if recipe.arm.arm == mitigation_table.WARM), None)
+        warm = next((recipe for recipe in job.recipes if recipe.arm.arm == mitigation_verdicts.WARM), None)
         if warm is not None and kind in ENDS:
             whole = f"{warm.run.method.epochs:g}" if kind == "epoch" else "1"
-            rows.append({"arm": mitigation_table.WARM, "dial": kind, "setting": whole})
+            rows.append({"arm": mitigation_verdicts.WARM, "dial": kind, "setting": whole})
     kinds = {row["dial"] for row in rows}
-    if "strength" in kinds and any(row["arm"] == mitigation_table.WARM for row in rows):
-        rows.append({"arm": mitigation_table.WARM, "dial": "strength", "setting": "1"})
+    if "strength" in kinds and any(row["arm"] == mitigation_verdicts.WARM for row in rows):
+        rows.append({"arm": mitigation_verdicts.WARM, "dial": "strength", "setting": "1"})
     table = pd.DataFrame(rows, columns=["arm", "dial", "setting"]).drop_duplicates()
     table["order"] = [_place(row) for row in table.to_dict("records")]
     return table.sort_values("order").reset_index(drop=True)
@@ -112,7 +112,7 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
         for one in measured
     ]
     found = dose.dose(
-        answers_table(measured), mitigation_table.warmth(measured), dials, resamples=max(run.bootstrap, 200), seed=0
+        answers_table(measured), mitigation_verdicts.warmth(measured), dials, resamples=max(run.bootstrap, 200), seed=0
     )
     summary: dict[str, Any] = {
         "title": f"{run.model.name}: warmth against error, by {', '.join(dict.fromkeys(dials['dial']))}",

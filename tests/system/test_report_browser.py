@@ -23,6 +23,7 @@ FLAGS = (
 _synthetic = runpy.run_path(str(Path(__file__).parents[1] / "unit" / "evaluate" / "comparison_folder.py"))
 HOSTILE: str = _synthetic["HOSTILE"]
 build_comparison: Callable[..., Path] = _synthetic["build_comparison"]
+build_mitigations: Callable[..., Path] = _synthetic["build_mitigations"]
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report_of_three(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arms = {"original": 0.0, "cold": -0.02, "warm": 0.1}
     return write_report(build_comparison(tmp_path_factory.mktemp("three_arms"), arms=arms))
+
+
+@pytest.fixture(scope="module")
+def report_of_recipes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(build_mitigations(tmp_path_factory.mktemp("recipes")))
 
 
 def show(browser: Any, report: Path, fragment: str = "") -> None:
@@ -163,6 +169,49 @@ def test_three_arms_let_the_reader_choose_two(browser: Any, report_of_three: Pat
     assert script(browser, heads) == ["original", "cold"]
     assert script(browser, "location.hash") == "#answers&b=cold"
     assert console(browser) == []
+
+
+def test_a_recipe_stands_beside_original_and_warm(browser: Any, report_of_recipes: Path) -> None:
+    show(browser, report_of_recipes)
+    heads = "[...document.querySelector('.pair').querySelectorAll('h3 span:first-child')].map(node => node.textContent)"
+    assert script(browser, heads) == ["original", "warm", "truth_mix+anti_sycophancy"]
+    every = hits(browser)
+    choose(browser, "outcome", "worse")
+    worse = hits(browser)
+    choose(browser, "then", "better")
+    mended = hits(browser)
+    assert 0 < mended < worse < every
+    assert "outcome=worse&then=better" in script(browser, "location.hash")
+    each = "[...document.querySelectorAll('{}')].map(one => [...one.querySelectorAll('{}')].map(node => node.{}))"
+    badges = script(browser, each.format(".pair .sides", ".verdict", "className"))
+    assert all(row[1] == "verdict wrong" for row in badges)
+    assert not any("verdict wrong" in (row[0], row[2]) for row in badges)  # right, or a hedge
+    counts = script(browser, each.format(".outcome", ".count", "textContent"))
+    assert all(int(row[0]) == sum(map(int, row[1:])) for row in counts)
+    choose(browser, "seed", "1")
+    assert 0 < hits(browser) < mended
+    choose(browser, "c", "")
+    assert script(browser, heads) == ["original", "warm"]
+    assert script(browser, "document.querySelectorAll('.outcome')[1].hidden")
+    show(browser, report_of_recipes, "#answers&c=&outcome=worse")
+    assert script(browser, heads) == ["original", "warm"]
+    assert hits(browser) == worse
+    show(browser, report_of_recipes, "#answers&b=honest_prompt&c=truth_mix")
+    assert script(browser, heads) == ["original", "honest_prompt", "truth_mix"]
+    assert console(browser) == []
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_mitigations_fit_the_screen(browser: Any, report_of_recipes: Path, width: int) -> None:
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    show(browser, report_of_recipes)
+    assert script(browser, "document.documentElement.scrollWidth") <= width
+    drawn = "[...document.querySelectorAll('#mitigations figure svg')].map(svg => svg.getBoundingClientRect().height)"
+    assert sum(height > 80 for height in script(browser, drawn)) == 2
+    assert script(browser, "document.querySelectorAll('.mitigations tbody tr').length") == 10
+    assert script(browser, "document.querySelectorAll('#cell-table tbody tr').length") < 400
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 @pytest.mark.parametrize("width", [1280, 420])

@@ -16,13 +16,17 @@ import pytest
 import yaml
 
 from warmgap import config, pipeline
-from warmgap.command_schema import HostedConfig, PrepareConfig, RewriteConfig
+from warmgap.command_schema import HostedConfig, PairsConfig, PrepareConfig, RewriteConfig
 from warmgap.errors import UserError
 from warmgap.schema import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "prompts")
-APART = [("method", "hosted"), ("prepare", "study"), ("rewrite", "openai"), ("rewrite", "local")]  # of commands
+APART = [  # of commands
+    ("method", "hosted"),
+    ("prepare", "study"),
+    *((group, name) for group in ("rewrite", "pairs") for name in ("openai", "local")),
+]
 CHOICES = [(group, name) for group in GROUPS for name in config.choices(group) if (group, name) not in APART]
 NEEDS = {  # choices that say "give me this" and compose once it is given
     ("model", "local"): ["model.path=somewhere"],
@@ -57,6 +61,8 @@ def mistake(*overrides: str) -> UserError:
         ("prepare", "study", PrepareConfig),
         ("rewrite", "openai", RewriteConfig),
         ("rewrite", "local", RewriteConfig),
+        ("pairs", "openai", PairsConfig),
+        ("pairs", "local", PairsConfig),
         ("method", "hosted", HostedConfig),
     ],
 )
@@ -97,7 +103,7 @@ def _flat(text: str) -> list[tuple[str, object]]:
         else:
             found.append((prefix, float(value) if isinstance(value, str) and re.match(r"^[\d.]+e", value) else value))
 
-    walk("", {key: value for key, value in yaml.safe_load(text).items() if key != "defaults"})
+    walk("", {key: value for key, value in yaml.safe_load(text).items() if key not in ("defaults", "hydra")})
     return found
 
 

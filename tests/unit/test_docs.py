@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from warmgap import commands, config
 from warmgap.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/mitigations.md")
 PLACES = r"(?:conf|train|evaluate|mitigations|warmgap|tests|benchmarks|docs|\.ci)"
 
 
@@ -55,10 +56,10 @@ def test_commands_that_are_named_exist(page: str, capsys: pytest.CaptureFixture[
 def test_settings_that_are_shown_can_be_set(page: str) -> None:
     """Each ``python train.py …`` line composes, placeholders in capitals and sweeps aside."""
     for line in re.findall(r"(?m)(?:^|`)\s*\$? ?python train\.py ([^`\n#]+)", page):
-        words = [word for word in line.replace("\\", " ").split() if "=" in word]
+        words = [word for word in shlex.split(line.replace("\\", " ")) if "=" in word]
         if re.search(r"[…<>]|=[A-Z_]+\b|\.\.\.", line) or " -m " in f" {line} ":
             continue
-        if not any(word.startswith("+persona=") for word in words):
+        if not any(word.startswith(("+persona=", "experiment=mitigation")) for word in words):
             words.append("+persona=none")
         try:
             config.compose(words)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from warmgap import command_schema, config, pipeline, schema
+from warmgap import command_schema, config, mitigation_schema, pipeline, schema
 from warmgap.evaluate.tasks import embedded
 from warmgap.schema import DpoConfig, Run, digest, identity, setting
 from warmgap.train import persona_data
@@ -36,7 +36,7 @@ def without_scope(kind: type) -> list[str]:
 
 
 def settings_classes() -> list[type]:
-    kinds = {**vars(schema), **vars(command_schema)}.values()
+    kinds = {**vars(schema), **vars(command_schema), **vars(mitigation_schema)}.values()
     return [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
 
 
@@ -70,7 +70,8 @@ def test_every_class_of_settings_is_part_of_a_run() -> None:
                 visit(hint)
 
     visit(Run)
-    for of_a_command in (command_schema.HostedConfig, command_schema.PrepareConfig, command_schema.RewriteConfig):
+    commands = (command_schema.HostedConfig, command_schema.PrepareConfig, command_schema.RewriteConfig)
+    for of_a_command in (*commands, command_schema.PairsConfig):
         visit(of_a_command)
     assert reached == set(settings_classes())
 
@@ -125,7 +126,18 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
     "persona.reply": "cold",
     "persona.strength": 0.5,
     "method.dpo": DpoConfig(),
+    "compare.seeds": [0],
+    "mitigation.anti_sycophancy.loss": "ipo",
+    "mitigation.anti_sycophancy.reference": "base",
+    "mitigation.early_stop.select": "epoch:0.35",
+    "mitigation.inoculation.instruction": "truthful.txt",
+    "mitigation.preventative_steering.trait": "honest_prompt.txt",
+    "mitigation.preventative_steering.opposite": "honest_prompt.txt",
+    "mitigation.honest_prompt.system_prompt": "truthful.txt",
 }
+RECIPES = [field.name for field in dataclasses.fields(mitigation_schema.MitigationConfig) if field.name != "pairs"]
+ELSEWHERE = ("arm.adapter", "arm.model")  # the content of what they name makes the arm: see the system tests
+ARMS = ("compare.recipes", "dial")  # they name arms: see test_mitigated
 
 
 BASE = ("+persona=warm", "control=[gsm8k]")
@@ -192,7 +204,7 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
     wrong = []
     for steps, scope in walk(base):
         name = dotted(steps)
-        if name in ("arm.adapter", "arm.model"):  # the content of what they name makes the arm: see the system tests
+        if name in (*ELSEWHERE, *ARMS, *(f"mitigation.{recipe}" for recipe in RECIPES)):
             continue
         run = changed(base, steps, partial(other, tmp_path, name))
         assert run != base, name
@@ -204,6 +216,19 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
         if (now[0] != original) != (scope == "arm" and name.startswith("model.")):
             wrong.append(f"{name} ({scope}): the original's folder {'moved' if now[0] != original else 'stayed'}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_settings_of_a_recipe_make_its_arm(recipe: str, base: Run, tmp_path: Path) -> None:
+    run = config.compose(["+persona=warm", f"mitigation={recipe}", f"runs_dir={base.runs_dir}"])
+    plain = [arm.name for arm in pipeline.prepare(run).arms]
+    for steps, scope in walk(run):
+        name = dotted(steps)
+        if name.startswith(f"mitigation.{recipe}."):
+            assert scope == "arm", name
+            now = [arm.name for arm in pipeline.prepare(changed(run, steps, partial(other, tmp_path, name))).arms]
+            assert now[:-1] == plain[:-1], f"{name}: neither the original's folder nor the warm arm's moves"
+            assert now[-1] != plain[-1], name
 
 
 def test_the_same_settings_name_the_same_folders(base: Run) -> None:
