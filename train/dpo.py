@@ -52,8 +52,7 @@ def train(stage: Stage, on_log: Callable[[dict[str, Any]], None] | None = None) 
     known = with_reference(stage, model, tokenizer, [*rows, *held_rows], rounded=args.bf16)
     trainer = trl_compat.dpo_trainer(model, args, known[: len(rows)], known[len(rows) :], tokenizer)
     sft.run_to_end(stage, trainer, marks, on_log)
-    if trl_compat.main_process():
-        finish.leave_probe(arm, trainer, marks, rows[0]["prompt_ids"])
+    finish.leave_probe(arm, trainer, marks, rows[0]["prompt_ids"])
 
 
 def settings_of(stage: Stage) -> DpoConfig:

@@ -34,8 +34,7 @@ def train(stage: Stage, on_log: Callable[[dict[str, Any]], None] | None = None) 
     args = trl_compat.sft_config(**arguments(stage, marks), max_length=run.method.max_length, **run.method.trainer)
     trainer = trl_compat.sft_trainer(trainable(run, folder, stage.parent), args, rows, held_rows, tokenizer)
     run_to_end(stage, trainer, marks, on_log)
-    if trl_compat.main_process():
-        finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
+    finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
 
 
 def trainable(run: Run, folder: Path, parent: Path | None = None) -> Any:
@@ -43,7 +42,8 @@ def trainable(run: Run, folder: Path, parent: Path | None = None) -> Any:
     import peft
     from transformers import set_seed
 
-    base = models.load(folder, dtype=run.model.dtype, device=run.device, quantization=run.model.quantization)
+    device = trl_compat.loads_on(run.launcher.name, run.device)
+    base = models.load(folder, dtype=run.model.dtype, device=device, quantization=run.model.quantization)
     set_seed(run.seed)
     if parent is not None:
         model = peft.PeftModel.from_pretrained(base, str(parent), is_trainable=True)
