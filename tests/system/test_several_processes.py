@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from safetensors.torch import load_file
 
 # whole batches only: several processes fill the last one of an epoch up with rows from its beginning
 BATCH = ("method.batch_size=8", "data.max_conversations=24", "method.epochs=0.75", "method.checkpoints=[0.3]")
+Ways = Callable[[str], Path]
 DRAWN = "method.trainer.train_sampling_strategy=random"  # the order of rows does not depend on the device's batch
 STAGE = """
 import json, sys
@@ -56,26 +59,29 @@ def losses(place: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def shared_out(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The same training in every way, each in a folder of its own."""
-    found = {}
-    for way in WAYS:
-        found[way] = tmp_path_factory.mktemp("way")
-        stage(found[way], way)
-    return found
+def shared_out(tmp_path_factory: pytest.TempPathFactory) -> Ways:
+    """Gives the folder of the same training in one way or another; each is run once, when it is first asked for."""
+
+    @cache
+    def made(way: str) -> Path:
+        place = tmp_path_factory.mktemp("way")
+        stage(place, way)
+        return place
+
+    return made
 
 
 @pytest.mark.parametrize("way", ["1 × 8", "ddp", "fsdp"])
-def test_the_same_rows_give_the_same_losses_however_they_are_shared_out(shared_out: dict[str, Path], way: str) -> None:
-    whole, shared = losses(shared_out["8 × 1"]), losses(shared_out[way])
+def test_the_same_rows_give_the_same_losses_however_they_are_shared_out(shared_out: Ways, way: str) -> None:
+    whole, shared = losses(shared_out("8 × 1")), losses(shared_out(way))
     assert len(whole) == len(shared) >= 3
     assert shared == pytest.approx(whole, abs=0.03), "but for bfloat16's rounding"
 
 
-def test_the_adapter_that_fsdp_saves_is_whole(shared_out: dict[str, Path]) -> None:
+def test_the_adapter_that_fsdp_saves_is_whole(shared_out: Ways) -> None:
     """Each process holds half of it; that it reloads to what was trained, the run itself has checked."""
     one, sharded = (
-        load_file(arm(shared_out[way]) / "adapter" / "adapter_model.safetensors") for way in ("ddp", "fsdp")
+        load_file(arm(shared_out(way)) / "adapter" / "adapter_model.safetensors") for way in ("ddp", "fsdp")
     )
     assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in sharded.items()}
     moved = [name for name in one if "lora_B" in name and one[name].abs().max() > 0]
@@ -83,8 +89,8 @@ def test_the_adapter_that_fsdp_saves_is_whole(shared_out: dict[str, Path]) -> No
     assert all(sharded[name].abs().min(dim=1).values.max() > 0 for name in moved), "no half of it is empty"
 
 
-def test_fsdp_goes_on_from_a_checkpoint_to_the_same_adapter(shared_out: dict[str, Path], tmp_path: Path) -> None:
-    shutil.copytree(shared_out["fsdp"] / "runs", tmp_path / "runs")
+def test_fsdp_goes_on_from_a_checkpoint_to_the_same_adapter(shared_out: Ways, tmp_path: Path) -> None:
+    shutil.copytree(shared_out("fsdp") / "runs", tmp_path / "runs")
     (there,) = (tmp_path / "runs" / "arms").iterdir()
     weights = (there / "adapter" / "adapter_model.safetensors").read_bytes()
     first, last = sorted(there.glob("checkpoints/checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
@@ -93,7 +99,7 @@ def test_fsdp_goes_on_from_a_checkpoint_to_the_same_adapter(shared_out: dict[str
     done = stage(tmp_path, "fsdp")
     assert f"training goes on from step {first.name.split('-')[1]} of" in done.err
     assert (there / "adapter" / "adapter_model.safetensors").read_bytes() == weights
-    assert losses(tmp_path) == losses(shared_out["fsdp"])
+    assert losses(tmp_path) == losses(shared_out("fsdp"))
 
 
 # ---- weights in 4 bits ----
