@@ -18,7 +18,7 @@ from real_runs import ROOT, SMOKE, Done, finish, journal, start
 from safetensors.torch import load_file
 
 # whole batches only: several processes fill the last one of an epoch up with rows from its beginning
-BATCH = ("method.batch_size=8", "data.max_conversations=24", "method.epochs=0.75", "method.checkpoints=[0.3]")
+BATCH = ("method.batch_size=8", "data.max_conversations=24", "method.epochs=0.75", "method.checkpoints=[]")
 Ways = Callable[[str], Path]
 DRAWN = "method.trainer.train_sampling_strategy=random"  # the order of rows does not depend on the device's batch
 STAGE = """
@@ -34,7 +34,7 @@ WAYS = {
     "8 × 1": (),
     "1 × 8": ("+method.per_device_batch_size=1",),
     "ddp": ("launcher=ddp", "launcher.processes=2"),
-    "fsdp": ("launcher=fsdp", "launcher.processes=2"),
+    "fsdp": ("launcher=fsdp", "launcher.processes=2", "method.checkpoints=[0.3]"),
 }
 FSDP_ON_CPU = os.pathsep.join([str(Path(__file__).parent / "fsdp_on_cpu"), str(ROOT)])
 
@@ -86,7 +86,7 @@ def test_the_adapter_that_fsdp_saves_is_whole(shared_out: Ways) -> None:
     assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in sharded.items()}
     moved = [name for name in one if "lora_B" in name and one[name].abs().max() > 0]
     assert moved
-    assert all(sharded[name].abs().min(dim=1).values.max() > 0 for name in moved), "no half of it is empty"
+    assert all(half.abs().max() > 0 for name in moved for half in sharded[name].chunk(2)), "no half of it is empty"
 
 
 def test_fsdp_goes_on_from_a_checkpoint_to_the_same_adapter(shared_out: Ways, tmp_path: Path) -> None:
