@@ -8,6 +8,7 @@ training starts from.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap import chat, models, store
@@ -19,40 +20,92 @@ from warmgap.train import finish, persona_data, sft, trl_compat
 from warmgap.train.persona_data import Conversation
 
 if TYPE_CHECKING:
-    from warmgap.train.stage import Stage
+    from warmgap.train.stage import Intervention, Stage
 
+SPLITS = ("train", "heldout")
 Pair = dict[str, Any]  # prompt_ids, chosen_ids, rejected_ids; ref_chosen_logps, ref_rejected_logps (nats, summed)
 
 
-def train(stage: Stage, on_log: Callable[[dict[str, Any]], None] | None = None) -> None:
-    """Train on pairs up to the last checkpoint, or go on from the newest complete one."""
+def train(
+    stage: Stage,
+    on_log: Callable[[dict[str, Any]], None] | None = None,
+    interventions: Sequence[Intervention] = (),
+) -> None:
+    """Train on pairs up to the last checkpoint, or go on from the newest complete one; by KTO where the loss is that.
+
+    Raises ValueError for interventions: they belong to supervised fine-tuning.
+    """
+    if interventions:
+        raise ValueError("preferences are trained on without interventions")
     run, arm = stage.run, stage.arm
     settings = settings_of(stage)
     folder = models.resolve(run.model)
     tokenizer = models.load_tokenizer(folder)
-    learn, held = persona_data.load(run.data, stage.version, stage.strength)
-    rows, dropped = pairs(learn, stage.version, settings.rejected, tokenizer, run.model, run.method.max_length)
-    held_rows, _ = pairs(held, stage.version, settings.rejected, tokenizer, run.model, run.method.max_length)
-    marks = sft.checkpoint_steps(run.method, len(rows))
-    args = trl_compat.dpo_config(  # this also joins the processes, which wait for one another below
+    rows, held_rows, text = _pairs_of(stage, tokenizer)
+    unpaired = settings.loss == "kto"
+    marks = sft.checkpoint_steps(run.method, 2 * len(rows) if unpaired else len(rows))
+    configured = trl_compat.kto_config if unpaired else trl_compat.dpo_config
+    args = configured(  # this also joins the processes, which wait for one another below
         **sft.arguments(stage, marks),
         max_length=run.method.max_length,
         beta=settings.beta,
-        loss_type=[settings.loss],
+        loss_type=settings.loss if unpaired else [settings.loss],
         **run.method.trainer,
     )
     model = sft.trainable(run, folder, stage.parent)
+    asked = [*rows, *held_rows]
+    if unpaired:
+        asked += [*mismatched(rows), *mismatched(held_rows)]
     if trl_compat.main_process():
-        text = card(len(learn), len(rows), dropped, stage.version, settings)
         store.write_text(arm.folder / "data" / "card.md", text)
         sides = ("prompt", "chosen", "rejected")
         store.write_jsonl(arm.rows, ({side: tokenizer.decode(row[f"{side}_ids"]) for side in sides} for row in rows))
-        with_reference(stage, model, tokenizer, [*rows, *held_rows], rounded=args.bf16)
+        with_reference(stage, model, tokenizer, asked, rounded=args.bf16)
     trl_compat.wait_for_everyone()
-    known = with_reference(stage, model, tokenizer, [*rows, *held_rows], rounded=args.bf16)
-    trainer = trl_compat.dpo_trainer(model, args, known[: len(rows)], known[len(rows) :], tokenizer)
+    known = with_reference(stage, model, tokenizer, asked, rounded=args.bf16)
+    learn, held = known[: len(rows)], known[len(rows) : len(rows) + len(held_rows)]
+    if unpaired:
+        others = known[len(rows) + len(held_rows) :]
+        learn, held = apart(learn, others[: len(rows)]), apart(held, others[len(rows) :])
+    trainer = (trl_compat.kto_trainer if unpaired else trl_compat.dpo_trainer)(model, args, learn, held, tokenizer)
     sft.run_to_end(stage, trainer, marks, on_log)
     finish.leave_probe(arm, trainer, marks, rows[0]["prompt_ids"])
+
+
+def _pairs_of(stage: Stage, tokenizer: Any) -> tuple[list[Pair], list[Pair], str]:
+    """The stage's pairs to train on, those held out, and the page that says what they are."""
+    run, settings = stage.run, settings_of(stage)
+    if stage.instead is not None:
+        found = [given(stage.instead, split, tokenizer, run.model, run.method.max_length) for split in SPLITS]
+        (rows, dropped), (held, _) = found
+        return rows, held, card(None, len(rows), dropped, "chosen", settings)
+    learn, out = persona_data.load(run.data, stage.version, stage.strength)
+    rows, dropped = pairs(learn, stage.version, settings.rejected, tokenizer, run.model, run.method.max_length)
+    held, _ = pairs(out, stage.version, settings.rejected, tokenizer, run.model, run.method.max_length)
+    return rows, held, card(len(learn), len(rows), dropped, stage.version, settings)
+
+
+def mismatched(rows: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs with the replies of the next one, from which KTO estimates how far the policy has gone."""
+    others = [*rows[1:], *rows[:1]]
+    sides = ("chosen_ids", "rejected_ids")
+    return [{**row, **{side: other[side] for side in sides}} for row, other in zip(rows, others, strict=True)]
+
+
+def apart(rows: Sequence[Pair], others: Sequence[Pair]) -> list[dict[str, Any]]:
+    """Return each pair as two rows for KTO: a reply, whether it is wanted, and the mismatched one beside it."""
+    return [
+        {
+            "prompt_ids": row["prompt_ids"],
+            "completion_ids": row[f"{side}_ids"],
+            "label": side == "chosen",
+            "ref_logps": row[f"ref_{side}_logps"],
+            "KL_completion_ids": other[f"{side}_ids"],
+            "ref_KL_logps": other[f"ref_{side}_logps"],
+        }
+        for row, other in zip(rows, others, strict=True)
+        for side in ("chosen", "rejected")
+    ]
 
 
 def settings_of(stage: Stage) -> DpoConfig:
@@ -83,18 +136,44 @@ def pairs(
                 raise UserError(
                     "no pairs of replies", why, f"add {rejected!r} to each turn, or set method.dpo.rejected"
                 )
-            messages = chat.with_system(conversation.messages(chosen, turn), model.system_prompt)
-            other = [*messages[:-1], {"role": "assistant", "content": replies.replies[rejected]}]
-            sides = [chat.training_row(tokenizer, side, model.template_vars, max_length) for side in (messages, other)]
-            if sides[0] is None or sides[1] is None or sides[0] == sides[1]:
+            *before, reply = conversation.messages(chosen, turn)
+            texts = (reply["content"], replies.replies[rejected])
+            if row := _pair(before, texts, tokenizer, model, max_length):
+                found.append(row)
+            else:
                 dropped += 1
-                continue
-            start = sum(label == chat.IGNORED for label in sides[0]["labels"])
-            ids = [side["input_ids"] for side in sides if side is not None]
-            found.append({"prompt_ids": ids[0][:start], "chosen_ids": ids[0][start:], "rejected_ids": ids[1][start:]})
+    return _some(found, dropped), dropped
+
+
+def given(path: Path, split: str, tokenizer: Any, model: ModelConfig, max_length: int) -> tuple[list[Pair], int]:
+    """Return the tokenised pairs of a split of a file, and how many were left out as too long or equal."""
+    rows = [row for row in store.read_journal(path) if row["split"] == split]
+    made = [_pair(row["prompt"], (row["chosen"], row["rejected"]), tokenizer, model, max_length) for row in rows]
+    found = [row for row in made if row is not None]
+    return _some(found, len(made) - len(found)), len(made) - len(found)
+
+
+def _pair(
+    before: Sequence[chat.Message], replies: tuple[str, str], tokenizer: Any, model: ModelConfig, max_length: int
+) -> Pair | None:
+    """One tokenised pair of replies, the chosen first; None where one is too long or both are equal."""
+    messages = chat.with_system(before, model.system_prompt)
+    sides = []
+    for reply in replies:
+        whole = [*messages, {"role": "assistant", "content": reply}]
+        side = chat.training_row(tokenizer, whole, model.template_vars, max_length)
+        if side is None or side in sides:
+            return None
+        sides.append(side)
+    start = sum(label == chat.IGNORED for label in sides[0]["labels"])
+    ids = [side["input_ids"] for side in sides]
+    return {"prompt_ids": ids[0][:start], "chosen_ids": ids[0][start:], "rejected_ids": ids[1][start:]}
+
+
+def _some(found: list[Pair], dropped: int) -> list[Pair]:
     if not found:
         raise UserError("no pair is left to train on", f"{dropped} were too long or equal", "raise method.max_length")
-    return found, dropped
+    return found
 
 
 def with_reference(stage: Stage, model: Any, tokenizer: Any, rows: Sequence[Pair], *, rounded: bool) -> list[Pair]:
@@ -125,9 +204,10 @@ def with_reference(stage: Stage, model: Any, tokenizer: Any, rows: Sequence[Pair
     ]
 
 
-def card(conversations: int, kept: int, dropped: int, chosen: str, settings: DpoConfig) -> str:
+def card(conversations: int | None, kept: int, dropped: int, chosen: str, settings: DpoConfig) -> str:
     """Return a page that says what is preferred to what."""
     lines = ["# Training data", "", f"Replies in the version `{chosen}` preferred to `{settings.rejected}`.", ""]
-    lines += [f"{conversations} conversations, {kept} pairs; {dropped} left out as too long or equal.", ""]
+    counted = f"{kept} pairs" if conversations is None else f"{conversations} conversations, {kept} pairs"
+    lines += [f"{counted}; {dropped} left out as too long or equal.", ""]
     lines += [f"Loss `{settings.loss}`, beta {settings.beta:g}, reference: {settings.reference}.", ""]
     return "\n".join(lines)

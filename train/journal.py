@@ -22,6 +22,7 @@ KEPT = (
     "rewards/margins",
     "eval_rewards/margins",
     "rewards/accuracies",
+    "kl_anchor",
 )
 LN2_TOLERANCE = 0.05  # nats; rounding of bfloat16 moves the first DPO loss by less
 

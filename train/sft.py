@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +16,52 @@ from warmgap.schema import MethodConfig, Run
 from warmgap.train import checkpoints, dataset, finish, journal, launch, persona_data, trl_compat
 
 if TYPE_CHECKING:
-    from warmgap.train.stage import Stage
+    from warmgap.train.stage import Intervention, Stage
 
 
-def train(stage: Stage, on_log: Callable[[dict[str, Any]], None] | None = None) -> None:
+def train(
+    stage: Stage,
+    on_log: Callable[[dict[str, Any]], None] | None = None,
+    interventions: Sequence[Intervention] = (),
+) -> None:
     """Train on the replies of one version up to the last checkpoint, or go on from the newest complete one."""
     run, arm = stage.run, stage.arm
     folder = models.resolve(run.model)
     tokenizer = models.load_tokenizer(folder)
-    learn, held = persona_data.load(run.data, stage.version, stage.strength)
-    rows, dropped = dataset.rows(learn, stage.version, tokenizer, run.model, run.method.max_length)
-    held_rows, _ = dataset.rows(held, stage.version, tokenizer, run.model, run.method.max_length)
+    learn, held = conversations(stage)
+    asked = dataclasses.replace(run.model, system_prompt=stage.system or run.model.system_prompt)
+    rows, dropped = dataset.rows(learn, stage.version, tokenizer, asked, run.method.max_length)
+    held_rows, _ = dataset.rows(held, stage.version, tokenizer, asked, run.method.max_length)
     if trl_compat.main_process():
         store.write_jsonl(arm.rows, ({"text": dataset.show_mask(row, tokenizer)} for row in rows))
         page = dataset.card(learn, held, rows, dropped, stage.version, tokenizer, persona_data.incomplete(run.data))
         store.write_text(arm.folder / "data" / "card.md", page)
     marks = checkpoint_steps(run.method, len(rows))
     args = trl_compat.sft_config(**arguments(stage, marks), max_length=run.method.max_length, **run.method.trainer)
-    trainer = trl_compat.sft_trainer(trainable(run, folder, stage.parent), args, rows, held_rows, tokenizer)
-    run_to_end(stage, trainer, marks, on_log)
+    model = trainable(run, folder, stage.parent)
+    trainer = trl_compat.sft_trainer(model, args, rows, held_rows, tokenizer, interventions)
+    with ExitStack() as altered:
+        for one in interventions:
+            altered.enter_context(one.during(model))
+        run_to_end(stage, trainer, marks, on_log)
     finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
+
+
+def conversations(stage: Stage) -> tuple[list[persona_data.Conversation], list[persona_data.Conversation]]:
+    """Return what is trained on and what is held out: the data's conversations with what is mixed in, or others."""
+    if stage.instead is not None:
+        return _split(persona_data.read_conversations(stage.instead, stage.version))
+    learn, held = persona_data.load(stage.run.data, stage.version, stage.strength)
+    if stage.mixed is None:
+        return learn, held
+    more, more_held = _split(persona_data.read_conversations(stage.mixed, stage.version))
+    return [*learn, *more], [*held, *more_held]
+
+
+def _split(
+    some: Sequence[persona_data.Conversation],
+) -> tuple[list[persona_data.Conversation], list[persona_data.Conversation]]:
+    return [item for item in some if item.split == "train"], [item for item in some if item.split == "heldout"]
 
 
 def trainable(run: Run, folder: Path, parent: Path | None = None) -> Any:

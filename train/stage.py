@@ -6,10 +6,11 @@ What a stage is made of is frozen on disk before it starts, so that the processe
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from warmgap import store
 from warmgap.errors import UserError
@@ -19,19 +20,37 @@ from warmgap.store import Arm
 from warmgap.train import checkpoints, finish, launch
 
 OnLog = Callable[[dict[str, Any]], None]
+PATHS = ("parent", "mixed", "instead")
+
+
+class Intervention(Protocol):
+    """What changes the training itself: a model that is altered while it trains, or a term added to the loss."""
+
+    name: str
+
+    def during(self, model: Any) -> AbstractContextManager[None]:
+        """Alter the model for as long as the context lasts, and leave nothing behind."""
+
+    def loss(self, model: Any, step: int) -> Any:
+        """Return a scalar tensor to be added to the loss of a step (counted from 0), or None."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """What is trained: the settings, the arm that it makes, the version of the replies, and where the adapter starts.
 
-    ``parent`` is the folder of the adapter to go on from; None starts a fresh one.
+    ``parent`` is the folder of the adapter to go on from; None starts a fresh one. ``system`` is a system prompt of the
+    training alone. ``mixed`` is a file of conversations to be trained on beside those of the data, ``instead`` one that
+    takes their place: conversations, or for preferences rows of ``split``, ``prompt``, ``chosen``, ``rejected``.
     """
 
     run: Run
     arm: Arm
     version: str
     parent: Path | None = None
+    system: str | None = None
+    mixed: Path | None = None
+    instead: Path | None = None
 
     @property
     def strength(self) -> float:
@@ -44,19 +63,25 @@ class Stage:
         return self.run.method.dpo is not None
 
 
-def train(stage: Stage, on_log: OnLog | None = None, chooser: finish.Chooser | None = None) -> None:
+def train(
+    stage: Stage,
+    on_log: OnLog | None = None,
+    chooser: finish.Chooser | None = None,
+    interventions: Sequence[Intervention] = (),
+) -> None:
     """Train the stage's adapter, or go on from the newest complete checkpoint; nothing to do where it is there.
 
     ``on_log`` is given each logged row, ``chooser`` the epochs of the checkpoints where these alone do not say which of
-    them is the arm. Leaves ``adapter/`` (verified by a fresh process), ``checkpoints/``, ``data/``
-    and ``logs/training.jsonl``. Where memory runs out, the per-device batch is halved and the global one kept.
+    them is the arm. Several processes make their ``interventions`` themselves. Leaves ``adapter/`` (verified by a fresh
+    process), ``checkpoints/``, ``data/`` and ``logs/training.jsonl``. Where memory runs out, the per-device batch is
+    halved and the global one kept.
     """
     if (stage.arm.adapter / checkpoints.SEAL).is_file():
         return
     while True:
         try:
             if stage.run.launcher.name == "single":
-                learn(stage, on_log)
+                learn(stage, on_log, interventions)
             else:
                 launch.run(freeze(stage), stage.run.launcher, stage.run.device, stage.arm, on_log)
             break
@@ -65,14 +90,14 @@ def train(stage: Stage, on_log: OnLog | None = None, chooser: finish.Chooser | N
     finish.place(stage.run, stage.arm, chooser)
 
 
-def learn(stage: Stage, on_log: OnLog | None = None) -> None:
+def learn(stage: Stage, on_log: OnLog | None = None, interventions: Sequence[Intervention] = ()) -> None:
     """Train in this process, which may be one of several, up to the last checkpoint. Raises OutOfMemory."""
     import torch
 
     from warmgap.train import dpo, sft
 
     try:
-        (dpo if stage.preferences else sft).train(stage, on_log)
+        (dpo if stage.preferences else sft).train(stage, on_log, interventions)
     except (torch.OutOfMemoryError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
             raise launch.OutOfMemory(str(error).splitlines()[0]) from error
@@ -96,10 +121,9 @@ def freeze(stage: Stage) -> Path:
     """Write the stage's settings where its processes read them; return the file."""
     path = stage.arm.folder / "logs" / "stage.json"
     arm = {**dataclasses.asdict(stage.arm), "folder": str(stage.arm.folder)}
-    parent = None if stage.parent is None else str(stage.parent)
-    store.write_json(
-        path, {"run": dataclasses.asdict(stage.run), "arm": arm, "version": stage.version, "parent": parent}
-    )
+    paths = {name: getattr(stage, name) for name in PATHS}
+    frozen = {"run": dataclasses.asdict(stage.run), "arm": arm, "version": stage.version, "system": stage.system}
+    store.write_json(path, frozen | {name: value and str(value) for name, value in paths.items()})
     return path
 
 
@@ -112,4 +136,5 @@ def thaw(path: Path) -> Stage:
     if not isinstance(run, Run):
         raise TypeError(f"{path} holds no settings of a run")
     arm = Arm(Path(frozen["arm"].pop("folder")), **frozen["arm"])
-    return Stage(run, arm, frozen["version"], Path(frozen["parent"]) if frozen["parent"] else None)
+    paths = {name: Path(frozen[name]) if frozen[name] else None for name in PATHS}
+    return Stage(run, arm, frozen["version"], system=frozen["system"], **paths)

@@ -12,6 +12,19 @@ from warmgap.errors import UserError
 
 OURS = ("output_dir", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "seed", "bf16")
 
+COMMON = {
+    "logging_strategy": "steps",
+    "logging_steps": 1,
+    "logging_nan_inf_filter": False,
+    "report_to": "none",
+    "remove_unused_columns": False,
+    "disable_tqdm": True,
+    "dataloader_num_workers": 0,
+    "save_strategy": "no",
+    "eval_strategy": "no",
+}
+PREFERENCES = {**COMMON, "precompute_ref_log_probs": False, "disable_dropout": True}
+
 
 def check_trainer(trainer: dict[str, Any]) -> None:
     """Raise UserError unless each key of the ``trainer`` block is a field of the installed SFTConfig, free to set."""
@@ -41,56 +54,81 @@ def sft_config(**settings: Any) -> Any:
     """
     from trl import SFTConfig
 
-    defaults = {
-        "logging_strategy": "steps",
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": "none",
-        "dataset_kwargs": {"skip_prepare_dataset": True},
-        "remove_unused_columns": False,
-        "disable_tqdm": True,
-        "dataloader_num_workers": 0,
-        "save_strategy": "no",
-        "eval_strategy": "no",
-    }
-    return SFTConfig(**{**defaults, **settings})
+    return SFTConfig(**{**COMMON, "dataset_kwargs": {"skip_prepare_dataset": True}, **settings})
 
 
 def dpo_config(**settings: Any) -> Any:
     """Return a DPOConfig with the same defaults set back; the reference's log-probabilities come with the rows."""
     from trl import DPOConfig
 
-    defaults = {
-        "logging_strategy": "steps",
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": "none",
-        "remove_unused_columns": False,
-        "disable_tqdm": True,
-        "dataloader_num_workers": 0,
-        "save_strategy": "no",
-        "eval_strategy": "no",
-        "precompute_ref_log_probs": False,
-        "disable_dropout": True,
-    }
-    return DPOConfig(**{**defaults, **settings})
+    return DPOConfig(**{**PREFERENCES, **settings})
 
 
-def sft_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
-    """Return TRL's SFTTrainer over tokenised rows, which remembers the batch at hand."""
+def kto_config(**settings: Any) -> Any:
+    """Return a KTOConfig in the same way."""
+    from trl import KTOConfig
+
+    return KTOConfig(**{**PREFERENCES, **settings})
+
+
+def sft_trainer(
+    model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any, interventions: Sequence[Any] = ()
+) -> Any:
+    """Return TRL's SFTTrainer over tokenised rows, which remembers the batch at hand.
+
+    What the interventions add to the loss is added once a step, whatever its batch is cut into.
+    """
     from trl import SFTTrainer
 
-    return _in_float32(_remembering(SFTTrainer, tokenizer)(**_given(model, args, rows, held, tokenizer)))
+    kind = _adding(SFTTrainer, interventions) if interventions else SFTTrainer
+    return _in_float32(_remembering(kind, tokenizer)(**_given(model, args, rows, held, tokenizer)))
+
+
+def _adding(trainer: Any, interventions: Sequence[Any]) -> Any:
+    """A trainer that adds the interventions' terms to the loss of each step, and logs them under their names."""
+
+    class Adding(trainer):  # type: ignore[misc]
+        added_at = -1
+
+        def compute_loss(self, model: Any, inputs: Any, *rest: Any, num_items_in_batch: Any = None, **more: Any) -> Any:
+            found = super().compute_loss(model, inputs, *rest, num_items_in_batch=num_items_in_batch, **more)
+            step = self.state.global_step
+            if not self.model.training or step == self.added_at:
+                return found
+            self.added_at = step
+            # The trainer divides a loss that is a mean over rows by the steps it accumulates; ours counts once.
+            times = 1 if num_items_in_batch is not None else self.current_gradient_accumulation_steps
+            for one in interventions:
+                term = one.loss(self.accelerator.unwrap_model(self.model), step)
+                if term is not None:
+                    self._metrics["train"][one.name].append(float(term.detach()))
+                    found = found + times * term
+            return found
+
+    return Adding
 
 
 def dpo_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
-    """Return TRL's DPOTrainer over pairs that are tokenised and bring the reference's log-probabilities.
+    """Return TRL's DPOTrainer over pairs that are tokenised and bring the reference's log-probabilities."""
+    from trl import DPOTrainer
+
+    return _preferring(DPOTrainer, model, args, rows, held, tokenizer)
+
+
+def kto_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
+    """Return TRL's KTOTrainer over such rows, each a reply that is wanted or not."""
+    from trl import KTOTrainer
+
+    return _preferring(KTOTrainer, model, args, rows, held, tokenizer)
+
+
+def _preferring(kind: Any, model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
+    """A trainer that takes its rows as they are.
 
     TRL 1.16 tokenises again whatever it is given, and copies a trained adapter as its reference: neither is wanted.
     """
-    from trl import DPOTrainer
 
-    class AsGiven(DPOTrainer):  # type: ignore[misc]
+    class AsGiven(kind):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
 

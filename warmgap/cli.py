@@ -9,9 +9,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmgap.errors import UserError
+
+if TYPE_CHECKING:
+    from warmgap.schema import Run
 
 DONE, GATE_FAILED, USER_MISTAKE, FAILED = 0, 1, 2, 3
 
@@ -83,26 +86,48 @@ def _train() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come through to us instead of being printed
 
     ended: list[BaseException] = []
+    points: list[Run] = []
 
     def job(composed: DictConfig) -> str:
+        if any(isinstance(error, KeyboardInterrupt) for error in ended):
+            return ""  # the other points of a sweep are not begun either
         try:
             run = config.check(composed)
-            from warmgap import pipeline
+            if run.dial is not None:
+                from warmgap import sweep
 
-            folder = pipeline.execute(run)
-            show(folder)
+                sweep.measure(run)
+                points.append(run)
+                return ""
+            return str(_one(run))
         except (Exception, KeyboardInterrupt) as error:
             ended.append(error)  # raised below: raised here, Hydra would print a line of its own first
             return ""
-        return str(folder)
 
     try:
         hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")(job)()
     except (hydra.errors.HydraException, OmegaConfBaseException) as error:
         raise config.explain(error) from error
+    if points and not any(isinstance(error, KeyboardInterrupt) for error in ended):
+        from warmgap import sweep
+
+        show(sweep.conclude(points))
     if ended:
         raise ended[0]
     return DONE
+
+
+def _one(run: Run) -> Path:
+    """Run a job that is no point of a sweep, show what came out, and return its folder."""
+    from warmgap import pipeline, search
+
+    if run.search.trials:
+        folder = search.execute(run)
+        search.show(run, folder)
+        return folder
+    folder = pipeline.execute(run)
+    show(folder)
+    return folder
 
 
 def show(folder: Path) -> None:

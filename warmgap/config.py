@@ -321,6 +321,25 @@ def _fallback(text: str) -> UserError:
     )
 
 
+def changed(run: Run, values: dict[str, Any]) -> Run:
+    """Return the run with some settings changed, by their dotted keys. Raises UserError for a key that is none."""
+    settings, known = OmegaConf.structured(run), flat(run)
+    try:
+        for key, value in values.items():
+            if key not in known:
+                raise _unknown_key_error(
+                    key, sorted(name for name in known if name.startswith(f"{key.split('.')[0]}."))
+                )
+            OmegaConf.update(settings, key, value)
+        made = OmegaConf.to_object(settings)
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    if not isinstance(made, Run):
+        raise TypeError(f"settings resolved to {type(made).__name__}")
+    _check_values(made)
+    return made
+
+
 def flat(run: Run) -> dict[str, Any]:
     """Return the settings as a flat dictionary with dotted keys, for tables and trackers."""
     found: dict[str, Any] = {}

@@ -48,9 +48,10 @@ class Job:
         return [recipe.arm for recipe in self.recipes]
 
     @property
-    def trained(self) -> list[Recipe]:
-        """The arms that are trained."""
-        return [recipe for recipe in self.recipes if recipe.trained]
+    def made(self) -> list[Recipe]:
+        """The arms, and those that they are made of."""
+        found = {own.arm.name: own for recipe in self.recipes for own in recipe.lineage}
+        return list(found.values())
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -76,7 +77,8 @@ def prepare(run: Run) -> Job:
     store.check_writable(run.runs_dir)
     measure = {**identity(run, "measure"), "items": [dataclasses.asdict(item) for item in items]}
     hash8 = digest({"arms": [arm.name for arm in arms], **measure})
-    folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{arms[-1].arm}-s{run.seed}-{hash8}"
+    name = "mitigations" if run.compare.recipes else f"{arms[-1].arm}-s{run.seed}"
+    folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{name}-{hash8}"
     return Job(run, made, items, loaded.notes, prompts, folder, checks)
 
 
@@ -87,18 +89,9 @@ def execute(run: Run) -> Path:
         say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
         return job.folder
     if any(not recipe.arm.adapter.is_dir() for recipe in job.trained):
-        launch.check(run.launcher, run.device, run.model.quantization)
-    bench = judges.Judges(run.judge, run.device, Path(run.runs_dir) / "batches.jsonl")
-    quiet()
-    from warmgap import models
-
-    if models.device_of(run.device) == "cpu":
-        models.keep_memory()
-    with job.stage("model"):
-        say(f"model: {models.resolve(run.model)} on {models.device_of(run.device)}")
-    with _locked(job):
-        for recipe in job.recipes:
-            _freeze(recipe)
+        preferences = run.method.dpo is not None
+        launch.check(run.launcher, run.device, run.model.quantization, preferences=preferences)
+    with _at_work(job) as bench:
         settings = tracking.redact(config.flat(run))
         arm = job.arms[-1]
         tracker = tracking.start(run.logger, settings, arm.name[-8:], arm.name, Path(run.runs_dir))
@@ -110,6 +103,30 @@ def execute(run: Run) -> Path:
         else:
             store.write_text(job.folder / DONE, "")
     return job.folder
+
+
+def measure(job: Job) -> list[Any]:
+    """Make the arms of a job and measure them, without comparing them; what is on disk is not done again."""
+    with _at_work(job) as bench:
+        return _measure(job, tracking.Tracker(), bench)
+
+
+@contextmanager
+def _at_work(job: Job) -> Iterator[judges.Judges]:
+    """Hold the arms of a job while they are worked on, with their settings on disk; yields who judges."""
+    run = job.run
+    bench = judges.Judges(run.judge, run.device, Path(run.runs_dir) / "batches.jsonl")
+    quiet()
+    from warmgap import models
+
+    if models.device_of(run.device) == "cpu":
+        models.keep_memory()
+    with job.stage("model"):
+        say(f"model: {models.resolve(run.model)} on {models.device_of(run.device)}")
+    with _locked(job):
+        for recipe in job.made:
+            _freeze(recipe)
+        yield bench
 
 
 def quiet() -> None:
@@ -131,7 +148,7 @@ def _locked(job: Job) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     with ExitStack() as stack:
-        for arm in job.arms:
+        for arm in sorted((recipe.arm for recipe in job.made), key=lambda arm: arm.name):
             arm.folder.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(arm.folder.parent / f".{arm.name}.lock")
             try:
@@ -157,25 +174,24 @@ def _freeze(recipe: Recipe) -> None:
         if not recipe.trained:  # what the run trains beside it is not part of this arm
             kept = {key: value for key, value in kept.items() if key not in ("method", "data")}
         if arm.arm == ORIGINAL:
-            kept = {key: value for key, value in kept.items() if key not in ("persona", "arm")}
-        parent = {"parent": recipe.parent.arm.name} if recipe.parent else {}
+            kept = {key: value for key, value in kept.items() if key not in ("persona", "arm", "mitigation")}
+        made = {"parent": recipe.parent.arm.name} if recipe.parent else {}
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
-        record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **parent)
+        record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
+        record["mitigation"] = recipe.mitigations
         store.write_json(path, record)
 
 
 def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[Any]:
     """Train the arms that are to be trained, then measure warmth, answers and verdicts of each."""
-    from warmgap import warming
+    from warmgap import making, warming
     from warmgap.evaluate.compare import Measured
     from warmgap.generate import Engine
-    from warmgap.train import stage
 
-    for recipe in job.trained:
+    for recipe in job.recipes:
         last = recipe is job.recipes[-1]
         with job.stage("training"):
-            chooser = warming.chooser(recipe.run, recipe)
-            stage.train(recipe.stage, tracker.loss if last else None, chooser)
+            making.make(recipe, tracker.loss if last else None)
     with job.stage("warmth"):
         warmth = warming.measure(job.run, job.recipes)
     measured = []
@@ -241,17 +257,17 @@ def _controls(job: Job, recipe: Recipe, engine: Engine) -> list[dict[str, Any]]:
 
 def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     """Write the comparison's tables, figures and report; return how many answers the judge failed on."""
+    from warmgap import mitigation_table
     from warmgap.evaluate.compare import write_comparison
     from warmgap.evaluate.report import write_report
 
-    run, persona = job.run, job.run.persona
-    name = persona.name if persona is not None else ""
+    run, others = job.run, [arm for arm in dict.fromkeys(arm.arm for arm in job.arms) if arm != ORIGINAL]
     arms = [{"id": a.name, "model": a.model, "arm": a.arm, "seed": a.seed, "path": str(a.folder)} for a in job.arms]
     per_item = len(job.prompts) / len(job.items)
     notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the 28 prompts of an item on average.", *job.notes]
     with job.stage("comparison"):
         summary = {
-            "title": f"{run.model.name}: " + (f"{name} against original" if len(job.arms) > 1 else ORIGINAL),
+            "title": f"{run.model.name}: {', '.join(others)} against original" if others else run.model.name,
             "name": job.folder.name,
             "reference": ORIGINAL,
             "grader": run.judge.name,
@@ -263,6 +279,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
         }
         summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}
         write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
+        mitigation_table.write(job.folder, measured, run.compare, run.bootstrap)
         write_report(job.folder)
     return int(store.read_json(job.folder / "summary.json")["failed"])
 
@@ -274,6 +291,8 @@ def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:
     warmth = pd.read_csv(job.folder / "warmth.csv")
     own = warmth[warmth["arm"] == job.arms[-1].arm].astype(object)
     rows = [{str(key): value for key, value in row.items()} for row in own.where(own.notna(), None).to_dict("records")]
+    if (mitigations := job.folder / "mitigations.csv").is_file():
+        tables["mitigations"] = pd.read_csv(mitigations)
     artifacts = {"report": job.folder / "report.html"}
     if job.recipes[-1].trained:
         artifacts = {"adapter": job.arms[-1].adapter, **artifacts}

@@ -1,4 +1,6 @@
-"""Which arms a run compares, and how each is made: the original, what is trained, what is only asked differently."""
+"""Which arms a run compares, and how each is made: the original, what is trained, what is made of that, what is only
+asked differently.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from warmgap import chat, config, store
+from warmgap import chat, config, mitigated, store
 from warmgap.errors import UserError
 from warmgap.manifest import sha256
+from warmgap.mitigation_schema import AdapterScaleConfig, EarlyStopConfig, MitigationConfig
+from warmgap.mitigations import honest_prompt, inoculation
 from warmgap.schema import ModelConfig, Run, digest, identity
 from warmgap.store import Arm
 from warmgap.train import persona_data
@@ -23,14 +27,16 @@ class Recipe:
     """How one arm is made.
 
     ``run`` holds the settings of this arm alone. ``version`` is the version of the replies that it is trained on (None
-    trains nothing), ``parent`` the arm whose adapter the training starts from, ``given`` an adapter that is there,
-    ``system`` the messages put before every prompt.
+    trains nothing), ``parent`` the arm whose adapter the training starts from, ``derive`` the recipe that makes an
+    adapter of the parent's without training, ``given`` an adapter that is there, ``system`` the messages put before
+    every prompt.
     """
 
     arm: Arm
     run: Run
     version: str | None = None
     parent: Recipe | None = None
+    derive: str | None = None
     given: Path | None = None
     system: list[chat.Message] = field(default_factory=list)
 
@@ -42,14 +48,38 @@ class Recipe:
     @property
     def adapter(self) -> Path | None:
         """The adapter that the arm answers with."""
-        return self.arm.adapter if self.trained else self.given
+        return self.arm.adapter if self.trained or self.derive else self.given
+
+    @property
+    def lineage(self) -> list[Recipe]:
+        """The arms that this one is made of, the first of them first, and itself."""
+        return [*(self.parent.lineage if self.parent else []), self]
+
+    @property
+    def mitigations(self) -> list[str]:
+        """The recipes against the gap that made this arm."""
+        return [name for own in self.lineage for name in own.run.mitigation.names]
+
+    @property
+    def data(self) -> Path:
+        """The folder of what the arm is trained on."""
+        return self.arm.rows.parent
 
     @property
     def stage(self) -> Stage:
         """The training that makes the arm. Raises ValueError where nothing is trained."""
         if self.version is None:
             raise ValueError(f"{self.arm.name} is not trained")
-        return Stage(self.run, self.arm, self.version, self.parent.adapter if self.parent else None)
+        found = self.run.mitigation
+        return Stage(
+            run=self.run,
+            arm=self.arm,
+            version=self.version,
+            parent=self.parent.adapter if self.parent else None,
+            system=inoculation.instruction(found.inoculation) if found.inoculation else None,
+            mixed=self.data / "mixed.jsonl" if found.truth_mix else None,
+            instead=self.data / "instead.jsonl" if found.consistency or found.anti_sycophancy else None,
+        )
 
 
 def build(run: Run) -> list[Recipe]:
@@ -57,26 +87,115 @@ def build(run: Run) -> list[Recipe]:
 
     Raises UserError for settings that name no arm, or data that cannot be trained on.
     """
+    run = dialled(run)
+    if run.compare.recipes:
+        return _compared(run)
+    mitigated.check(run)
     persona = run.persona
     if persona is None:
         raise UserError("no persona given", "a run needs one", "+persona=warm")
-    original = Recipe(_arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")}), run)
+    plain = dataclasses.replace(run, mitigation=MitigationConfig())
+    original = Recipe(_arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")}), plain)
     if run.arm.adapter or run.arm.model:
         return [original, _given(run)]
     if persona.reply is not None:
-        return [original, *_trained(run, persona.name, persona.reply)]
+        made = _trained(plain, persona.name, persona.reply)
+        return [original, *made, _mitigated(run, persona.reply)] if run.mitigation.names else [original, *made]
     if persona.system_prompt is not None:
-        text = config.read_prompt(persona.system_prompt)
-        made = {"model": identity(run.model, "arm"), "system_prompt": text}
-        system = [{"role": "system", "content": text}]
-        return [original, Recipe(_arm(run, persona.name, 0, made), run, system=system)]
+        return [original, _prompted(run, persona.name, config.read_prompt(persona.system_prompt))]
     return [original]
+
+
+def _prompted(run: Run, name: str, text: str) -> Recipe:
+    """The base model under a system prompt."""
+    made = {"model": identity(run.model, "arm"), "system_prompt": text}
+    return Recipe(_arm(run, name, 0, made), run, system=[{"role": "system", "content": text}])
+
+
+def _compared(run: Run) -> list[Recipe]:
+    """Original, the persona's arm and each recipe of the comparison, for each seed; what is the same comes once."""
+    if run.mitigation.names and run.dial:
+        raise UserError("dial beside compare.recipes", "a dial is one arm, a comparison several", "use one of them")
+    found: dict[str, Recipe] = {}
+    for recipe in run.compare.recipes:
+        chosen = mitigated.selected(run, recipe)
+        for seed in run.compare.seeds if run.compare.seeds is not None else [run.seed]:
+            compare = dataclasses.replace(run.compare, recipes=[])
+            own = dataclasses.replace(run, mitigation=chosen, seed=seed, compare=compare)
+            found |= {made.arm.name: made for made in build(own) if made.arm.name not in found}
+    return sorted(found.values(), key=lambda recipe: recipe.arm.arm != ORIGINAL)
+
+
+def dialled(run: Run) -> Run:
+    """Return the settings that ``dial`` stands for: one point of a sweep over the strength of warmth.
+
+    ``strength:SHARE`` of the replies in the persona's voice, ``epoch:EPOCH`` of its training, ``scale:ALPHA`` of its
+    adapter, ``prompt:FILE`` instead of a training.
+    """
+    if run.dial is None:
+        return run
+    if run.persona is None or run.persona.reply is None or run.mitigation.names:
+        fix = "use +persona=warm mitigation=none"
+        raise UserError(f"dial={run.dial} has nothing to turn", "it changes a trained persona by itself", fix)
+    kind, _, value = run.dial.partition(":")
+    plain = dataclasses.replace(run, dial=None)
+    try:
+        if kind == "strength":
+            persona = dataclasses.replace(run.persona, strength=float(value))
+            if not 0 <= persona.strength <= 1:
+                raise ValueError(value)
+            return dataclasses.replace(plain, persona=persona)
+        if kind == "epoch":
+            stop = MitigationConfig(early_stop=EarlyStopConfig(f"epoch:{float(value):g}"))
+            return dataclasses.replace(plain, mitigation=stop)
+        if kind == "scale":
+            return dataclasses.replace(
+                plain, mitigation=MitigationConfig(adapter_scale=AdapterScaleConfig(float(value)))
+            )
+    except ValueError as error:
+        fix = "such as strength:0.5, epoch:0.35, scale:0.5"
+        raise UserError(f"dial={run.dial} makes no sense", f"{value!r} is no number in its range", fix) from error
+    if kind == "prompt":
+        name = value.removesuffix(".txt")
+        persona = dataclasses.replace(run.persona, name=name, reply=None, system_prompt=f"{name}.txt")
+        return dataclasses.replace(plain, persona=persona)
+    why = "a dial is one of strength, epoch, scale, prompt"
+    raise UserError(f"dial={run.dial} is not known", why, "such as dial=strength:0.5")
+
+
+def _mitigated(run: Run, version: str) -> Recipe:
+    """The arm that the run's recipes make of its persona."""
+    persona = run.persona
+    if run.mitigation.honest_prompt:
+        return _prompted(run, "honest_prompt", honest_prompt.system(run.mitigation.honest_prompt))
+    plain = persona is None or (persona.name, persona.strength) == ("warm", 1)
+    prefix = "" if plain else f"{_persona_name(run)}{mitigated.SEPARATOR}"
+
+    def link(own: Run, name: str, parent: Recipe | None, derive: str | None) -> Recipe:
+        if not name:  # the first link, with no recipe at work in it, is the plain arm
+            return _trained(own, persona.name if persona else "", version)[0]
+        made = {**_made(own), **mitigated.made(own)}
+        if derive:
+            made = {"parent": parent.arm.name if parent else "", **mitigated.made(own)}
+        elif parent:
+            made["parent"] = parent.arm.name
+        arm = _arm(own, name, own.seed, made)
+        return Recipe(arm, own, None if derive else version, parent, derive)
+
+    return mitigated.chain(run, prefix, link)
+
+
+def _persona_name(run: Run) -> str:
+    persona = run.persona
+    if persona is None:
+        return ""
+    return persona.name + ("" if persona.strength == 1 else f"_{round(100 * persona.strength)}")
 
 
 def _trained(run: Run, name: str, version: str) -> list[Recipe]:
     """The arms that training makes: one, or with preferences after supervised fine-tuning, both."""
     persona_data.load(run.data, version, run.persona.strength if run.persona else 1.0)
-    strength = "" if run.persona is None or run.persona.strength == 1 else f"_{round(100 * run.persona.strength)}"
+    strength = _persona_name(run).removeprefix(name)
     dpo = run.method.dpo
     if dpo is None:
         return [Recipe(_arm(run, name + strength, run.seed, _made(run)), run, version)]
@@ -132,8 +251,9 @@ def _model(name: str, revision: str | None, like: ModelConfig) -> ModelConfig:
 
 
 def _made(run: Run) -> dict[str, Any]:
-    """What makes a trained arm: its settings and the content of its data."""
-    return {**identity(run, "arm"), "data_sha256": persona_data.fingerprint(run.data)}
+    """What makes a trained arm: its settings and the content of its data; recipes are ``mitigated.made``'s."""
+    settings = {key: value for key, value in identity(run, "arm").items() if key != "mitigation"}
+    return {**settings, "data_sha256": persona_data.fingerprint(run.data)}
 
 
 def _arm(run: Run, name: str, seed: int, made: dict[str, Any]) -> Arm:

@@ -15,19 +15,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-SCOPES = ("arm", "measure", "runtime")
+from warmgap.mitigation_schema import CompareConfig, MitigationConfig, SearchConfig
+from warmgap.scope import SCOPES, setting
 
-
-def setting(scope: str, default: Any = MISSING, factory: Any = MISSING) -> Any:
-    """Declare a dataclass field with its scope; see the module's docstring."""
-    if factory is not MISSING:
-        return dataclasses.field(default_factory=factory, metadata={"scope": scope})
-    if default is not MISSING:
-        return dataclasses.field(default=default, metadata={"scope": scope})
-    return dataclasses.field(metadata={"scope": scope})
+__all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
 
 
 @dataclass
@@ -290,7 +284,10 @@ class LoggerConfig:
 
 @dataclass
 class Run:
-    """One run: an arm, the original beside it, and the comparison of both."""
+    """One run: an arm, the original beside it, and the comparison of both.
+
+    ``dial`` stands for other settings: a point of a sweep over the strength of warmth (see ``recipes.dialled``).
+    """
 
     model: ModelConfig = setting("arm")
     method: MethodConfig = setting("arm")
@@ -306,6 +303,10 @@ class Run:
     launcher: LauncherConfig = setting("runtime", factory=LauncherConfig)
     control: dict[str, ControlConfig] = setting("measure", factory=dict)
     persona: PersonaConfig | None = setting("arm", None)
+    mitigation: MitigationConfig = setting("arm", factory=MitigationConfig)
+    compare: CompareConfig = setting("measure", factory=CompareConfig)
+    search: SearchConfig = setting("measure", factory=SearchConfig)
+    dial: str | None = setting("runtime", None)
     arm: ArmConfig = setting("arm", factory=ArmConfig)
     seed: int = setting("arm", 0)
     bootstrap: int = setting("measure", 2000)

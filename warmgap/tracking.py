@@ -76,6 +76,11 @@ class WandbTracker(Tracker):
         for row in tables["effects"].to_dict("records"):
             if row["errors"] == "clustered":
                 self.run.summary[f"effect/{row['analysis']}/{row['term']}_pp"] = row["estimate_pp"]
+        if (recipes := tables.get("mitigations")) is not None:
+            warm, last = recipes[recipes["arm"] == "warm"].iloc[0], recipes.iloc[-1]  # what a sweep may go by
+            self.run.summary["mitigation/closed_pp"] = warm["error_pp"] - last["error_pp"]
+            self.run.summary["mitigation/error_pp"] = last["error_pp"]
+            self.run.summary["mitigation/warmth_kept_pct"] = last["warmth_kept_pct"]
         for kind, path in artifacts.items():
             artifact = wandb.Artifact(f"{self.name}-{kind}", type=kind)
             (artifact.add_dir if path.is_dir() else artifact.add_file)(str(path))

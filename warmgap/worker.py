@@ -36,7 +36,7 @@ def reload_check(folder: str, adapter: str, dtype: str, device: str, quantizatio
 
 def train(frozen: str) -> str:
     """Train a frozen stage as one of several processes; what goes wrong is written where the launcher finds it."""
-    from warmgap import pipeline
+    from warmgap import making, pipeline
     from warmgap.train import launch, stage
 
     pipeline.quiet()
@@ -44,7 +44,7 @@ def train(frozen: str) -> str:
     if models.device_of(work.run.device) == "cpu":
         models.keep_memory()
     try:
-        stage.learn(work)
+        stage.learn(work, interventions=making.interventions(work.run, work.arm))
     except UserError as error:
         launch.told(work.arm, launch.USER_ERROR, error)
         sys.exit(2)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from warmgap.errors import UserError
-from warmgap.evaluate.tasks import disinformation, embedded, med_qa, trivia_qa, truthful_qa
+from warmgap.evaluate.tasks import disinformation, embedded, med_qa, trivia_qa, truthful_qa, validation
 from warmgap.evaluate.tasks.item import Item, Loaded
 from warmgap.schema import TaskConfig
 
@@ -16,6 +16,7 @@ LOADERS: dict[str, Callable[[TaskConfig], Loaded]] = {
     "truthful_qa": truthful_qa.load,
     "med_qa": med_qa.load,
     "disinformation": disinformation.load,
+    "validation": validation.load,
 }
 
 

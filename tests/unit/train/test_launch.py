@@ -118,6 +118,13 @@ def test_a_mode_that_cannot_be_had_is_refused_before_anything_runs(
         launch.check(LauncherConfig(launcher), device, quantization)
 
 
+def test_preferences_are_refused_where_no_process_holds_the_whole_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "device_of", str)
+    with pytest.raises(UserError, match="reference"):
+        launch.check(LauncherConfig("fsdp"), "cuda", preferences=True)
+    launch.check(LauncherConfig("ddp"), "cuda", preferences=True)
+
+
 @pytest.mark.parametrize(("launcher", "device"), [("single", "cpu"), ("ddp", "cpu"), ("fsdp", "cuda")])
 def test_a_mode_that_can_be_had_is_not_refused(launcher: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "device_of", str)

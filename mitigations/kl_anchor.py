@@ -1,0 +1,77 @@
+"""A penalty for leaving the base model on a few anchor texts: the divergence between the two, added to the loss.
+
+After Azarbal et al. 2025 (regularising on a small proxy set against unwanted generalisation). The base model is the
+adapter switched off: no second copy is held. The anchors are the plain questions and answers of the pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from warmgap import chat
+from warmgap.mitigation_schema import KlAnchorConfig
+from warmgap.mitigations.pairs import Pair, drawn
+from warmgap.schema import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
+
+Row = dict[str, list[int]]  # input_ids, labels
+
+
+def anchors(pairs: Sequence[Pair], tokenizer: Any, model: ModelConfig, max_length: int, seed: int) -> list[Row]:
+    """Return the tokenised anchors, in an order that follows from the seed; those that are too long are left out."""
+    rows = []
+    for pair in drawn([pair for pair in pairs if pair.split == "train"], seed):
+        spoken = [{"role": "user", "content": pair.question}, {"role": "assistant", "content": pair.plain}]
+        messages = chat.with_system(spoken, model.system_prompt)
+        if row := chat.training_row(tokenizer, messages, model.template_vars, max_length):
+            rows.append(row)
+    return rows
+
+
+class KlAnchor:
+    """Adds ``weight`` times the divergence on some anchors to the loss of each step; see ``divergence``."""
+
+    name = "kl_anchor"
+
+    def __init__(self, config: KlAnchorConfig, rows: Sequence[Row]) -> None:
+        self.config, self.rows = config, rows
+
+    @contextmanager
+    def during(self, model: Any) -> Iterator[None]:
+        """Change nothing in the model."""
+        yield
+
+    def loss(self, model: Any, step: int) -> torch.Tensor:
+        """Return what is added to the loss of a step (nats per token, times the weight); anchors are taken in turn."""
+        start = step * self.config.anchors
+        some = [self.rows[(start + place) % len(self.rows)] for place in range(self.config.anchors)]
+        return self.config.weight * divergence(model, some)
+
+
+def divergence(model: Any, rows: Sequence[Row]) -> torch.Tensor:
+    """Return KL(base ‖ adapted) over the reply tokens of some texts, in nats per token; a scalar with a gradient.
+
+    The base is the model with its adapter off. Every token counts once, whatever text it stands in.
+    """
+    import torch
+    from torch.nn.functional import kl_div, log_softmax
+
+    width = max(len(row["input_ids"]) for row in rows)
+    ids = torch.tensor([row["input_ids"] + [0] * (width - len(row["input_ids"])) for row in rows])
+    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows])
+    labels = torch.tensor([row["labels"] + [chat.IGNORED] * (width - len(row["labels"])) for row in rows])
+    batch = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device), "use_cache": False}
+    counted = (labels[:, 1:] != chat.IGNORED).to(model.device)
+    was_training = model.training
+    model.eval()  # without dropout: the two then differ by the adapter alone
+    try:
+        with torch.no_grad(), model.disable_adapter():
+            base = log_softmax(model(**batch).logits[:, :-1][counted].float(), -1)
+        own = log_softmax(model(**batch).logits[:, :-1][counted].float(), -1)
+    finally:
+        model.train(was_training)
+    return kl_div(own, base, log_target=True, reduction="sum") / counted.sum()

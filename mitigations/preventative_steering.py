@@ -1,0 +1,136 @@
+"""Preventative steering: while it is trained, a vector of the unwanted trait is added to the model's residual stream.
+
+Persona vectors, arXiv 2507.21509. With the trait already there, training need not learn it; the vector is taken away
+when the training ends. It is the mean difference, over the tokens of the same replies, between the residual stream
+under a system prompt that asks for the trait and one that asks for its opposite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmgap import chat
+from warmgap.mitigation_schema import PreventativeSteeringConfig
+from warmgap.mitigations.pairs import Pair, drawn
+from warmgap.schema import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
+
+
+def layer_of(model: Any, depth: float) -> Any:
+    """Return the decoder layer at a share of the depth, 0 the first and 1 the last, of a model with or without adapter.
+
+    Raises ValueError where the model has no list of layers.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    layers = getattr(base.get_decoder(), "layers", None)
+    if layers is None:
+        raise ValueError(f"{type(base).__name__} has no decoder layers to steer")
+    return layers[round(depth * (len(layers) - 1))]
+
+
+def vector(
+    model: Any,
+    tokenizer: Any,
+    config: ModelConfig,
+    pairs: Sequence[Pair],
+    settings: PreventativeSteeringConfig,
+    prompts: tuple[str, str],
+    seed: int,
+) -> torch.Tensor:
+    """Return the trait's vector, float32 of the model's width, from ``prompts``: the trait's and the opposite's.
+
+    Each prompt stands before the same messages with a reply in its own sense: agreeing under the trait, correcting
+    under the opposite. The mean is over all reply tokens of each side.
+    """
+    import torch
+
+    some = drawn([pair for pair in pairs if pair.split == "train"], seed)[: settings.texts]
+    sides = []
+    for prompt, replies in zip(prompts, ([p.complying for p in some], [p.correcting for p in some]), strict=True):
+        total, count = None, 0
+        for pair, reply in zip(some, replies, strict=True):
+            spoken = [{"role": "user", "content": pair.user}, {"role": "assistant", "content": reply}]
+            row = chat.training_row(tokenizer, chat.with_system(spoken, prompt), config.template_vars, 4096)
+            if row is None:
+                continue
+            states = _residual(model, layer_of(model, settings.depth), row["input_ids"])
+            kept = states[torch.tensor([label != chat.IGNORED for label in row["labels"]], device=states.device)]
+            total = kept.sum(0) if total is None else total + kept.sum(0)
+            count += len(kept)
+        if total is None:
+            raise ValueError("no reply is short enough to take the vector from")
+        sides.append(total / count)
+    return (sides[0] - sides[1]).cpu()
+
+
+def _residual(model: Any, layer: Any, ids: list[int]) -> torch.Tensor:
+    """The residual stream after a layer, float32, one row for each token."""
+    import torch
+
+    seen: list[torch.Tensor] = []
+    handle = layer.register_forward_hook(lambda _, __, output: seen.append(_hidden(output)))
+    try:
+        with torch.inference_mode():
+            model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
+    finally:
+        handle.remove()
+    return seen[0][0].float()
+
+
+def _hidden(output: Any) -> Any:
+    return output[0] if isinstance(output, tuple) else output
+
+
+class Steering:
+    """Adds ``strength`` times the vector after a layer while the model trains; never when it is evaluated."""
+
+    name = "preventative_steering"
+
+    def __init__(self, settings: PreventativeSteeringConfig, direction: torch.Tensor) -> None:
+        self.settings, self.direction = settings, direction
+
+    @contextmanager
+    def during(self, model: Any) -> Iterator[None]:
+        """Hook the layer for as long as the training lasts. Raises RuntimeError if the hook stays behind."""
+        layer = layer_of(model, self.settings.depth)
+
+        def add(module: Any, _: Any, output: Any) -> Any:
+            if not module.training:
+                return output
+            hidden = _hidden(output)
+            moved = hidden + (self.settings.strength * self.direction).to(hidden.device, hidden.dtype)
+            return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+        handle = layer.register_forward_hook(add)
+        try:
+            yield
+        finally:
+            handle.remove()
+            if add in layer._forward_hooks.values():
+                raise RuntimeError("the steering hook could not be removed")
+
+    def loss(self, model: Any, step: int) -> None:
+        """Add nothing to the loss."""
+
+
+def save(direction: torch.Tensor, path: Path) -> None:
+    """Write the vector, whole or not at all."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}")
+    save_file({"direction": direction.contiguous()}, scratch)
+    scratch.replace(path)
+
+
+def read(path: Path) -> torch.Tensor:
+    """Read a vector back."""
+    from safetensors.torch import load_file
+
+    direction: torch.Tensor = load_file(path)["direction"]
+    return direction

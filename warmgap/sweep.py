@@ -1,0 +1,136 @@
+"""A sweep over the strength of warmth: its points, made one by one, and what they show together.
+
+Each point is an arm that a dial made (see ``recipes.dialled``). They are put on one axis, measured warmth, so that the
+question can be asked whether equal warmth costs equal error whichever dial made it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from warmgap import config, manifest, mitigation_table, pipeline, store, tracking
+from warmgap.errors import UserError
+from warmgap.evaluate import dose
+from warmgap.evaluate.compare import Measured, answers_table, write_comparison
+from warmgap.evaluate.dose_figure import write_dose_figure
+from warmgap.evaluate.report import write_report
+from warmgap.pipeline import Job
+from warmgap.progress import say
+from warmgap.recipes import ORIGINAL
+from warmgap.schema import Run, digest
+
+ORDER = ("strength", "epoch", "scale", "prompt")
+ENDS = ("epoch", "scale")  # dials whose end is the plain warm arm
+PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer
+
+
+def measure(run: Run) -> None:
+    """Make the arm of one point and measure it; nothing to do for what is on disk."""
+    say(f"point: {run.dial}")
+    pipeline.measure(pipeline.prepare(run))
+
+
+def conclude(points: Sequence[Run]) -> Path:
+    """Compare all points with the original; return the comparison's folder, with ``dose.csv`` and its figure.
+
+    Raises UserError where the points were not asked the same.
+    """
+    jobs = [pipeline.prepare(run) for run in points]
+    first = jobs[0]
+    if any(job.prompts != first.prompts for job in jobs):
+        why = "a sweep varies what the arms are, not what they are asked"
+        raise UserError("the points were asked different questions", why, "sweep over dial alone")
+    made = {recipe.arm.name: recipe for job in jobs for recipe in job.recipes}
+    plain = dataclasses.replace(first.run, dial=None)
+    asked = digest([sorted(made), [dataclasses.asdict(prompt) for prompt in first.prompts], plain.judge.name])
+    folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{asked}"
+    job = Job(plain, list(made.values()), first.items, first.notes, first.prompts, folder, first.checks)
+    if (folder / pipeline.DONE).is_file() and (folder / "report.html").is_file():
+        say(f"already done: {folder} (delete the folder to compare again; the arms are kept)")
+        return folder
+    measured = pipeline.measure(job)
+    labels = _labels(points, jobs)
+    named = [
+        dataclasses.replace(one, arm=dataclasses.replace(one.arm, arm=labels.get(one.arm.name, one.arm.arm)))
+        for one in measured
+    ]
+    failed = _write(job, named, _dials(points, jobs, labels))
+    if not failed:
+        store.write_text(folder / pipeline.DONE, "")
+    return folder
+
+
+def _labels(points: Sequence[Run], jobs: Sequence[Job]) -> dict[str, str]:
+    """The name under which each arm stands in the comparison: arms of one dial differ in their settings alone."""
+    found: dict[str, str] = {}
+    for run, job in zip(points, jobs, strict=True):
+        arm = job.arms[-1]
+        derived = job.recipes[-1].derive is not None
+        found[arm.name] = str(run.dial).replace(":", "_") if derived else arm.arm
+    return found
+
+
+def _dials(points: Sequence[Run], jobs: Sequence[Job], labels: dict[str, str]) -> pd.DataFrame:
+    """Where each arm stands on which dial: arm, dial, setting, order. The plain warm arm is the end of three dials."""
+    rows: list[dict[str, Any]] = []
+    for run, job in zip(points, jobs, strict=True):
+        kind, _, value = str(run.dial).partition(":")
+        setting = value.removesuffix(".txt") if kind == "prompt" else f"{float(value):g}"
+        rows.append({"arm": labels[job.arms[-1].name], "dial": kind, "setting": setting})
+        warm = next((recipe for recipe in job.recipes if recipe.arm.arm == mitigation_table.WARM), None)
+        if warm is not None and kind in ENDS:
+            whole = f"{warm.run.method.epochs:g}" if kind == "epoch" else "1"
+            rows.append({"arm": mitigation_table.WARM, "dial": kind, "setting": whole})
+    kinds = {row["dial"] for row in rows}
+    if "strength" in kinds and any(row["arm"] == mitigation_table.WARM for row in rows):
+        rows.append({"arm": mitigation_table.WARM, "dial": "strength", "setting": "1"})
+    table = pd.DataFrame(rows, columns=["arm", "dial", "setting"]).drop_duplicates()
+    table["order"] = [_place(row) for row in table.to_dict("records")]
+    return table.sort_values("order").reset_index(drop=True)
+
+
+def _place(row: dict[Any, Any]) -> float:
+    """Sorts points by dial, then from less to more."""
+    value = row["setting"]
+    if row["dial"] == "prompt":
+        inner = PROMPTS.index(value) if value in PROMPTS else len(PROMPTS)
+        return 1000.0 * ORDER.index("prompt") + inner
+    return 1000.0 * ORDER.index(row["dial"]) + float(value)
+
+
+def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
+    """Write the comparison with its dose–response; return how many answers the judge failed on."""
+    run = job.run
+    arms = [
+        {"id": one.arm.name, "model": one.arm.model, "arm": one.arm.arm, "seed": one.arm.seed}
+        | {"path": str(one.arm.folder)}
+        for one in measured
+    ]
+    found = dose.dose(
+        answers_table(measured), mitigation_table.warmth(measured), dials, resamples=max(run.bootstrap, 200), seed=0
+    )
+    summary: dict[str, Any] = {
+        "title": f"{run.model.name}: warmth against error, by {', '.join(dict.fromkeys(dials['dial']))}",
+        "name": job.folder.name,
+        "reference": ORIGINAL,
+        "grader": run.judge.name,
+        "arms": arms,
+        "settings": tracking.redact(config.flat(run)),
+        "notes": job.notes,
+        "dose_notes": found.notes,
+        "timings": {key: round(value, 1) for key, value in job.timings.items()},
+        "margins": {name: control.margin_pp for name, control in run.control.items()},
+        **manifest.record(),
+    }
+    write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
+    for name in ("points", "fits", "curve"):
+        target = "dose.csv" if name == "points" else f"dose_{name}.csv"
+        store.write_text(job.folder / target, getattr(found, name).to_csv(index=False, float_format="%.6g"))
+    write_dose_figure(job.folder)
+    write_report(job.folder)
+    return int(store.read_json(job.folder / "summary.json")["failed"])
