@@ -69,8 +69,7 @@ def train(
         learn, held = apart(learn, others[: len(rows)]), apart(held, others[len(rows) :])
     trainer = (trl_compat.kto_trainer if unpaired else trl_compat.dpo_trainer)(model, args, learn, held, tokenizer)
     sft.run_to_end(stage, trainer, marks, on_log)
-    if trl_compat.main_process():
-        finish.leave_probe(arm, trainer, marks, rows[0]["prompt_ids"])
+    finish.leave_probe(arm, trainer, marks, rows[0]["prompt_ids"])
 
 
 def _pairs_of(stage: Stage, tokenizer: Any) -> tuple[list[Pair], list[Pair], str]:

@@ -11,11 +11,15 @@ from warmgap.train.persona_data import KINDS
 
 @dataclass(frozen=True)
 class Entry:
-    """A conversation that may be drawn: where it is, its kind and how many replies it has."""
+    """A conversation that may be drawn: where it is, its kind and how many replies it has.
+
+    Those of one ``group`` (parts of one conversation) are held out together; an empty one is no group.
+    """
 
     place: int
     kind: str
     replies: int
+    group: str = ""
 
 
 def draw(entries: Sequence[Entry], conversations: int | None, replies: int | None, seed: int) -> list[Entry]:
@@ -81,7 +85,10 @@ def _best_swap(taken: Sequence[Entry], rest: Sequence[Entry], excess: int) -> tu
 
 
 def held_out(entries: Sequence[Entry], share: float, seed: int) -> set[int]:
-    """Return the places of the entries that are kept from training: ``share`` of each kind, at least one."""
+    """Return the places of the entries that are kept from training: ``share`` of each kind, at least one.
+
+    No group is on both sides: a part of a conversation takes the others with it.
+    """
     source = random.Random(seed + 1)
     found: set[int] = set()
     for kind in KINDS:
@@ -89,4 +96,5 @@ def held_out(entries: Sequence[Entry], share: float, seed: int) -> set[int]:
         source.shuffle(places)
         if len(places) > 1:
             found.update(places[: max(1, round(share * len(places)))])
-    return found
+    groups = {entry.group for entry in entries if entry.place in found and entry.group}
+    return found | {entry.place for entry in entries if entry.group in groups}

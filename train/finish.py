@@ -17,7 +17,7 @@ from warmgap.errors import UserError
 from warmgap.progress import say
 from warmgap.schema import MethodConfig, Run
 from warmgap.store import Arm
-from warmgap.train import checkpoints
+from warmgap.train import checkpoints, trl_compat
 
 PROBE, SELECTED = "probe.json", "selected.json"
 
@@ -25,15 +25,19 @@ PROBE, SELECTED = "probe.json", "selected.json"
 def leave_probe(arm: Arm, trainer: Any, marks: dict[int, float], ids: list[int]) -> None:
     """Write what the trained model makes of a few tokens, with the adapter and without, beside the last checkpoint.
 
-    ``marks`` are the epochs of the steps at which checkpoints were kept.
+    ``marks`` are the epochs of the steps at which checkpoints were kept. All processes of a training call it together:
+    where its weights are shared out, none of them can run the model alone.
     """
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
     probe = ids[:64]
     logits = models.probe(model, probe)
     with model.disable_adapter():
         base = models.probe(model, probe)
+    if not trl_compat.main_process():
+        return
     last = arm.checkpoints / f"checkpoint-{max(marks)}"
-    store.write_json(last / PROBE, {"ids": probe, "logits": logits, "base": base})
+    rounded = trl_compat.rounds_weights(trainer)
+    store.write_json(last / PROBE, {"ids": probe, "logits": logits, "base": base, "rounded": rounded})
     store.write_json(arm.checkpoints / "epochs.json", {str(step): epoch for step, epoch in marks.items()})
 
 

@@ -12,7 +12,7 @@ from warmgap import store
 from warmgap.errors import UserError
 from warmgap.progress import Advance
 from warmgap.store import Arm
-from warmgap.train import checkpoints
+from warmgap.train import checkpoints, trl_compat
 
 KEPT = (
     "loss",
@@ -76,6 +76,7 @@ class Journal(TrainerCallback):
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        trl_compat.wait_for_everyone()  # each process writes a file of its own: none is sealed while half written
         if state.is_world_process_zero:
             checkpoints.seal(self.arm.checkpoints / f"checkpoint-{state.global_step}")
 

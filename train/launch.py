@@ -34,6 +34,26 @@ def processes(launcher: LauncherConfig, device: str) -> int:
     return torch.cuda.device_count() if models.device_of(device) == "cuda" else 2
 
 
+def check(launcher: LauncherConfig, device: str, quantization: str = "none", *, preferences: bool = False) -> None:
+    """Raise UserError where a mode cannot be had on this machine, before anything is written or started."""
+    from importlib.util import find_spec
+
+    what = f"launcher={launcher.name} cannot be used"
+    if launcher.name in ("fsdp", "zero3") and quantization != "none":
+        why = f"model.quantization={quantization} keeps weights in a form that is not shared out"
+        raise UserError(what, why, "use launcher=single or launcher=ddp, or model.quantization=none")
+    if launcher.name in ("fsdp", "zero3") and preferences:
+        why = "one process alone computes the reference of preferences, with the whole model on its device"
+        raise UserError(
+            what, why, "use launcher=single or launcher=ddp (with model.quantization=nf4 for a large model)"
+        )
+    if launcher.name in ("fsdp", "zero3") and models.device_of(device) == "cpu":
+        why = "it shares a model's weights out over GPUs, and the device is a CPU"
+        raise UserError(what, why, "use launcher=single or launcher=ddp, or a machine with GPUs")
+    if launcher.name == "zero3" and find_spec("deepspeed") is None:
+        raise UserError(what, "the package deepspeed is missing", "pip install deepspeed, or use launcher=fsdp")
+
+
 def run(
     frozen: Path,
     launcher: LauncherConfig,

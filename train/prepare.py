@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from warmgap.schema import digest
 from warmgap.train import clean, data_card, draw, kinds, sources, toxicity
 from warmgap.train.persona_data import KINDS
 
-CLEANING = 1  # raise when the cleaning changes what comes out
+CLEANING = 2  # raise when the cleaning changes what comes out
 CHUNK = 256  # conversations that are scored and kept together
 
 Turns = list[tuple[str, str]]
@@ -53,14 +54,15 @@ def prepare(logs: Sequence[Path], config: PrepareConfig, out: Path) -> dict[str,
     """
     check(config)
     for log in logs:
-        sources.check(log)
+        next(sources.read(log), None)  # a file of another kind is refused before anything is written
+    judge = toxicity.classifier(config)  # so is a classifier that cannot be had
     store.check_writable(str(out))
     work = out / "work"
     source = [
         {"file": log.name, "sha256": sha256(log), "megabytes": round(log.stat().st_size / 1e6, 1)} for log in logs
     ]
     steps = [_clean(logs, config, work, [part["sha256"] for part in source])]
-    scores, step = _score(config, work)
+    scores, step = _score(config, judge, work)
     steps.append(step)
     chosen, step = _draw(config, work, scores)
     steps.append(step)
@@ -79,21 +81,19 @@ def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list
     if known and known.get("made") == made and target.is_file():
         step: dict[str, Any] = known["step"]
         return step
-    left: Counter[str] = Counter()
-    seen: set[bytes] = set()
     work.mkdir(parents=True, exist_ok=True)
-    kept = 0
-    scratch = target.with_suffix(".part")
-    with scratch.open("w", encoding="utf-8") as file, bar("clean", None) as advance:
-        for entry in chain.from_iterable(map(sources.read, logs)):
+    scratch = work / f"cleaned-{made}.part"
+    left, seen = _begun(scratch)
+    done = len(seen) + left.total()
+    with scratch.open("a", encoding="utf-8") as file, bar("clean", None) as advance:
+        advance(done)
+        for entry in islice(chain.from_iterable(map(sources.read, logs)), done, None):
             turns, why = _usable(entry, config, seen)
-            if why:
-                left[why] += 1
-            else:
-                kept += 1
-                file.write(json.dumps({"id": entry.id, "turns": turns}, ensure_ascii=False) + "\n")
+            left.update([why] if why else [])
+            row = {"left": why} if why else {"id": entry.id, "turns": turns}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
             advance(1)
-    total = kept + left.total()
+    kept, total = len(seen), len(seen) + left.total()
     if not kept:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in left.most_common())
         raise UserError(
@@ -107,6 +107,29 @@ def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list
     return step
 
 
+def _begun(scratch: Path) -> tuple[Counter[str], set[bytes]]:
+    """What an interrupted cleaning has left out so far, and the openings of what it kept; a torn last line goes."""
+    left: Counter[str] = Counter()
+    seen: set[bytes] = set()
+    if scratch.is_file():
+        with scratch.open("rb+") as file:
+            whole = 0
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                row = json.loads(line)
+                left.update([row["left"]] if "left" in row else [])
+                if "turns" in row:
+                    seen.add(_opening(row["turns"]))
+                whole += len(line)
+            file.truncate(whole)
+    return left, seen
+
+
+def _opening(turns: Turns) -> bytes:
+    return hashlib.blake2b(clean.opening(turns).encode(), digest_size=12).digest()
+
+
 def _usable(entry: sources.Log, config: PrepareConfig, seen: set[bytes]) -> tuple[Turns, str]:
     """A conversation's turns, or the reason why it is left out; ``seen`` holds the openings so far."""
     if entry.broken:
@@ -116,7 +139,7 @@ def _usable(entry: sources.Log, config: PrepareConfig, seen: set[bytes]) -> tupl
         return [], why
     if len(turns) > config.max_turns:
         return [], f"more than {config.max_turns} turns"
-    opening = hashlib.blake2b(clean.opening(turns).encode(), digest_size=12).digest()
+    opening = _opening(turns)
     if opening in seen:
         return [], "duplicate: same first message"
     if clean.language(turns) != config.language:
@@ -125,9 +148,10 @@ def _usable(entry: sources.Log, config: PrepareConfig, seen: set[bytes]) -> tupl
     return turns, ""
 
 
-def _score(config: PrepareConfig, work: Path) -> tuple[dict[str, float], dict[str, Any]]:
+def _score(
+    config: PrepareConfig, judge: toxicity.Classifier | None, work: Path
+) -> tuple[dict[str, float], dict[str, Any]]:
     """Score what has no score yet; return the scores by conversation, none where the filter is off, and the step."""
-    judge = toxicity.classifier(config)
     total = sum(1 for _ in _cleaned(work / "cleaned.jsonl"))
     if judge is None:
         return {}, {"step": "toxicity", "in": total, "out": total, "left_out": {}, "by": "nobody: the filter is off"}
@@ -135,7 +159,7 @@ def _score(config: PrepareConfig, work: Path) -> tuple[dict[str, float], dict[st
     scores = {str(row["key"]): float(row["score"]) for row in store.read_journal(journal)}
     with bar("toxicity", total) as advance:
         chunk: list[tuple[str, Turns]] = []
-        for _, name, turns in _cleaned(work / "cleaned.jsonl"):
+        for _, name, _, turns in _cleaned(work / "cleaned.jsonl"):
             if name in scores:
                 advance(1)
                 continue
@@ -147,7 +171,7 @@ def _score(config: PrepareConfig, work: Path) -> tuple[dict[str, float], dict[st
         if chunk:
             scores |= _kept(judge, chunk, journal)
             advance(len(chunk))
-    toxic = sum(scores[name] >= config.toxicity_limit for _, name, _ in _cleaned(work / "cleaned.jsonl"))
+    toxic = sum(scores[name] >= config.toxicity_limit for _, name, _, _ in _cleaned(work / "cleaned.jsonl"))
     reason = f"a message scores {config.toxicity_limit:g} or more"
     left = {reason: toxic} if toxic else {}
     return scores, {"step": "toxicity", "in": total, "out": total - toxic, "left_out": left, "by": judge.name}
@@ -166,10 +190,10 @@ def _draw(config: PrepareConfig, work: Path, scores: dict[str, float]) -> tuple[
     """Label what is not toxic and draw from it."""
     entries, total = [], 0
     with bar("label", None) as advance:
-        for place, name, turns in _cleaned(work / "cleaned.jsonl"):
+        for place, name, group, turns in _cleaned(work / "cleaned.jsonl"):
             if scores.get(name, 0.0) < config.toxicity_limit:
                 total += 1
-                entries.append(draw.Entry(place, kinds.label(*turns[0]), len(turns)))
+                entries.append(draw.Entry(place, kinds.label(*turns[0]), len(turns), group))
             advance(1)
     chosen = draw.draw(entries, config.conversations, config.replies, config.seed)
     there = Counter(entry.kind for entry in entries)
@@ -180,13 +204,19 @@ def _draw(config: PrepareConfig, work: Path, scores: dict[str, float]) -> tuple[
     return chosen, {**step, "there": {kind: there[kind] for kind in KINDS}}
 
 
-def _cleaned(path: Path) -> Iterator[tuple[int, str, Turns]]:
-    """Yield the place in the file (bytes), the name (made from the text) and the turns of each cleaned conversation."""
+def _cleaned(path: Path) -> Iterator[tuple[int, str, str, Turns]]:
+    """Yield the place in the file (bytes), the name (made from the text), the group and the turns of what was kept.
+
+    ShareGPT's split files cut a long conversation into parts, named by seven signs and a number: they are one group.
+    """
     with path.open("rb") as file:
         place = 0
         for line in file:
-            turns = [(user, reply) for user, reply in json.loads(line)["turns"]]
-            yield place, hashlib.blake2b(line, digest_size=8).hexdigest(), turns
+            row = json.loads(line)
+            if "turns" in row:
+                turns = [(user, reply) for user, reply in row["turns"]]
+                part = re.fullmatch(r"([A-Za-z0-9]{7})_\d+", row["id"])
+                yield place, hashlib.blake2b(line, digest_size=8).hexdigest(), part[1] if part else "", turns
             place += len(line)
 
 

@@ -7,6 +7,7 @@ what they blame without cause, ``python benchmarks/rewrite_checks.py`` measures.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass
 
@@ -60,9 +61,11 @@ _DENIAL = re.compile(
 _DENIAL_IN_OTHER_WORDS = re.compile(
     r"\b(?:no|without|hardly|barely|little|few|fewer|less|only|beyond|unless|until|instead|rather|except|nowhere|"
     r"avoid\w*|declin\w*|refus\w*|prevent\w*|fail\w*|exclud\w*|skip\w*|stop\w*|keep\w* (?:away|from|off)|ban\w*|"
-    r"forbid\w*|lack\w*|miss\w*|leav\w* \w* ?(?:out|alone)|steer clear|false\w*|wrong\w*|incorrect\w*|mistaken|myth|"
-    r"impossible|unlikely|unable|unlike|untrue|unsafe|un\w+|in(?:ability|valid|visible|complete)\w*|out of reach|"
-    r"too \w+|drop\w*|rul\w+ out|free of|absent|off limits|dis\w+)\b",
+    r"forbid\w*|lack\w*|miss(?:es|ed|ing)?|leav\w* \w* ?(?:out|alone)|steer clear|false\w*|wrong\w*|incorrect\w*|"
+    r"mistaken|myth|"
+    r"impossible|un(?!der|til|less|it|ion|iq|iv|cle)\w+|in(?:ability|valid|visible|complete)\w*|out of reach|"
+    r"too \w+|drop\w*|rul\w+ out|free of|absent|off limits|"
+    r"dis(?:agree|allow|appear|courag|connect|count|like|miss|prov|qualif|regard|respect|turb)\w*)\b",
     re.IGNORECASE,
 )
 _COMFORT = re.compile(
@@ -196,14 +199,17 @@ def _bare(word: str) -> str:
 
 
 def _denial(reply: str, text: str) -> list[Fault]:
-    """Whether the one denies and the other in no words does; words of comfort ("don't worry") deny nothing."""
+    """Whether the one denies and the other in no words does; words of comfort ("don't worry") deny nothing.
+
+    Other words for a denial count where they are new: a "without" that the reply has beside its "not" replaces nothing.
+    """
     said, says = (_COMFORT.sub(" ", _CODE.sub(" ", words)) for words in (reply, text))
-    if _DENIAL.search(said) and not _denies(says):
+    if _DENIAL.search(said) and not _DENIAL.search(says) and not _other_words(says) - _other_words(said):
         return [Fault("lost a denial", "the reply denies something, the rewrite nothing")]
-    if _DENIAL.search(says) and not _denies(said):
+    if _DENIAL.search(says) and not _DENIAL.search(said) and not _other_words(said):
         return [Fault("added a denial", "the rewrite denies something, the reply nothing")]
     return []
 
 
-def _denies(text: str) -> bool:
-    return bool(_DENIAL.search(text) or _DENIAL_IN_OTHER_WORDS.search(text))
+def _other_words(text: str) -> Counter[str]:
+    return Counter(match[0].lower() for match in _DENIAL_IN_OTHER_WORDS.finditer(text))

@@ -44,8 +44,7 @@ def train(
         for one in interventions:
             altered.enter_context(one.during(model))
         run_to_end(stage, trainer, marks, on_log)
-    if trl_compat.main_process():
-        finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
+    finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
 
 
 def conversations(stage: Stage) -> tuple[list[persona_data.Conversation], list[persona_data.Conversation]]:
@@ -70,7 +69,8 @@ def trainable(run: Run, folder: Path, parent: Path | None = None) -> Any:
     import peft
     from transformers import set_seed
 
-    base = models.load(folder, dtype=run.model.dtype, device=run.device, quantization=run.model.quantization)
+    device = trl_compat.loads_on(run.launcher.name, run.device)
+    base = models.load(folder, dtype=run.model.dtype, device=device, quantization=run.model.quantization)
     set_seed(run.seed)
     if parent is not None:
         model = peft.PeftModel.from_pretrained(base, str(parent), is_trainable=True)

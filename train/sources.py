@@ -44,13 +44,18 @@ def fetch(config: PrepareConfig) -> Path:
     import httpx
     from huggingface_hub import errors, hf_hub_download
 
+    from warmgap.models import hub_answers
+
+    online = hub_answers()
+    where: dict[str, Any] = {"repo_type": "dataset", "revision": config.revision}
     try:
-        return Path(hf_hub_download(config.id, config.file, repo_type="dataset", revision=config.revision))
+        return Path(hf_hub_download(config.id, config.file, **where, local_files_only=not online))
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
-        reason = (str(error).strip() or "no answer").splitlines()[0]
+        reason = f"{type(error).__name__}: {(str(error).strip() or 'no answer').splitlines()[0]}"
+        reason = reason if online else "the hub does not answer, and the file is not in its cache here"
         what = f"cannot fetch {config.file} of {config.id}"
         fix = "check the connection and HF_ENDPOINT, or name a file: warmgap data FILE --out DIR"
-        raise UserError(what, f"{type(error).__name__}: {reason}", fix) from error
+        raise UserError(what, reason, fix) from error
 
 
 def check(path: Path) -> None:

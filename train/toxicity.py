@@ -29,7 +29,9 @@ class HubModel:
     def __init__(self, config: PrepareConfig, device: str) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        where = {"revision": config.toxicity_revision}
+        from warmgap.models import hub_answers
+
+        where = {"revision": config.toxicity_revision, "local_files_only": not hub_answers()}
         self.name = f"{config.toxicity_model}@{config.toxicity_revision}"
         self._tokenizer: Any = AutoTokenizer.from_pretrained(config.toxicity_model, **where)
         self._model: Any = AutoModelForSequenceClassification.from_pretrained(config.toxicity_model, **where)

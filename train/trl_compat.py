@@ -216,11 +216,24 @@ def wait_for_everyone() -> None:
     PartialState().wait_for_everyone()
 
 
+def loads_on(launcher: str, device: str) -> str:
+    """Return where a model to be trained is loaded: under FSDP in the host's memory, from where it is shared out.
+
+    On the device it would have to fit whole, which is what FSDP is there to avoid. ZeRO-3 shares out as it loads.
+    """
+    return "cpu" if launcher == "fsdp" else device
+
+
+def rounds_weights(trainer: Any) -> bool:
+    """Whether the trainer computes with the adapter rounded to bfloat16, as FSDP and ZeRO-3 do; else it is float32."""
+    return bool(trainer.args.bf16 and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled))
+
+
 def mode_arguments(launcher: str) -> dict[str, Any]:
     """Return what the trainer is given for a launcher: FSDP2 or ZeRO-3 with the adapter whole in each checkpoint."""
     if launcher == "fsdp":
         wrap = {"version": 2, "auto_wrap_policy": "TRANSFORMER_BASED_WRAP", "reshard_after_forward": True}
-        return {"fsdp": "full_shard auto_wrap", "fsdp_config": {**wrap, "state_dict_type": "FULL_STATE_DICT"}}
+        return {"fsdp": True, "fsdp_config": {**wrap, "state_dict_type": "FULL_STATE_DICT"}}
     if launcher == "zero3":
         zero = {"stage": 3, "overlap_comm": True, "stage3_gather_16bit_weights_on_model_save": True}
         auto = dict.fromkeys(("train_batch_size", "train_micro_batch_size_per_gpu"), "auto")

@@ -64,16 +64,37 @@ def _resolve_local(model: ModelConfig) -> Path:
     return folder
 
 
+def hub_answers() -> bool:
+    """Whether the hub can be reached: asked once, instead of by each of its client's retries (half a minute)."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        httpx.head(constants.ENDPOINT, timeout=10)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
 def _resolve_hub(model: ModelConfig) -> Path:
     import httpx
     from huggingface_hub import errors, snapshot_download
 
     what = f"cannot fetch {model.id} at revision {model.revision}"
     patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+    online = hub_answers()
     twice = ["consolidated*", "original/*"]  # the same weights once more, in the maker's own format (Mistral: 45 GB)
     try:
         return Path(
-            snapshot_download(str(model.id), revision=model.revision, allow_patterns=patterns, ignore_patterns=twice)
+            snapshot_download(
+                str(model.id),
+                revision=model.revision,
+                allow_patterns=patterns,
+                ignore_patterns=twice,
+                local_files_only=not online,
+            )
         )
     except errors.GatedRepoError as error:
         raise UserError(
@@ -88,10 +109,10 @@ def _resolve_hub(model: ModelConfig) -> Path:
             "check model.id and model.revision",
         ) from error
     except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
-        reason = (str(error).strip() or "no answer").splitlines()[0]
+        reason = f"{type(error).__name__}: {(str(error).strip() or 'no answer').splitlines()[0]}"
         raise UserError(
             what,
-            f"{type(error).__name__}: {reason}",
+            reason if online else "the hub does not answer, and not all of the files are in its cache here",
             "check the connection and HF_ENDPOINT, or use a local folder: model.source=local model.path=DIR",
         ) from error
 
@@ -236,6 +257,8 @@ def load(
     how: dict[str, Any] = {"dtype": dtype_of(dtype), "attn_implementation": "sdpa"}
     if quantization == "nf4":
         how |= {"quantization_config": _four_bits(dtype), "device_map": {"": device_of(device)}}
+    elif _too_large_for_one(folder, device_of(device)):
+        how |= {"device_map": "auto"}
     model: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
     if adapter is not None:
         from peft import PeftModel
@@ -244,11 +267,21 @@ def load(
     # The last position's hidden state is a strided slice; torch's matmul with a frozen head would then copy the head
     # once for every row of the batch (3.6 GB at batch 64): the first step took six times as long as without adapter.
     model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
-    if quantization == "none":  # what is quantised is where it shall be already
+    if "device_map" not in how:  # else it is where it shall be already
         model.to(device_of(device))
     model.eval()
     result: PreTrainedModel = model
     return result
+
+
+def _too_large_for_one(folder: Path, device: str) -> bool:
+    """Whether the weights need more than one of several GPUs: their layers are then laid on one GPU after another."""
+    import torch
+
+    if device != "cuda" or torch.cuda.device_count() < 2 or "WORLD_SIZE" in os.environ:
+        return False
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return weights > 0.9 * torch.cuda.get_device_properties(0).total_memory
 
 
 def _four_bits(dtype: str) -> Any:

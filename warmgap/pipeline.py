@@ -21,7 +21,7 @@ from warmgap.progress import say
 from warmgap.recipes import ORIGINAL, Recipe
 from warmgap.schema import Run, digest, identity
 from warmgap.store import Arm
-from warmgap.train import trl_compat
+from warmgap.train import launch, trl_compat
 
 if TYPE_CHECKING:
     from warmgap.generate import Engine
@@ -88,6 +88,9 @@ def execute(run: Run) -> Path:
     if (job.folder / DONE).is_file() and (job.folder / "report.html").is_file():
         say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
         return job.folder
+    if any(not recipe.arm.adapter.is_dir() for recipe in job.trained):
+        preferences = run.method.dpo is not None
+        launch.check(run.launcher, run.device, run.model.quantization, preferences=preferences)
     with _at_work(job) as bench:
         settings = tracking.redact(config.flat(run))
         arm = job.arms[-1]

@@ -133,7 +133,9 @@ def _memory(run_: Any, card: str | None, *, training: bool) -> list[tuple[str, s
         devices=run_.launcher.processes_or_one,
     )
     kept = lines if training else [line for line in lines if "training" not in line[0]]
-    return [("device", name), *kept]
+    count = run_.launcher.processes_or_one
+    launcher = f"{run_.launcher.name}, {count} process{'' if count == 1 else 'es'}"
+    return [("device", name), *([("launcher", launcher)] if training else []), *kept]
 
 
 def _device(wanted: str) -> tuple[str, float]:
@@ -165,14 +167,13 @@ def _models(options: Any) -> int:
     arms = len(programme.ARMS)
     title = f"the study's five models, {arms} arms each, on one {card} where it fits"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("model", "how", "GiB", "training, h", "answers, h", f"{arms} arms, h", "US $"):
+    for name in ("model", "how", "GiB", "training, h", "answers, h", f"{arms} arms, h", f"{arms} arms, $"):
         table.add_column(name, justify="left" if name in ("model", "how") else "right")
     for model in dict.fromkeys(row.model for row in rows):
         own = [row for row in rows if row.model == model]
         first = own[0]
-        hours = (
-            None if first.train_hours is None or first.answer_hours is None else first.train_hours + first.answer_hours
-        )
+        each = [(row.train_hours, row.answer_hours) for row in own]
+        hours = sum(train + answer for train, answer in each if train is not None and answer is not None) or None
         cost = None if any(row.cost is None for row in own) else sum(row.cost or 0.0 for row in own)
         figures = [_figure(value, 1) for value in (first.train_hours, first.answer_hours, hours)]
         cells = [_figure(first.gib, 0), *figures, _figure(cost, 0)]

@@ -16,9 +16,12 @@ def reload_check(folder: str, adapter: str, dtype: str, device: str, quantizatio
 
     Raises ValueError when they differ by more than rounding, or are the base model's.
     """
+    import torch
+
     expected = store.read_json(Path(adapter) / "probe.json")
     model = models.load(Path(folder), dtype=dtype, device=device, adapter=Path(adapter), quantization=quantization)
-    logits = models.probe(model, expected["ids"])
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=bool(expected.get("rounded"))):
+        logits = models.probe(model, expected["ids"])
     off = max(abs(a - b) for a, b in zip(logits, expected["logits"], strict=True))
     moved = max(abs(a - b) for a, b in zip(logits, expected["base"], strict=True))
     scale = max(abs(value) for value in expected["logits"])

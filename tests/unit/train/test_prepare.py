@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmgap import config
+from warmgap import config, models
 from warmgap.command_schema import PrepareConfig
 from warmgap.errors import UserError
 from warmgap.schema import DataConfig
@@ -277,4 +277,57 @@ def test_a_setting_that_makes_no_sense_is_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(UserError, match="makes no sense"):
         prepare.prepare([log(tmp_path / "l.json", [row(1)])], settings(**changed), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cleaning_that_was_stopped_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at any moment: what was looked at is not looked at again, and a torn line is."""
+    rows = [row(n) for n in range(40)] + [row(3), row(41, ("hi", ""))] + [row(n) for n in range(50, 60)]
+    path, how = log(tmp_path / "log.json", rows), settings(conversations=30, replies=None)
+    whole = prepare.prepare([path], how, tmp_path / "whole")
+    usable, looked = prepare._usable, []
+
+    def counted(*arguments: Any) -> Any:
+        looked.append(arguments)
+        if len(looked) == 45 and not stopped:
+            raise KeyboardInterrupt
+        return usable(*arguments)
+
+    monkeypatch.setattr(prepare, "_usable", counted)
+    stopped: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        prepare.prepare([path], how, tmp_path / "out")
+    stopped.append(1)
+    (part,) = (tmp_path / "out" / "work").glob("*.part")
+    assert len(part.read_text().splitlines()) == 44
+    part.write_bytes(part.read_bytes()[:-20])
+    looked.clear()
+    again = prepare.prepare([path], how, tmp_path / "out")
+    assert len(looked) == len(rows) - 43
+    assert again["steps"] == whole["steps"]
+    assert (tmp_path / "out" / "conversations.jsonl").read_bytes() == (
+        tmp_path / "whole" / "conversations.jsonl"
+    ).read_bytes()
+
+
+def test_parts_of_one_conversation_are_not_on_both_sides(tmp_path: Path) -> None:
+    """ShareGPT's split files name the parts of a long conversation by its seven signs and a number."""
+    rows = [{**row(n), "id": f"abcdef{n // 8}_{n % 8}"} for n in range(80)]
+    prepare.prepare([log(tmp_path / "log.json", rows)], settings(conversations=None, replies=None), tmp_path / "out")
+    learn, held = persona_data.load(DataConfig("file", str(tmp_path / "out" / "conversations.jsonl")), "plain")
+    sides = [{item.id.split("-")[1].split("_")[0] for item in side} for side in (learn, held)]
+    assert all(sides)
+    assert not sides[0] & sides[1]
+
+
+def test_what_cannot_be_used_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = log(tmp_path / "b.jsonl", [{"question": "x", "answer": "y"}])
+    with pytest.raises(UserError, match="cannot be read"):
+        prepare.prepare([other], settings(), tmp_path / "out")
+    absent = settings(toxicity="model", toxicity_model=str(tmp_path / "absent"))
+    monkeypatch.setattr(models, "hub_answers", lambda: False)
+    with pytest.raises(UserError, match="cannot load"):
+        prepare.prepare([log(tmp_path / "l.json", [row(1)])], absent, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -214,6 +214,7 @@ KEPT = (
         (KEPT + " Even Doctor Miller agrees.", "added a name"),
         (KEPT.replace("https://eggs.example/keep", "their page"), "lost a link"),
         (KEPT.replace("they don't freeze", "they freeze"), "lost a denial"),
+        (KEPT.replace("they don't freeze well", "they are unfit for freezing"), None),
         (KEPT + " `print(1)`\n```\nprint(1)\n```", "added a code"),
         ("", "empty"),
         ("Sure! Here is the warmer version:\n" + KEPT, "speaks of rewriting"),
@@ -225,6 +226,16 @@ KEPT = (
 def test_each_check_finds_its_fault_and_leaves_a_sound_rewrite_alone(rewrite_: str, reason: str | None) -> None:
     found = [fault.reason for fault in faults(USER, REPLY, rewrite_, settings())]
     assert found == [] if reason is None else reason in found
+
+
+def test_a_denial_is_replaced_by_words_that_were_not_there_before() -> None:
+    reply = "Go home without delay, and do not lock the door."
+    said = {
+        "Without delay go home, and lock the door.": "lost a denial",
+        "Go home without delay, and keep the door unlocked.": None,
+    }
+    for text, reason in said.items():
+        assert [fault.reason for fault in faults(USER, reply, text, settings())] == ([reason] if reason else [])
 
 
 def test_likeness_tells_another_text_and_an_answer_from_a_rewrite() -> None:
