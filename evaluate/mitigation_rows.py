@@ -131,15 +131,17 @@ def settings_sentence(settings: MitigationSettings) -> str:
 
 
 def many_arms(comparison: Comparison) -> bool:
-    """Whether recipes are compared in such number that the tables for every single arm would hide them."""
-    return len(comparison.mitigations) > 0 and len(comparison.others) > 2
+    """Whether recipes or dials are compared in such number that the tables for every single arm would hide them."""
+    apart = len(comparison.mitigations) > 0 or comparison.summary.get("dose_notes") is not None
+    return apart and len(comparison.others) > 2
 
 
 def main_arms(comparison: Comparison) -> Comparison:
     """The same comparison without the recipes where there are many arms: the reference, `warm` and controls."""
     if not many_arms(comparison):
         return comparison
-    recipes = set(comparison.mitigations["arm"]) - {WARM}
+    swept = comparison.arms[1:] if comparison.summary.get("dose_notes") is not None else []
+    recipes = {*comparison.mitigations["arm"], *swept} - {WARM}
     kept = [arm for arm in comparison.arms if arm not in recipes]
     tables = {
         name: getattr(comparison, name).loc[lambda table: table["arm"].isin(kept)]

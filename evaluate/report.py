@@ -40,6 +40,7 @@ from warmgap.evaluate.comparison import (
     warmth_rows,
     whole,
 )
+from warmgap.evaluate.dose_figure import read_dose, write_dose_figure
 from warmgap.evaluate.figures import write_figures
 from warmgap.evaluate.mitigation_rows import main_arms
 from warmgap.evaluate.report_mitigations import (
@@ -93,6 +94,7 @@ def write_report(folder: Path) -> Path:
     """
     comparison = load_comparison(folder)
     write_figures(folder)
+    dose_caption = write_dose_figure(folder)
     effects = effects_of(comparison)
     main = main_arms(comparison)
     data, sample = embedded_answers(comparison)
@@ -114,6 +116,7 @@ def write_report(folder: Path) -> Path:
         mitigations=mitigation_sections(comparison),
         mitigation_note=mitigation_note(comparison),
         mitigation_plates=_plates(comparison, mitigation_captions(comparison)),
+        dose=_dose(comparison, dose_caption),
         main=main,
         findings=_findings(main, effects),
         arms=arm_rows(comparison),
@@ -342,6 +345,20 @@ def _plates(comparison: Comparison, captions: dict[str, tuple[str, str]]) -> lis
             narrow = _inline_svg(comparison.folder, f"{name}_stacked", title) or None
             plates.append(Plate(name, title, caption, wide, narrow, full_width=narrow is not None))
     return plates
+
+
+def _dose(comparison: Comparison, caption: str) -> dict[str, Any]:
+    """A sweep's figure, points, fits and notes; empty where the comparison is none."""
+    points, fits, _ = read_dose(comparison.folder)
+    if points.empty:
+        return {}
+    points = points.rename(columns={"warmth_shift_low": "warmth_low", "warmth_shift_high": "warmth_high"})
+    return {
+        "plates": _plates(comparison, {"dose": ("Warmth against error, whichever dial made the model warm", caption)}),
+        "points": points.to_dict("records"),
+        "fits": fits.to_dict("records"),
+        "notes": comparison.summary.get("dose_notes") or [],
+    }
 
 
 def _inline_svg(folder: Path, name: str, title: str) -> Markup:

@@ -29,8 +29,9 @@ def command(commands: Any, name: str, work: Callable[[Any], int], what: str, exa
 
 
 def with_persona(settings: Sequence[str]) -> list[str]:
-    """Return settings that name a persona: none, where they name no other."""
-    named = any(item.lstrip("+").startswith("persona=") for item in settings)
+    """Return settings that name a persona: none, where they name no other and are not about the warm one anyway."""
+    about = ("persona=", "compare.recipes=", "dial=", "experiment=mitigation")
+    named = any(item.lstrip("+").startswith(about) for item in settings)
     return [*settings] if named else [*settings, "+persona=none"]
 
 

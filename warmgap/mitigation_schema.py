@@ -143,7 +143,7 @@ class CompareConfig:
 
 @dataclass
 class SearchConfig:
-    """A search over a recipe's settings: ``space`` gives a range [low, high] or a list of values for each.
+    """A search over a recipe's settings: ``space`` lists each as ``KEY:LOW..HIGH``, or ``KEY:ONE|OTHER``.
 
     The questions are the task's, which has to be ``validation``; ``keep_warmth_pct`` is the constraint.
     """
@@ -151,4 +151,4 @@ class SearchConfig:
     trials: int = setting("measure", 0)
     keep_warmth_pct: float = setting("measure", 80.0)
     seed: int = setting("measure", 0)
-    space: dict[str, list[Any]] = setting("measure", factory=dict)
+    space: list[str] = setting("measure", factory=list)

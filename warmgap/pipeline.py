@@ -53,6 +53,11 @@ class Job:
         found = {own.arm.name: own for recipe in self.recipes for own in recipe.lineage}
         return list(found.values())
 
+    @property
+    def trained(self) -> list[Recipe]:
+        """Those of them that are trained."""
+        return [recipe for recipe in self.made if recipe.trained]
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage."""
@@ -88,9 +93,6 @@ def execute(run: Run) -> Path:
     if (job.folder / DONE).is_file() and (job.folder / "report.html").is_file():
         say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
         return job.folder
-    if any(not recipe.arm.adapter.is_dir() for recipe in job.trained):
-        preferences = run.method.dpo is not None
-        launch.check(run.launcher, run.device, run.model.quantization, preferences=preferences)
     with _at_work(job) as bench:
         settings = tracking.redact(config.flat(run))
         arm = job.arms[-1]
@@ -115,6 +117,10 @@ def measure(job: Job) -> list[Any]:
 def _at_work(job: Job) -> Iterator[judges.Judges]:
     """Hold the arms of a job while they are worked on, with their settings on disk; yields who judges."""
     run = job.run
+    for recipe in job.trained:
+        if not recipe.arm.adapter.is_dir():
+            preferences = recipe.run.method.dpo is not None
+            launch.check(run.launcher, run.device, run.model.quantization, preferences=preferences)
     bench = judges.Judges(run.judge, run.device, Path(run.runs_dir) / "batches.jsonl")
     quiet()
     from warmgap import models

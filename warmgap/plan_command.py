@@ -114,7 +114,8 @@ def _training(run_: Any, job: Any) -> list[tuple[str, str]]:
         return []
     learn, held = persona_data.load(run_.data, str(job.trained[0].version))
     replies = sum(len(item.turns) for item in learn)
-    rows = [("training replies", f"{replies} in {len(learn)} conversations, {len(held)} held out")]
+    rows = [("trainings", f"{len(job.trained)}: {', '.join(dict.fromkeys(r.arm.arm for r in job.trained))}")]
+    rows += [("training replies", f"{replies} in {len(learn)} conversations, {len(held)} held out")]
     return [*rows, ("epochs, batch", f"{run_.method.epochs:g}, {run_.method.batch_size}")]
 
 

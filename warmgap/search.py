@@ -25,16 +25,13 @@ def check(run: Run) -> None:
         why = f"settings chosen on the questions of task={','.join(run.task)} would be judged on what they were fit to"
         raise UserError("a search needs questions of its own", why, f"use task={VALIDATION}")
     if not run.search.space:
-        fix = "such as '+search.space={mitigation.truth_mix.share: [0.1, 0.5]}'"
+        fix = "such as search.space=[mitigation.truth_mix.share:0.1..0.5]"
         raise UserError("search.space is empty", "there is nothing to search", fix)
     if not run.mitigation.names or run.compare.recipes:
         raise UserError("a search needs a recipe", "it varies the settings of mitigation=…", "mitigation=truth_mix")
     if run.search.trials < 1:
         raise UserError(f"search.trials={run.search.trials} makes no sense", "expected above 0", "search.trials=12")
-    for key, values in run.search.space.items():
-        if not isinstance(values, list) or len(values) < 2:
-            fix = "give [low, high] or a list of values"
-            raise UserError(f"search.space.{key}={values} is no space", "it needs two values at least", fix)
+    for key, values, _ in spaces(run):
         config.changed(run, {key: values[0]})
 
 
@@ -124,13 +121,40 @@ def _frozen(run: Run, row: dict[str, Any]) -> Any:
     )
 
 
+def spaces(run: Run) -> list[tuple[str, list[Any], bool]]:
+    """Return each setting that is searched: its key, its values, and whether these are the ends of a range.
+
+    Raises UserError for what cannot be read as ``KEY:LOW..HIGH`` or ``KEY:ONE|OTHER``.
+    """
+    found = []
+    for item in run.search.space:
+        key, _, text = item.partition(":")
+        ranged = ".." in text
+        values = [_number(part) for part in text.split(".." if ranged else "|")]
+        numbers = all(isinstance(value, (int, float)) for value in values)
+        if len(values) < 2 or (ranged and not (numbers and len(values) == 2 and values[0] < values[1])):
+            fix = "write KEY:LOW..HIGH, or KEY:ONE|OTHER"
+            raise UserError(f"search.space={item} is no space", "it needs a range of numbers, or two values", fix)
+        found.append((key, values, ranged))
+    return found
+
+
+def _number(text: Any) -> Any:
+    """A text as the number that it spells, if any."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 def _distributions(run: Run) -> dict[str, Any]:
     import optuna
 
     found: dict[str, Any] = {}
-    for key, values in run.search.space.items():
-        numbers = len(values) == 2 and not any(isinstance(value, (str, bool)) for value in values)
-        if not numbers:
+    for key, values, ranged in spaces(run):
+        if not ranged:
             found[key] = optuna.distributions.CategoricalDistribution(values)
         elif all(isinstance(value, int) for value in values):
             found[key] = optuna.distributions.IntDistribution(*values)

@@ -17,7 +17,6 @@ from warmgap import config, manifest, mitigation_verdicts, pipeline, store, trac
 from warmgap.errors import UserError
 from warmgap.evaluate import dose
 from warmgap.evaluate.compare import Measured, answers_table, write_comparison
-from warmgap.evaluate.dose_figure import write_dose_figure
 from warmgap.evaluate.report import write_report
 from warmgap.pipeline import Job
 from warmgap.progress import say
@@ -131,6 +130,5 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
     for name in ("points", "fits", "curve"):
         target = "dose.csv" if name == "points" else f"dose_{name}.csv"
         store.write_text(job.folder / target, getattr(found, name).to_csv(index=False, float_format="%.6g"))
-    write_dose_figure(job.folder)
     write_report(job.folder)
     return int(store.read_json(job.folder / "summary.json")["failed"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +74,10 @@ def test_a_trial_that_fails_does_not_end_the_search(tmp_path: Path, monkeypatch:
         (("task=[validation,embedded]",), "questions of its own"),
         (("mitigation=none",), "needs a recipe"),
         (("search.trials=-1",), "makes no sense"),
-        (("+search.space={mitigation.truth_mix.shar:[0.1,0.2]}",), "unknown setting"),
-        (("search.space={mitigation.truth_mix.share:[0.1]}",), "is no space"),
+        (("search.space=[mitigation.truth_mix.shar:0.1..0.2]",), "unknown setting"),
+        (("search.space=[mitigation.truth_mix.share:0.1]",), "is no space"),
+        (("search.space=[mitigation.truth_mix.share:0.5..0.1]",), "is no space"),
+        (("search.space=[]",), "is empty"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(tmp_path: Path, more: tuple[str, ...], said: str) -> None:
@@ -98,9 +99,8 @@ def test_validation_questions_are_those_that_no_recipe_trains_on(tmp_path: Path)
 
 def test_a_space_of_words_or_whole_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "_outcome", lambda run, params: {"closed_pp": 1.0, "kept_pct": 90.0, "n": 1})
-    run = settings(tmp_path, "mitigation=kl_anchor", "search.trials=4")
-    space: dict[str, list[Any]] = {"mitigation.kl_anchor.anchors": [1, 4], "mitigation.kl_anchor.weight": [0.1, 1, 3]}
-    run = dataclasses.replace(run, search=dataclasses.replace(run.search, space=space))
+    space = "search.space=[mitigation.kl_anchor.anchors:1..4,mitigation.kl_anchor.weight:0.1|1.0|3.0]"
+    run = settings(tmp_path, "mitigation=kl_anchor", "search.trials=4", space)
     for row in trials(search.execute(run)):
         assert row["params"]["mitigation.kl_anchor.anchors"] in (1, 2, 3, 4)
         assert row["params"]["mitigation.kl_anchor.weight"] in (0.1, 1, 3)

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chat_api import Failure, serving
 
+from warmgap import config
 from warmgap.cli import main
 from warmgap.mitigations import pair_checks, pairs
 from warmgap.mitigations.generate_pairs import TAKEN, slots_of
@@ -237,6 +238,28 @@ def test_more_are_added_to_what_is_there(topics: Path) -> None:
         assert run(topics, api.url, count=9) == 0
     assert kept(topics)[:4] == before
     assert len(api.bodies) == 9
+
+
+def test_the_sentence_model_finds_facts_that_are_taken_in_other_words(topics: Path) -> None:
+    """Of an evaluated question and of an embedded pair; and a plain answer that says something else than the reply."""
+    taken: dict[str, Change] = {
+        "Avaria": lambda one: _answered(one, "What is the main ingredient of hummus?", "chickpeas"),
+        "Beloria": lambda one: _answered(one, "Which city is Turkey's capital?", "Ankara"),
+        "Cadonia": lambda one: {**one, "plain": "A tiger wearing pyjamas juggles frozen peas at Port Cadonia."},
+    }
+    default = json.dumps(config.choice("pairs", "openai")["embedder"]).replace('"', "")
+    with serving(writer(taken, always=True)) as api:
+        assert run(topics, api.url, f"embedder={default}", "attempts=1", "max_set_aside=1", count=4) == 0
+    assert [pair.correct for pair in kept(topics)] == ["Port Drusia"]
+    assert [row["reason"] for row in aside(topics)] == ["fact is taken", "fact is taken", "says something else"]
+    assert "embedded facts-" in aside(topics)[0]["details"][0]
+    assert "the embedded geography-001" in aside(topics)[1]["details"][0]
+
+
+def _answered(one: dict[str, str], question: str, correct: str) -> dict[str, str]:
+    """An item with another question and answer."""
+    made = {name: text.replace(one["correct"], correct) for name, text in one.items()}
+    return {**made, "question": question}
 
 
 def test_a_server_that_cannot_see_to_the_form_is_asked_without(topics: Path) -> None:
