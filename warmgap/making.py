@@ -51,6 +51,7 @@ def make(recipe: Recipe, on_log: OnLog | None = None) -> None:
             stage.train(own.stage, log, chooser, interventions(own.run, own.arm))
         else:
             derive(own)
+        models.give_back()
         store.append(own.arm.costs, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
 
 

@@ -190,7 +190,7 @@ def _freeze(recipe: Recipe) -> None:
 
 def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[Any]:
     """Train the arms that are to be trained, then measure warmth, answers and verdicts of each."""
-    from warmgap import making, warming
+    from warmgap import making, models, warming
     from warmgap.evaluate.compare import Measured
     from warmgap.generate import Engine
 
@@ -207,6 +207,7 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
         losses = list(store.read_journal(recipe.arm.training_log)) if recipe.trained else []
         outcomes = _controls(job, recipe, engine)
         measured.append(Measured(recipe.arm, rows, warmth[recipe.arm.name], losses, outcomes))
+        models.give_back()
     return measured
 
 
