@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from warmgap.mitigations.compare import Margins, compare
+from warmgap.mitigations.compare import compare
+from warmgap.mitigations.verdict import Margins
 
 Array = npt.NDArray[np.float64]
 CELLS = (("none", "none"), ("none", "false_claim"), ("sad", "none"), ("sad", "false_claim"))

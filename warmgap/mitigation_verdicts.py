@@ -15,7 +15,8 @@ from warmgap import store
 from warmgap.evaluate import stats
 from warmgap.evaluate.compare import Measured, answers_table
 from warmgap.mitigation_schema import CompareConfig
-from warmgap.mitigations import compare
+from warmgap.mitigations.compare import compare
+from warmgap.mitigations.verdict import Margins
 from warmgap.store import Arm
 
 ORIGINAL, WARM, FLOOR = "original", "warm", "honest_prompt"
@@ -33,10 +34,10 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
     names = {one.arm.arm for one in some}
     if not {ORIGINAL, WARM} < names:
         return False
-    margins = compare.Margins(settings.margin_pp, settings.keep_warmth_pct, settings.level)
+    margins = Margins(settings.margin_pp, settings.keep_warmth_pct, settings.level)
     untrained = {one.arm.arm for one in some if FLOOR in recipes_of(one.arm)}
     answers = answers_table(some)
-    table, notes = compare.compare(
+    table, notes = compare(
         answers, warmth(some), margins, untrained=untrained, resamples=max(resamples, 200), seed=0
     )
     whole = table.merge(costs(some), on=["model", "arm"], how="left").merge(capability(some), on="arm", how="left")

@@ -17,7 +17,8 @@ from statsmodels.stats.multitest import multipletests
 
 from warmgap.errors import UserError
 from warmgap.mitigations import resample as rs
-from warmgap.mitigations.compare import COLUMNS, Margins, compare
+from warmgap.mitigations.compare import COLUMNS, compare
+from warmgap.mitigations.verdict import Margins
 
 BENCHMARK = Path(__file__).resolve().parents[3] / "benchmarks" / "verdicts.py"
 LOOSE = Margins(seeds_wanted=1)
