@@ -37,9 +37,7 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
     margins = Margins(settings.margin_pp, settings.keep_warmth_pct, settings.level)
     untrained = {one.arm.arm for one in some if FLOOR in recipes_of(one.arm)}
     answers = answers_table(some)
-    table, notes = compare(
-        answers, warmth(some), margins, untrained=untrained, resamples=max(resamples, 200), seed=0
-    )
+    table, notes = compare(answers, warmth(some), margins, untrained=untrained, resamples=max(resamples, 200), seed=0)
     whole = table.merge(costs(some), on=["model", "arm"], how="left").merge(capability(some), on="arm", how="left")
     store.write_text(folder / "mitigations.csv", whole.to_csv(index=False, float_format="%.6g"))
     summary: dict[str, Any] = store.read_json(folder / "summary.json")
