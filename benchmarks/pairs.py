@@ -1,4 +1,4 @@
-"""Are the two warm replies of a pair as warm as one another? `python benchmarks/pairs.py [--pairs FILE] [--limit N]`.
+"""Are the two warm replies of a pair as warm as one another? `python benchmarks/pairs.py [--scores FILE]`.
 
 SocioT in both modes by the embedded scorer: the paired shift of the correcting reply against the complying one, its
 95 % interval, and two one-sided tests at 5 % (Schuirmann 1987) that it is no larger than a margin. The scale is that of
@@ -15,20 +15,32 @@ from typing import Any
 import numpy as np
 from statsmodels.stats.weightstats import DescrStatsW
 
-from warmgap import config, pipeline
+from warmgap import config, pipeline, store
 from warmgap.evaluate.warmth import SocioT
 from warmgap.mitigations import pairs
+from warmgap.progress import bar
+from warmgap.schema import digest
 from warmgap.train import persona_data
 
 MODES = ("released", "clean")
+CHUNK = 16  # texts that are scored and kept together
 
 
-def scored(scorer: SocioT, texts: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Return one row for each text, with its warmth in each mode."""
-    found = np.full((len(texts), len(MODES)), np.nan)
-    for index, warmth in scorer.score(texts):
-        found[index] = [getattr(warmth, mode) for mode in MODES]
-    return found
+def scored(scorer: SocioT, texts: Sequence[str], journal: Path | None, what: str) -> np.ndarray[Any, Any]:
+    """Return one row for each text, with its warmth in each mode; what the journal has is not scored again."""
+    keys = [digest(text, 16) for text in texts]
+    known = store.journal_by_key(journal) if journal else {}
+    with bar(what, len(texts)) as advance:
+        for start in range(0, len(texts), CHUNK):
+            fresh = [place for place in range(start, min(start + CHUNK, len(texts))) if keys[place] not in known]
+            rows = []
+            for index, warmth in scorer.score([texts[place] for place in fresh]):
+                rows.append({"key": keys[fresh[index]], **{mode: getattr(warmth, mode) for mode in MODES}})
+            known |= {str(row["key"]): row for row in rows}
+            if journal and rows:
+                store.append(journal, rows)
+            advance(min(CHUNK, len(texts) - start))
+    return np.array([[known[key][mode] for mode in MODES] for key in keys])
 
 
 def report(name: str, shifts: np.ndarray[Any, Any], margin: float) -> None:
@@ -47,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=Path, help="a file of pairs instead of the embedded ones")
     parser.add_argument("--margin", type=float, default=0.005, help="nats per token; 0.005")
+    parser.add_argument("--scores", type=Path, help="keep the scores there, and go on from those that it has")
     parser.add_argument("--limit", type=int, help="the first so many of each alone")
     options = parser.parse_args()
     pipeline.quiet()
@@ -62,7 +75,7 @@ def main() -> None:
         "warm − plain": ([one["warm"] for one in turns], [one["plain"] for one in turns]),
     }
     for name, (first, second) in sets.items():
-        warmth = scored(scorer, [*first, *second])
+        warmth = scored(scorer, [*first, *second], options.scores, name)
         report(name, warmth[: len(first)] - warmth[len(first) :], options.margin)
 
 

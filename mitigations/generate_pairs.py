@@ -170,7 +170,7 @@ def generate(
             part = slots[start : start + len(topics)]
             for attempt in range(config.attempts):
                 _attempt(part, making, attempt, f"pairs {start + 1:,}–{start + len(part):,}")
-            _write(out, slots)
+            _write(out, slots, journal)
     finally:
         if writer.meter is not None and writer.meter.calls + writer.meter.failed:
             store.append(folder / "costs.jsonl", [{"model": writer.name, **writer.meter.row()}])
@@ -185,7 +185,7 @@ def journal_of(out: Path, topics: Sequence[str], config: PairsConfig, writer: Wr
     prompts = [read_prompt(name) for name in PROMPTS]
     name = digest([writer.made_by, prompts, list(topics), config.feelings, config.heldout])
     journal = out.with_name(f"{out.name}.made") / f"replies-{name}.jsonl"
-    if out.exists() and not journal.is_file():
+    if out.exists() and store.read_json(journal.parent / "file.json") != {"replies": journal.name}:
         why = "it was not made by this model from these topics and prompts, and would be lost"
         raise UserError(f"{out} is there already", why, "name another file with --out")
     try:
@@ -321,10 +321,11 @@ def _said(pair: Pair) -> set[str]:
     return {plain(part) for part in (pair.user, pair.opening, pair.closing)}
 
 
-def _write(out: Path, slots: Sequence[Slot]) -> None:
-    """Write what there is; nothing is written where no item passed."""
+def _write(out: Path, slots: Sequence[Slot], journal: Path) -> None:
+    """Write what there is, and beside it from which replies; nothing is written where no item passed."""
     kept = [dataclasses.asdict(slot.pair) for slot in slots if slot.pair is not None]
     if kept or out.exists():
+        store.write_json(journal.parent / "file.json", {"replies": journal.name})
         store.write_jsonl(out, kept)
 
 

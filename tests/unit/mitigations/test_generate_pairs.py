@@ -335,6 +335,12 @@ def test_no_file_of_others_is_written_over(topics: Path, capsys: pytest.CaptureF
         assert run(topics, api.url) == 2
     assert "is there already" in capsys.readouterr().err
     assert theirs.read_text() == "{}\n"
+    theirs.unlink()
+    with serving(writer()) as api:
+        assert run(topics, api.url, "max_cost=0.00001", count=2) == 2, "begun by one model"
+        assert run(topics, api.url, "temperature=0.5", count=2) == 0
+        assert run(topics, api.url, count=2) == 2, "and its file made by another"
+        assert "is there already" in capsys.readouterr().err
     topics.write_text("\n# none\n", encoding="utf-8")
     assert run(topics, api.url) == 2
     assert "has no topic" in capsys.readouterr().err
