@@ -175,7 +175,8 @@ def show(run: Run, folder: Path) -> None:
     from rich.table import Table
 
     rows = list(store.read_journal(folder / "trials.jsonl"))
-    title = f"search over {', '.join(run.mitigation.names)}: {len(rows)} trial{'s' if len(rows) != 1 else ''}, on validation questions"
+    counted = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
+    title = f"search over {', '.join(run.mitigation.names)}: {counted}, on validation questions"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("trial", "settings", "pp closed", "warmth kept %", "n"):
         table.add_column(name, justify="left" if name == "settings" else "right", overflow="fold")
