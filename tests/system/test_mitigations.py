@@ -17,7 +17,7 @@ from warmgap.recipes import Recipe
 from warmgap.schema import Run
 from warmgap.train import stage
 
-ARMS = [*mitigated.ORDER, "truth_mix+anti_sycophancy"]
+ARMS = list(mitigated.ORDER)
 COMPARED = (
     *SMOKE,
     "warmth.prompts=2",
@@ -27,9 +27,9 @@ COMPARED = (
     f"mitigation=[{','.join(mitigated.ORDER)}]",
     "mitigation.kl_anchor.weight=30",
     "mitigation.early_stop.select=epoch:0.5",
-    "mitigation.anti_sycophancy.epochs=4",
-    "mitigation.anti_sycophancy.learning_rate=5e-4",
-    "mitigation.consistency.epochs=4",
+    "mitigation.anti_sycophancy.epochs=2",
+    "mitigation.anti_sycophancy.learning_rate=1e-3",
+    "mitigation.consistency.epochs=3",
     "mitigation.consistency.learning_rate=1e-3",
     "mitigation.consistency.max_new_tokens=24",
     "mitigation.preventative_steering.texts=4",
@@ -39,7 +39,7 @@ COMPARED = (
 
 @pytest.fixture(scope="module")
 def compared(smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
-    """All recipes and a pair of them, beside original and warm of the smoke run."""
+    """All recipes, beside original and warm of the smoke run."""
     place = tmp_path_factory.mktemp("mitigations")
     shutil.copytree(smoke.folder / "arms", place / "runs" / "arms")
     done = train(*COMPARED, cwd=place)
@@ -94,7 +94,6 @@ def test_a_chain_costs_what_its_links_cost(compared: tuple[Runs, Done]) -> None:
     assert seconds["honest_prompt"] == 0
     assert seconds["adapter_scale"] == pytest.approx(seconds["warm"], abs=10)
     assert seconds["anti_sycophancy"] > seconds["warm"] > 0
-    assert seconds["truth_mix+anti_sycophancy"] > seconds["truth_mix"]
 
 
 def test_the_adapters_are_read_back_in_a_fresh_process(compared: tuple[Runs, Done]) -> None:
@@ -159,7 +158,7 @@ def test_the_margin_grows_on_pairs_that_were_held_out(made: dict[str, Recipe]) -
 def test_other_losses_prefer_the_same(loss: str, made: dict[str, Recipe], tmp_path: Path) -> None:
     run: Run = made["anti_sycophancy"].run
     settings = [item for item in COMPARED if not item.startswith(("runs_dir", "compare", "mitigation"))]
-    more = [f"mitigation.anti_sycophancy.{key}" for key in (f"loss={loss}", "epochs=3", "learning_rate=5e-4")]
+    more = [f"mitigation.anti_sycophancy.{key}" for key in (f"loss={loss}", "epochs=2", "learning_rate=1e-3")]
     own = config.compose([*settings, "mitigation=anti_sycophancy", *more, f"runs_dir={tmp_path}"])
     recipe = recipes.build(own)[-1]
     assert recipe.parent is not None
