@@ -55,7 +55,7 @@ def _would_do(estimate: float, spread: float, margin: float, items: float) -> st
 def warmth_kept(arms: Sequence[Arm], least: float, *, resamples: int = 2000, seed: int = 0) -> list[str]:
     """Return a line for each arm that is not shown to keep at least ``least`` percent of the warm arm's warmth.
 
-    Warmth is the shift of SocioT (released mode) against the original on the same prompts, at the last measured step;
+    Warmth is the shift of SocioT (released mode) against the original on the same prompts, at the step that is the arm;
     what is kept is its share of the warm arm's. The lower end of the one-sided 95 % interval by resampling the prompts
     decides. Raises UserError where there is no warm arm beside the original.
     """
@@ -98,12 +98,12 @@ def _kept(own: np.ndarray, warm: np.ndarray, resamples: int, seed: int) -> tuple
 
 
 def _last(arm: Arm) -> dict[str, float]:
-    """The warmth of an arm at its last measured step, by prompt."""
+    """The warmth of an arm at the step that it is, by prompt."""
     steps: dict[int, dict[str, float]] = {}
     for row in store.read_journal(arm.warmth):
         if row.get(MODE) is not None:
             steps.setdefault(int(row["step"]), {})[str(row["prompt_id"])] = float(row[MODE])
-    return steps[max(steps)] if steps else {}
+    return steps[arm.final(steps)] if steps else {}
 
 
 def failures(folder: Path, folders: Sequence[Path], margin: float | None, keep: float | None) -> list[str]:

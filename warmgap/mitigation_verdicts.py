@@ -63,24 +63,17 @@ def recipes_of(arm: Arm) -> list[str]:
 
 
 def warmth(measured: Sequence[Measured]) -> pd.DataFrame:
-    """Return SocioT of each prompt at each arm's last measured step: model, arm, seed, prompt_id, sociot."""
+    """Return SocioT of each prompt at the step that is the arm: model, arm, seed, prompt_id, sociot."""
     rows = []
     for one in measured:
         if one.warmth:
             rows += [
                 {"model": one.arm.model, "arm": one.arm.arm, "seed": one.arm.seed, "prompt_id": row["prompt_id"]}
                 | {"sociot": row[MODE]}
-                for row in one.warmth[final_step(one)]
+                for row in one.warmth[one.arm.final(one.warmth)]
             ]
     table = pd.DataFrame(rows, columns=["model", "arm", "seed", "prompt_id", "sociot"])
     return table.astype({"sociot": "float64"})
-
-
-def final_step(one: Measured) -> int:
-    """Return the training step whose adapter is the arm: the one that was chosen, else the last that was measured."""
-    chosen: dict[str, Any] | None = store.read_json(one.arm.checkpoints / "selected.json")
-    step = int(chosen["step"]) if chosen else max(one.warmth)
-    return step if step in one.warmth else max(one.warmth)
 
 
 def costs(measured: Sequence[Measured]) -> pd.DataFrame:

@@ -62,6 +62,12 @@ class Arm:
         """What was paid for this arm, one line for each command that paid."""
         return self.folder / "costs.jsonl"
 
+    def final(self, measured: Iterable[int]) -> int:
+        """Return which of the training steps that were measured is the arm: the chosen one, else the last."""
+        steps = list(measured)
+        chosen = read_json(self.checkpoints / "selected.json")
+        return int(chosen["step"]) if chosen and int(chosen["step"]) in steps else max(steps)
+
     def answers(self, task: str) -> Path:
         """The journal of answers to one task."""
         return self.folder / "answers" / f"{task}.jsonl"
