@@ -61,7 +61,7 @@ def counts_line(rows: Sequence[MitigationRow], settings: MitigationSettings) -> 
     answers, items, replies = (_range([getattr(row, name) for row in rows]) for name in ("n", "n_items", "warmth_n"))
     seeds = f"{_range([row.seeds for row in rows])} seed{'s' * any(row.seeds != 1 for row in rows)}"
     if settings.seeds:
-        seeds += f" (of {', '.join(map(str, settings.seeds))})"
+        seeds += f" ({', '.join(map(str, settings.seeds))})"
     return f"per arm: n = {answers} answers to {items} questions, {replies} replies scored for warmth, {seeds}"
 
 

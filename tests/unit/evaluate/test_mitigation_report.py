@@ -137,7 +137,7 @@ def test_the_terminal_shows_every_number_within_100_columns(folder: Path, width:
             assert f"[{row.warmth_kept.low:.0f}, {row.warmth_kept.high:.0f}]" in block
             assert f"{row.arm}: {row.verdict}." in block
     flat = " ".join(block.split())
-    for part in ("answers to 40 questions", "3 seeds (of 0, 1, 2)", "(floor)", "untrained", "+31 tok.", "2,000 draws",
+    for part in ("answers to 40 questions", "3 seeds (0, 1, 2)", "(floor)", "untrained", "+31 tok.", "2,000 draws",
                  "at most 2 pp", "at least 80 %"):  # fmt: skip
         assert part in flat
 
