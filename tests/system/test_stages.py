@@ -54,7 +54,7 @@ def test_where_memory_runs_out_fewer_rows_are_taken_at_a_time(monkeypatch: pytes
     run = config.compose(["+persona=warm", "method.batch_size=8"])
     sizes: list[int | None] = []
 
-    def learn(some: stage.Stage, _: object) -> None:
+    def learn(some: stage.Stage, *_: object) -> None:
         sizes.append(some.run.method.per_device_batch_size)
         if (some.run.method.per_device_batch_size or 8) > 2:
             raise launch.OutOfMemory("no memory")
