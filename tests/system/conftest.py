@@ -27,7 +27,7 @@ def smoke_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
     """
     base = tmp_path_factory.getbasetemp()
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "smoke-run"
-    said = place / "said.json"
+    said = place.with_name("smoke-run.json")
     with FileLock(f"{place}.lock"):
         if not said.is_file():
             place.mkdir(exist_ok=True)
