@@ -52,12 +52,12 @@ def make(recipe: Recipe, on_log: OnLog | None = None) -> None:
         else:
             derive(own)
         models.give_back()
-        store.append(own.arm.costs, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
+        store.append(own.arm.made_in, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
 
 
 def seconds(recipe: Recipe) -> float:
     """Return how long the training of an arm took, with the arms that it is made of; interrupted attempts count not."""
-    rows = (row for own in recipe.lineage for row in store.read_journal(own.arm.costs))
+    rows = (row for own in recipe.lineage for row in store.read_journal(own.arm.made_in))
     return float(sum(row["seconds"] for row in rows if row.get("what") == "training"))
 
 

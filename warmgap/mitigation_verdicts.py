@@ -102,7 +102,7 @@ def _place(row: dict[str, Any]) -> tuple[str, ...]:
 
 def seconds(arm: Arm) -> float:
     """Return how long the training of an arm took, with its parents'; attempts that were interrupted count not."""
-    own = sum(row["seconds"] for row in store.read_journal(arm.costs) if row.get("what") == "training")
+    own = sum(row["seconds"] for row in store.read_journal(arm.made_in) if row.get("what") == "training")
     manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
     parent = arm.folder.parent / str(manifest.get("parent"))
     return float(own) + (seconds(store.open_arm(parent)) if manifest.get("parent") and parent.is_dir() else 0.0)

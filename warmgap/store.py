@@ -62,6 +62,11 @@ class Arm:
         """What was paid for this arm, one line for each command that paid."""
         return self.folder / "costs.jsonl"
 
+    @property
+    def made_in(self) -> Path:
+        """How long making the arm's adapter took, one line for each time it was made."""
+        return self.folder / "logs" / "seconds.jsonl"
+
     def final(self, measured: Iterable[int]) -> int:
         """Return which of the training steps that were measured is the arm: the chosen one, else the last."""
         steps = list(measured)
