@@ -55,12 +55,6 @@ def make(recipe: Recipe, on_log: OnLog | None = None) -> None:
         store.append(own.arm.made_in, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
 
 
-def seconds(recipe: Recipe) -> float:
-    """Return how long the training of an arm took, with the arms that it is made of; interrupted attempts count not."""
-    rows = (row for own in recipe.lineage for row in store.read_journal(own.arm.made_in))
-    return float(sum(row["seconds"] for row in rows if row.get("what") == "training"))
-
-
 def write_data(recipe: Recipe) -> None:
     """Write what the recipes add to the arm's training, or put in its place, into its ``data`` folder."""
     found, run, version = recipe.run.mitigation, recipe.run, str(recipe.version)
