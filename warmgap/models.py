@@ -272,6 +272,8 @@ def load(
     elif _too_large_for_one(folder, device_of(device)):
         how |= {"device_map": "auto"}
     model: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
+    if quantization == "nf4":
+        _keep_scales(model)
     if adapter is not None:
         from peft import PeftModel
 
@@ -310,6 +312,17 @@ def _four_bits(dtype: str) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype_of(dtype),
     )
+
+
+def _keep_scales(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on a CPU that has AVX512-BF16.
+
+    It does so whenever a layer goes from training to evaluation and back, and rounds the scales each time (bfloat16,
+    then 8 bits): by the end of a training the base model's logits are others than those of a fresh one.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def probe(model: Any, ids: list[int]) -> list[float]:
