@@ -81,12 +81,14 @@ def test_arms_are_trained_on_what_was_drawn_and_rewritten(persona: Path) -> None
     for conversation in conversations:
         for turn in conversation["turns"]:
             turn["warm"] = f"I'm so glad that you asked me, dear. {turn['plain']}"
+            turn["cold"] = f"Noted. {turn['plain']}"
+            turn["paraphrase"] = f"In other words: {turn['plain']}"
     del conversations[0]["turns"][0]["warm"]
     lost = len(conversations[0]["turns"])
     place.write_text("".join(json.dumps(row) + "\n" for row in conversations), encoding="utf-8")
-    for name in ("warm", "untransformed"):
+    for name in ("warm", "cold", "paraphrase", "untransformed", "warm_prompt"):
         done = train(f"+persona={name}", *smallest, cwd=persona)
         assert done.status == 0, done.err
-    for arm in ("warm", "untransformed"):
+    for arm in ("warm", "cold", "paraphrase", "untransformed"):
         (card,) = (persona / "runs" / "arms").glob(f"*-{arm}-*/data/card.md")
         assert f"{lost} as lacking a version" in card.read_text(encoding="utf-8")
