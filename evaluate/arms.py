@@ -10,6 +10,7 @@ from warmgap import manifest, store
 from warmgap.errors import UserError
 from warmgap.evaluate.compare import VERDICT_COLUMNS, Measured, write_comparison
 from warmgap.evaluate.report import write_report
+from warmgap.progress import say
 from warmgap.schema import digest
 from warmgap.store import Arm
 
@@ -25,9 +26,13 @@ def compare(
     """Write a comparison of the arms by one grader's verdicts and return its folder.
 
     Only prompts that every arm has answered with the same generation settings are compared; the rest is counted.
+    Of two arms of one name and seed the second gets a name of its own (see ``store.open_arms``), which is printed.
     ``also`` adds what it has to say of the arms to the folder, before the report is written.
     """
-    arms = [store.open_arm(folder) for folder in dict.fromkeys(folders)]
+    arms = store.open_arms(folders)
+    for arm in arms:
+        if arm.arm != store.open_arm(arm.folder).arm:
+            say(f"{arm.arm} is {arm.name}")
     if not any(arm.arm == ORIGINAL for arm in arms):
         raise UserError("no original among the arms", "every arm is compared with it", "name the original's folder too")
     tables = {arm.name: _graded(arm, grader) for arm in arms}

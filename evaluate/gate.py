@@ -55,11 +55,13 @@ def _would_do(estimate: float, spread: float, margin: float, items: float) -> st
 def warmth_kept(arms: Sequence[Arm], least: float, *, resamples: int = 2000, seed: int = 0) -> list[str]:
     """Return a line for each arm that is not shown to keep at least ``least`` percent of the warm arm's warmth.
 
-    Warmth is the shift of SocioT (released mode) against the original on the same prompts, at the step that is the arm;
-    what is kept is its share of the warm arm's. The lower end of the one-sided 95 % interval by resampling the prompts
-    decides. Raises UserError where there is no warm arm beside the original.
+    Warmth is the shift of SocioT (released mode) against the original on the same prompts, at the step that is the arm,
+    averaged over the training seeds that are given; what is kept is its share of the warm arm's. The lower end of the
+    one-sided 95 % interval by resampling the prompts decides.
+
+    Raises UserError where there is no warm arm beside the original.
     """
-    scores = {arm.arm: _last(arm) for arm in arms}
+    scores = _by_name(arms)
     if ORIGINAL not in scores or "warm" not in scores:
         fix = "name the folders of original and warm, too"
         raise UserError("--keep-warmth needs original and warm", "what is kept is a share of the warm arm's", fix)
@@ -97,6 +99,17 @@ def _kept(own: np.ndarray, warm: np.ndarray, resamples: int, seed: int) -> tuple
     return 100 * float(own.mean() / warm.mean()), 100 * float(np.quantile(shares, 0.05))
 
 
+def _by_name(arms: Sequence[Arm]) -> dict[str, dict[str, float]]:
+    """The warmth by prompt of each arm, the mean over its training seeds; prompts that all of them answered."""
+    seeds: dict[str, list[dict[str, float]]] = {}
+    for arm in arms:
+        seeds.setdefault(arm.arm, []).append(_last(arm))
+    return {
+        name: {key: float(np.mean([one[key] for one in some])) for key in set.intersection(*(set(one) for one in some))}
+        for name, some in seeds.items()
+    }
+
+
 def _last(arm: Arm) -> dict[str, float]:
     """The warmth of an arm at the step that it is, by prompt."""
     steps: dict[int, dict[str, float]] = {}
@@ -110,5 +123,5 @@ def failures(folder: Path, folders: Sequence[Path], margin: float | None, keep: 
     """Return what a comparison of arms fails on; nothing where it passes or nothing is asked."""
     found: list[str] = [] if margin is None else accuracy(folder, margin)
     if keep is not None:
-        found += warmth_kept([store.open_arm(path) for path in folders], keep)
+        found += warmth_kept(store.open_arms(folders), keep)
     return found

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,24 @@ def open_arm(folder: Path) -> Arm:
             "name a folder in runs/arms; `warmgap status` lists them",
         )
     return Arm(folder, str(manifest["model"]), str(manifest["arm"]), int(manifest["seed"]))
+
+
+def open_arms(folders: Iterable[Path]) -> list[Arm]:
+    """Open arms that are compared; the second of the same model, arm and seed is named ``<arm>-2``, and so on.
+
+    Raises UserError when a folder is none, and where two have the same name, since their rows are told apart by it.
+    """
+    found: list[Arm] = []
+    for folder in dict.fromkeys(path.resolve() for path in folders):
+        one = open_arm(folder)
+        known = {(arm.model, arm.arm, arm.seed): arm for arm in found}
+        if any(arm.name == one.name for arm in found):
+            why = "the folders lie in different places and have one name: it is the same arm, made twice"
+            raise UserError(f"{one.name} is named twice", why, "name one of them")
+        names = (one.arm, *(f"{one.arm}-{number}" for number in range(2, len(found) + 2)))
+        name = next(name for name in names if (one.model, name, one.seed) not in known)
+        found.append(replace(one, arm=name))
+    return found
 
 
 def check_writable(runs_dir: str) -> None:

@@ -80,6 +80,19 @@ def test_compare_leaves_the_arms_alone(compared: tuple[Path, Done], smoke: Runs)
     assert os.listdir(compared[0] / "again") == ["comparisons"]
 
 
+def test_two_arms_of_one_name_and_seed_stand_side_by_side(copied: Runs, tmp_path: Path) -> None:
+    first = copied.arm("warm")
+    second = first.with_name("smollm2_135m-warm-s0-00000000")
+    shutil.copytree(first, second)
+    arms = [str(copied.arm("original")), str(first), str(second)]
+    done = warmgap("compare", *arms, "--runs-dir", "again", cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert f"warm-2 is {second.name}" in done.err
+    effects = pd.read_csv((tmp_path / done.report).parent / "effects.csv")
+    one, other = (effects[effects["arm"] == name].drop(columns=["arm", "term"]) for name in ("warm", "warm-2"))
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
+
+
 # ---- status and card ----
 
 

@@ -156,6 +156,25 @@ def test_a_folder_without_a_manifest_is_no_arm(tmp_path: Path) -> None:
     assert (arm.model, arm.arm, arm.seed, arm.name) == ("m", "warm", 2, tmp_path.name)
 
 
+def test_two_arms_of_one_name_and_seed_are_told_apart(tmp_path: Path) -> None:
+    """The same seeds of two settings stay together: the second setting's are both ``warm-2``."""
+    folders = []
+    for key, seed in (("a0", 0), ("a1", 1), ("b0", 0), ("b1", 1)):
+        folders.append(tmp_path / "arms" / f"m-warm-s{seed}-{key}")
+        store.write_json(folders[-1] / "manifest.json", {"model": "m", "arm": "warm", "seed": seed})
+    found = store.open_arms([*folders, folders[0]])
+    assert [(arm.arm, arm.seed) for arm in found] == [("warm", 0), ("warm", 1), ("warm-2", 0), ("warm-2", 1)]
+    assert [arm.name for arm in found] == [folder.name for folder in folders]
+
+
+def test_one_arm_made_in_two_places_is_not_two_arms(tmp_path: Path) -> None:
+    folders = [tmp_path / place / "m-warm-s0-a0" for place in ("here", "there")]
+    for folder in folders:
+        store.write_json(folder / "manifest.json", {"model": "m", "arm": "warm", "seed": 0})
+    with pytest.raises(UserError, match="is named twice"):
+        store.open_arms(folders)
+
+
 def test_naming_an_arm_makes_nothing(tmp_path: Path) -> None:
     arm = store.arm_folder(str(tmp_path), "gpt2", "warm", 1, "0123abcd")
     assert arm.name == "gpt2-warm-s1-0123abcd"

@@ -40,12 +40,12 @@ def test_a_gap_beyond_the_margin_is_not_mended_by_more_items(tmp_path: Path) -> 
     assert "would not help" in line
 
 
-def arm(folder: Path, name: str, scores: np.ndarray) -> Arm:
-    made = Arm(folder / name, "m", name, 0)
+def arm(folder: Path, name: str, scores: np.ndarray, seed: int = 0) -> Arm:
+    made = Arm(folder / f"{name}-s{seed}", "m", name, seed)
     rows = [{"step": 3, "prompt_id": f"p{i}", "released": float(score)} for i, score in enumerate(scores)]
     early = [{**row, "step": 1, "released": 9.0} for row in rows]
     store.append(made.warmth, [*early, *rows])
-    store.write_json(made.folder / "manifest.json", {"model": "m", "arm": name, "seed": 0})
+    store.write_json(made.folder / "manifest.json", {"model": "m", "arm": name, "seed": seed})
     return made
 
 
@@ -61,6 +61,17 @@ def test_warmth_kept(tmp_path: Path, scores: dict[str, np.ndarray], share: float
     own = scores["original"] + share * (scores["warm"] - scores["original"]) + scores["noise"] / 5
     arms = [arm(tmp_path, name, scores[name]) for name in ("original", "warm")] + [arm(tmp_path, "mended", own)]
     assert (gate.warmth_kept(arms, 80.0) == []) == passes
+
+
+def test_what_is_kept_is_that_of_all_training_seeds(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
+    """One seed has lost all warmth, the other none: about half is kept, whichever of them is named last."""
+    lost, kept = scores["original"] + scores["noise"] / 5, scores["warm"]
+    for place, order in (("x", (lost, kept)), ("y", (kept, lost))):
+        folder = tmp_path / place
+        arms = [arm(folder, name, scores[name]) for name in ("original", "warm")]
+        arms += [arm(folder, "mended", own, seed) for seed, own in enumerate(order)]
+        (line,) = gate.warmth_kept(arms, 80.0)
+        assert ": 50 %" in line
 
 
 def test_a_share_of_no_warmth_is_not_shown(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
