@@ -58,7 +58,6 @@ def compare(
         "name": folder.name,
         "reference": ORIGINAL,
         "grader": grader,
-        "arms": [{"id": a.name, "model": a.model, "arm": a.arm, "seed": a.seed, "path": str(a.folder)} for a in arms],
         "settings": {"grader": grader},
         "dropped": dropped,
         "margins": margins,

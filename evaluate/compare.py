@@ -160,7 +160,8 @@ def write_comparison(
 ) -> None:
     """Write every table of the comparison, ``summary.json`` last: where it stands, the folder is complete.
 
-    ``summary`` brings what the tables cannot tell (title, settings, versions …) and names the reference arm.
+    ``summary`` brings what the tables cannot tell (title, settings, versions …) and names the reference arm; the arms
+    are added to it, each with the training step that it is.
     """
     reference = str(summary["reference"])
     table = answers_table(measured)
@@ -187,6 +188,7 @@ def write_comparison(
         folder / "summary.json",
         {
             **summary,
+            "arms": [_listed(one) for one in measured],
             "counts": counts,
             "dropped": [*summary.get("dropped", []), *dropped(table)],
             "notes": [*judging, *summary.get("notes", []), *analysis.notes],
@@ -194,6 +196,12 @@ def write_comparison(
             "failed": int((table["verdict"] == ERROR).sum()),
         },
     )
+
+
+def _listed(one: Measured) -> dict[str, Any]:
+    arm = one.arm
+    found = {"id": arm.name, "model": arm.model, "arm": arm.arm, "seed": arm.seed, "path": str(arm.folder)}
+    return {**found, "step": arm.final(one.warmth)} if one.warmth else found
 
 
 def _csv(path: Path, table: pd.DataFrame) -> None:

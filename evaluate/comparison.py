@@ -197,7 +197,7 @@ def _complete(summary: dict[str, Any]) -> dict[str, Any]:
     """A summary with every key that is read, empty where it was not recorded."""
     whole_summary = {name: summary.get(name) for name in SUMMARY_KEYS} | summary
     whole_summary["arms"] = [
-        {name: arm.get(name, "") for name in ("id", "model", "arm", "seed", "path")}
+        {name: arm.get(name, "") for name in ("id", "model", "arm", "seed", "path", "step")}
         for arm in summary.get("arms") or []
     ]
     whole_summary["dropped"] = [
@@ -291,13 +291,18 @@ def findings_of(effects: Sequence[Effect], arm: str) -> list[Finding]:
 
 
 def warmth_rows(comparison: Comparison) -> list[WarmthRow]:
-    """Warmth before (the reference) and after (the last checkpoint), per model, arm, seed and mode; SocioT units."""
+    """Warmth before (the reference) and after, per model, arm, seed and mode; SocioT units.
+
+    After is at the training step that is the arm; at the last one where the summary does not name it.
+    """
     table = comparison.warmth
+    steps = {(row["model"], row["arm"], row["seed"]): row["step"] for row in comparison.summary["arms"]}
     reference = table[table["arm"] == comparison.reference]
     rows = []
     rest = table[table["arm"] != comparison.reference]
     for (model, arm, seed, mode), group in rest.groupby(["model", "arm", "seed", "mode"], sort=False, dropna=False):
-        last = group.sort_values("step", na_position="first").iloc[-1]
+        own = group[group["step"] == steps.get((model, arm, seed))]
+        last = own.iloc[0] if len(own) else group.sort_values("step", na_position="first").iloc[-1]
         base = reference[(reference["model"] == model) & (reference["mode"] == mode)]
         same = base[base["seed"] == seed]
         base = same if len(same) else base

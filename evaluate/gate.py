@@ -16,7 +16,7 @@ from warmgap import store
 from warmgap.errors import UserError
 from warmgap.store import Arm
 
-ORIGINAL = "original"
+ORIGINAL, WARM = "original", "warm"
 ONE_SIDED = 1.6448536269514722  # the 95 % point of the normal distribution
 MODE = "released"
 
@@ -24,12 +24,15 @@ MODE = "released"
 def accuracy(folder: Path, margin: float) -> list[str]:
     """Return a line for each arm whose error is not shown to be within ``margin`` pp of the original's.
 
-    Non-inferiority on the main effect: the upper end of its one-sided 95 % interval, clustered by item.
+    Non-inferiority on the main effect: the upper end of its one-sided 95 % interval, clustered by item. Where other arms
+    stand beside ``warm``, it is what they mend and is not judged itself.
     """
     effects = pd.read_csv(folder / "effects.csv")
     main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered") & (effects["model"] == "all")]
     if main.empty:
         return ["gate: there is no main effect to judge by"]
+    if set(main["arm"]) != {WARM}:
+        main = main[main["arm"] != WARM]
     failed = []
     for row in main.to_dict("records"):
         spread = row["se_pp"] if row["se_pp"] == row["se_pp"] else 0.0  # arms that never differ have no spread
@@ -59,21 +62,21 @@ def warmth_kept(arms: Sequence[Arm], least: float, *, resamples: int = 2000, see
     averaged over the training seeds that are given; what is kept is its share of the warm arm's. The lower end of the
     one-sided 95 % interval by resampling the prompts decides.
 
-    Raises UserError where there is no warm arm beside the original.
+    Raises UserError unless original and warm and another arm are there.
     """
     scores = _by_name(arms)
-    if ORIGINAL not in scores or "warm" not in scores:
-        fix = "name the folders of original and warm, too"
-        raise UserError("--keep-warmth needs original and warm", "what is kept is a share of the warm arm's", fix)
+    if not {ORIGINAL, WARM} < scores.keys():
+        why = "what an arm keeps is a share of the warm arm's shift against the original"
+        raise UserError("--keep-warmth needs original, warm and another arm", why, "name the folders of all of them")
     failed = []
     for name, own in scores.items():
-        if name in (ORIGINAL, "warm"):
+        if name in (ORIGINAL, WARM):
             continue
-        prompts = sorted(scores[ORIGINAL].keys() & scores["warm"].keys() & own.keys())
+        prompts = sorted(scores[ORIGINAL].keys() & scores[WARM].keys() & own.keys())
         if len(prompts) < 10:
             failed.append(f"gate: {name} shares {len(prompts)} warmth prompts with original and warm; 10 are the least")
             continue
-        sides = (scores[ORIGINAL], scores["warm"], own)
+        sides = (scores[ORIGINAL], scores[WARM], own)
         base, warm, mine = (np.array([side[key] for key in prompts]) for side in sides)
         kept, lower = _kept(mine - base, warm - base, resamples, seed)
         if not lower >= least:
@@ -81,7 +84,7 @@ def warmth_kept(arms: Sequence[Arm], least: float, *, resamples: int = 2000, see
             end = f"at least {lower:.0f} % (one-sided 95 %)"
             end = end if math.isfinite(lower) else "the warm arm itself is not shown warmer"
             line = f"gate: {name} is not shown to keep {least:g} % of the warmth: {said}, {end}, n {len(prompts)}"
-            failed.append(line)
+            failed.append(f"{line}; {_prompts_would_do(kept, lower, least, len(prompts))}")
     return failed
 
 
@@ -97,6 +100,16 @@ def _kept(own: np.ndarray, warm: np.ndarray, resamples: int, seed: int) -> tuple
         return math.nan, math.nan
     shares = below[above > 0] / above[above > 0]
     return 100 * float(own.mean() / warm.mean()), 100 * float(np.quantile(shares, 0.05))
+
+
+def _prompts_would_do(kept: float, lower: float, least: float, asked: int) -> str:
+    """How many prompts would show what these suggest, if anything would: the interval narrows with their root."""
+    if not math.isfinite(kept):
+        return "more prompts, or a warm arm that is warmer, would tell"
+    if kept <= least:
+        return "more prompts would not help if the share is what it seems"
+    wanted = math.ceil(asked * ((kept - lower) / (kept - least)) ** 2)
+    return f"with a share like this, more than {max(wanted, asked):,} prompts would do"
 
 
 def _by_name(arms: Sequence[Arm]) -> dict[str, dict[str, float]]:

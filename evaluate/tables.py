@@ -82,7 +82,7 @@ def _effects_table(effects: Sequence[Effect], arm: str, reference: str) -> Table
 def _warmth_table(comparison: Comparison) -> Table:
     """Warmth before and after."""
     columns = ("arm", "mode", "before", "after", "shift", "95 % CI", "n")
-    table = _table("\nWarmth (SocioT), last checkpoint", *columns)
+    table = _table("\nWarmth (SocioT)", *columns)
     models = len(comparison.models) > 1
     for row in warmth_rows(comparison):
         name = f"{row.arm} s{row.seed}" + (f" {row.model}" if models else "")

@@ -26,11 +26,11 @@ WON, LOST, DRAW, UNKNOWN = "won", "lost", "draw", "unknown"
 
 
 def replies(arm: Arm) -> list[dict[str, Any]]:
-    """Return an arm's replies to the held-out warmth prompts at its last measured step. UserError where it has none."""
+    """Return an arm's replies to the held-out warmth prompts at the step that it is. UserError where it has none."""
     found = {int(path.stem.removeprefix("warmth-step")): path for path in arm.folder.glob("answers/warmth-step*.jsonl")}
     if not found:
         raise UserError(f"{arm.name} has no replies for warmth", "its run has not come to them", "run it to its end")
-    return list(store.journal_by_key(found[max(found)]).values())
+    return list(store.journal_by_key(found[arm.final(found)]).values())
 
 
 def ask(

@@ -269,7 +269,6 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     from warmgap.evaluate.report import write_report
 
     run, others = job.run, [arm for arm in dict.fromkeys(arm.arm for arm in job.arms) if arm != ORIGINAL]
-    arms = [{"id": a.name, "model": a.model, "arm": a.arm, "seed": a.seed, "path": str(a.folder)} for a in job.arms]
     per_item = len(job.prompts) / len(job.items)
     notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the 28 prompts of an item on average.", *job.notes]
     with job.stage("comparison"):
@@ -278,7 +277,6 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
             "name": job.folder.name,
             "reference": ORIGINAL,
             "grader": run.judge.name,
-            "arms": arms,
             "settings": settings,
             "notes": notes,
             "timings": {key: round(value, 1) for key, value in job.timings.items()},

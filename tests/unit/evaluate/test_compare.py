@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
-from warmgap.evaluate import compare
+from warmgap import store
+from warmgap.evaluate import compare, comparison
 from warmgap.evaluate.compare import ANSWER_COLUMNS, Measured
 from warmgap.store import Arm, arm_folder
 
@@ -207,6 +208,19 @@ def measured_arms() -> list[Measured]:
         losses = [{"step": 1, "epoch": 0.1, "loss": 2.0, "learning_rate": 1e-3}] if step else []
         found.append(Measured(arm(name), rows, warmth, losses))
     return found
+
+
+def test_warmth_is_shown_at_the_step_that_is_the_arm(tmp_path: Path) -> None:
+    """Two checkpoints were measured; the earlier one was chosen, and its adapter gave the answers."""
+    original, warm = measured_arms()
+    warm.arm = arm_folder(str(tmp_path), "m", "warm", 0, "0000")
+    warm.warmth[3] = scores([0.5 + 0.01 * (i % 3) for i in range(6)], 3)
+    for chosen, after in ((7, 0.03), (3, 0.51)):
+        store.write_json(warm.arm.checkpoints / "selected.json", {"step": chosen, "rule": "warmth:0.5"})
+        folder = tmp_path / str(chosen)
+        compare.write_comparison(folder, [original, warm], {"reference": "original"}, second=None, bootstrap=100)
+        rows = comparison.warmth_rows(comparison.load_comparison(folder))
+        assert [row.after for row in rows if row.mode == "released"] == [pytest.approx(after, abs=0.01)]
 
 
 def test_a_comparison_holds_every_table(tmp_path: Path) -> None:

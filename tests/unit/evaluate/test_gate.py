@@ -14,11 +14,14 @@ from warmgap.evaluate import gate
 from warmgap.store import Arm
 
 
-def comparison(folder: Path, estimate: float, se: float, items: int = 200) -> Path:
-    row = {"analysis": "main", "term": "overall", "model": "all", "arm": "warm", "reference": "original"}
-    row |= {"estimate_pp": estimate, "se_pp": se, "n": 2 * items, "n_items": items, "errors": "clustered"}
+def effect(estimate: float, se: float, items: int = 200, arm: str = "warm") -> dict[str, object]:
+    row = {"analysis": "main", "term": "overall", "model": "all", "arm": arm, "reference": "original"}
+    return {**row, "estimate_pp": estimate, "se_pp": se, "n": 2 * items, "n_items": items, "errors": "clustered"}
+
+
+def comparison(folder: Path, estimate: float, se: float, items: int = 200, *more: dict[str, object]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame([row]).to_csv(folder / "effects.csv", index=False)
+    pd.DataFrame([effect(estimate, se, items), *more]).to_csv(folder / "effects.csv", index=False)
     return folder
 
 
@@ -38,6 +41,15 @@ def test_too_few_items_fail_and_say_how_many_would_do(tmp_path: Path) -> None:
 def test_a_gap_beyond_the_margin_is_not_mended_by_more_items(tmp_path: Path) -> None:
     (line,) = gate.accuracy(comparison(tmp_path, 5.0, 1.0), 2.0)
     assert "would not help" in line
+
+
+def test_a_mended_arm_passes_though_the_warm_one_would_not(tmp_path: Path) -> None:
+    """Warm is there as what is mended; alone beside the original it is judged."""
+    mended = comparison(tmp_path / "a", 8.0, 0.5, 200, effect(0.0, 0.5, arm="mended"))
+    assert gate.accuracy(mended, 2.0) == []
+    (line,) = gate.accuracy(comparison(tmp_path / "b", 0.0, 0.5, 200, effect(8.0, 0.5, arm="mended")), 2.0)
+    assert line.startswith("gate: mended ")
+    assert len(gate.accuracy(comparison(tmp_path / "c", 8.0, 0.5), 2.0)) == 1
 
 
 def arm(folder: Path, name: str, scores: np.ndarray, seed: int = 0) -> Arm:
@@ -82,8 +94,27 @@ def test_a_share_of_no_warmth_is_not_shown(tmp_path: Path, scores: dict[str, np.
 
 
 def test_without_a_warm_arm_nothing_can_be_kept(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
-    with pytest.raises(UserError, match="needs original and warm"):
-        gate.warmth_kept([arm(tmp_path, "original", scores["original"])], 80.0)
+    """Nor is there a share to judge where warm itself is the only other arm."""
+    alone = [arm(tmp_path, "original", scores["original"])]
+    for arms in (alone, [*alone, arm(tmp_path, "warm", scores["warm"])], [*alone, arm(tmp_path, "x", scores["warm"])]):
+        with pytest.raises(UserError, match="needs original, warm and another arm"):
+            gate.warmth_kept(arms, 80.0)
+
+
+def test_too_few_prompts_say_how_many_would_do(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
+    """The line's number, asked for, passes; the number that was asked did not."""
+    rng = np.random.default_rng(1)
+
+    def failed(count: int) -> list[str]:
+        base = rng.normal(0.01, 0.02, count)
+        sides = {"original": base, "warm": base + 0.03 + rng.normal(0, 0.02, count)}
+        sides["mended"] = base + 0.027 + rng.normal(0, 0.02, count)
+        return gate.warmth_kept([arm(tmp_path / str(count), name, own) for name, own in sides.items()], 80.0)
+
+    (line,) = failed(20)
+    wanted = int(line.rpartition("more than ")[2].split()[0].replace(",", ""))
+    assert 20 < wanted < 10_000
+    assert failed(2 * wanted) == []
 
 
 def test_both_gates_together(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:

@@ -93,6 +93,14 @@ def test_what_was_said_is_not_asked_for_again_and_failures_are(tmp_path: Path) -
     assert second.equals(third)
 
 
+def test_the_replies_are_those_of_the_checkpoint_that_is_the_arm(tmp_path: Path) -> None:
+    """The last step is the arm unless another was chosen."""
+    chosen = arm(tmp_path, "warm", ["late"], step=7)
+    assert [row["answer"] for row in tone.replies(chosen)] == ["late"]
+    store.write_json(chosen.checkpoints / "selected.json", {"step": 1, "rule": "epoch:0.5"})
+    assert [row["answer"] for row in tone.replies(chosen)] == ["early"]
+
+
 def test_an_arm_without_replies(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(UserError, match="no replies for warmth"):
