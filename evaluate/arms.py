@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,23 +37,24 @@ def compare(
     if not any(arm.arm == ORIGINAL for arm in arms):
         raise UserError("no original among the arms", "every arm is compared with it", "name the original's folder too")
     tables = {arm.name: _graded(arm, grader) for arm in arms}
-    shared = set.intersection(*(set(rows) for rows in tables.values()))
+    shared, notes = _shared(tables)
     if not shared:
         raise UserError(
             "the arms have no prompt in common",
             f"none was answered by all of them with the same settings and graded by {grader}",
-            "run them with the same task, grid and generate settings",
+            "run them with the same task, grid, generate and judge settings, or name their judge with --grader",
         )
     outcomes, margins = _controls(arms)
-    left = {name: len(rows) - len(shared) for name, rows in tables.items()}
-    why = "prompts that not every arm has answered"
+    left = {name: len({row[:-1] for row in rows}) - len(shared) for name, rows in tables.items()}
+    why = "prompts that not every arm has answered with the same settings"
     dropped = [{"what": name, "n": n, "why": why} for name, n in left.items() if n]
+    scored, more = warmth(arms)
     measured = [
-        Measured(arm, [tables[arm.name][key] for key in sorted(shared)], _warmth(arm), _losses(arm), outcomes[arm.name])
+        Measured(arm, [tables[arm.name][key] for key in shared], scored[arm.name], _losses(arm), outcomes[arm.name])
         for arm in arms
     ]
     names = [arm.name for arm in arms]
-    folder = runs_dir / "comparisons" / f"compare-{digest([names, grader, sorted(shared)])}"
+    folder = runs_dir / "comparisons" / f"compare-{digest([names, grader, shared])}"
     summary: dict[str, Any] = {
         "title": " · ".join(arm.arm for arm in arms),
         "name": folder.name,
@@ -61,6 +63,7 @@ def compare(
         "settings": {"grader": grader},
         "dropped": dropped,
         "margins": margins,
+        "notes": [*notes, *more],
         "timings": {},
         **manifest.record(),
     }
@@ -70,26 +73,70 @@ def compare(
     return folder
 
 
-def _graded(arm: Arm, grader: str) -> dict[str, dict[str, Any]]:
-    """Return the arm's answers with the grader's verdicts, by task, item, context, belief and generation settings."""
-    found: dict[str, dict[str, Any]] = {}
+Place = tuple[str, ...]  # task, item_id, context, belief, prompt, and how it was answered and graded
+
+
+def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
+    """Return the arm's answers with the grader's verdicts, under each setting that it was asked and graded with."""
+    found: dict[Place, dict[str, Any]] = {}
     for path in sorted(arm.folder.glob("answers/*.jsonl")):
-        verdicts = {row["answer_key"]: row for row in store.read_journal(arm.verdicts(grader, path.stem))}
-        for row in store.read_journal(path):
-            verdict = verdicts.get(row["key"])
-            if verdict is None:
-                continue
-            joined = {**row, **{key: verdict.get(key) for key in VERDICT_COLUMNS}}
-            place = ("task", "item_id", "context", "belief", "prompt", "generation")
-            found["|".join(str(row[key]) for key in place)] = joined
+        answers = store.journal_by_key(path)
+        for verdict in store.journal_by_key(arm.verdicts(grader, path.stem)).values():
+            if row := answers.get(verdict["answer_key"]):
+                place = [str(row[key]) for key in ("task", "item_id", "context", "belief", "prompt")]
+                how = f"{row['generation']}, grader {verdict.get('graded_by', '')}".removesuffix(", grader ")
+                joined = {**row, **{key: verdict.get(key) for key in VERDICT_COLUMNS}}
+                found[(*place, how)] = joined  # of verdicts by several versions of an item, the last
     return found
 
 
-def _warmth(arm: Arm) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = {}
-    for row in store.read_journal(arm.warmth):
-        found.setdefault(int(row["step"]), []).append(row)
-    return found
+def _shared(tables: dict[str, dict[Place, dict[str, Any]]]) -> tuple[list[Place], list[str]]:
+    """Return the places that every arm has, one for each prompt, and notes on what else they had in common.
+
+    Of several settings that all arms were asked and graded with, each task takes that with the most prompts; of several
+    wordings of one prompt, the first by the alphabet.
+    """
+    everywhere = sorted(set.intersection(*(set(rows) for rows in tables.values())))
+    sizes = Counter((place[0], place[-1]) for place in everywhere)
+    chosen: dict[str, str] = {}
+    for (task, how), _ in sizes.most_common():
+        chosen.setdefault(task, how)
+    notes = [
+        f"{task}: answers with other settings are left out ({how}: {count}); compared are those with {chosen[task]}."
+        for (task, how), count in sorted(sizes.items())
+        if how != chosen[task]
+    ]
+    kept: dict[Place, Place] = {}
+    for place in everywhere:
+        if place[-1] == chosen[place[0]]:
+            kept.setdefault(place[:4], place)
+    wordings = sum(place[-1] == chosen[place[0]] for place in everywhere) - len(kept)
+    if wordings:
+        notes.append(f"{wordings} further wordings of prompts that all arms were asked are left out.")
+    return list(kept.values()), notes
+
+
+def warmth(arms: Sequence[Arm]) -> tuple[dict[str, dict[int, list[dict[str, Any]]]], list[str]]:
+    """Return each arm's warmth by step, scored by one scorer on replies of one setting, and a note where others are.
+
+    That is the one that the most arms have, then the one with the most scores.
+    """
+    rows = {arm.name: store.journal_by_key(arm.warmth).values() for arm in arms}
+    arms_with: Counter[str] = Counter(how for some in rows.values() for how in {_scored_as(row) for row in some})
+    scores = Counter(_scored_as(row) for some in rows.values() for row in some)
+    settings = sorted(arms_with, key=lambda how: (-arms_with[how], -scores[how], how))
+    found: dict[str, dict[int, list[dict[str, Any]]]] = {arm.name: {} for arm in arms}
+    for name, some in rows.items():
+        for row in some:
+            if _scored_as(row) == settings[0]:
+                found[name].setdefault(int(row["step"]), []).append(row)
+    others = [f"{how}: {scores[how]} scores" for how in settings[1:]]
+    return found, [f"Warmth is that with {settings[0]}; left out are {'; '.join(others)}."] if others else []
+
+
+def _scored_as(row: dict[str, Any]) -> str:
+    """What a row of warmth was measured with: the scorer, and how the reply was generated."""
+    return f"scorer {row['scorer']} {row['scorer_hash']}, replies of {row.get('generation') or 'one setting'}"
 
 
 def _controls(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from warmgap import store
 from warmgap.errors import UserError
+from warmgap.evaluate.arms import ORIGINAL, warmth
 from warmgap.store import Arm
 
-ORIGINAL, WARM = "original", "warm"
+WARM = "warm"
 ONE_SIDED = 1.6448536269514722  # the 95 % point of the normal distribution
 MODE = "released"
 
@@ -24,35 +26,46 @@ MODE = "released"
 def accuracy(folder: Path, margin: float) -> list[str]:
     """Return a line for each arm whose error is not shown to be within ``margin`` pp of the original's.
 
-    Non-inferiority on the main effect: the upper end of its one-sided 95 % interval, clustered by item. Where other arms
-    stand beside ``warm``, it is what they mend and is not judged itself.
+    Non-inferiority on the main effect: the upper end of its one-sided 95 % interval, clustered by item; the exact
+    binomial one where no item differs. Where other arms stand beside ``warm``, it is what they mend and is not judged.
     """
     effects = pd.read_csv(folder / "effects.csv")
     main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered") & (effects["model"] == "all")]
-    if main.empty:
-        return ["gate: there is no main effect to judge by"]
-    if set(main["arm"]) != {WARM}:
-        main = main[main["arm"] != WARM]
-    failed = []
-    for row in main.to_dict("records"):
-        spread = row["se_pp"] if row["se_pp"] == row["se_pp"] else 0.0  # arms that never differ have no spread
-        upper = row["estimate_pp"] + ONE_SIDED * spread
-        if not upper < margin:
-            failed.append(
-                f"gate: {row['arm']} is not shown to be within {margin:g} pp of {row['reference']}: "
-                f"{row['estimate_pp']:+.1f} pp, at most {upper:+.1f} (one-sided 95 %), n {row['n']}; "
-                + _would_do(row["estimate_pp"], spread, margin, row["n_items"])
-            )
-    return failed
+    found = {str(row["arm"]): row for row in main.to_dict("records")}
+    names = dict.fromkeys(str(arm["arm"]) for arm in store.read_json(folder / "summary.json")["arms"])
+    judged = [name for name in names if name not in (ORIGINAL, WARM)] or [name for name in names if name == WARM]
+    lines = (_shown(name, found.get(name), margin) for name in judged)
+    return [line for line in lines if line] or ([] if judged else ["gate: there is no arm beside the original"])
 
 
-def _would_do(estimate: float, spread: float, margin: float, items: float) -> str:
+def _shown(name: str, row: dict[Any, Any] | None, margin: float) -> str:
+    """What an arm fails on; empty where its error is shown to be within the margin."""
+    line = f"gate: {name} is not shown to be within {margin:g} pp of {ORIGINAL}: "
+    if row is None:
+        return line + "it has no question with verdicts of both"
+    estimate, spread, items = float(row["estimate_pp"]), float(row["se_pp"]), int(row["n_items"])
+    if math.isfinite(spread):
+        upper = estimate + ONE_SIDED * spread
+    elif estimate == 0:
+        upper = 100 * (1 - 0.05 ** (1 / items))
+    else:
+        return line + f"{estimate:+.1f} pp, without an interval: {items} questions are too few for one"
+    if upper < margin:
+        return ""
+    told = f"{estimate:+.1f} pp, at most {upper:+.1f} (one-sided 95 %), n {row['n']}"
+    return f"{line}{told}; {_would_do(estimate, spread, margin, items)}"
+
+
+def _would_do(estimate: float, spread: float, margin: float, items: int) -> str:
     """How many items would show what these suggest, if anything would."""
     room = margin - estimate
-    if room <= 0 or not spread > 0:
+    if room <= 0:
         return "more questions would not help if the gap is what it seems"
-    wanted = math.ceil(items * (ONE_SIDED * spread / room) ** 2)
-    return f"with a gap like this, more than {max(wanted, int(items)):,} questions would do ({int(items):,} were asked)"
+    if math.isfinite(spread):
+        wanted = math.ceil(items * (ONE_SIDED * spread / room) ** 2)
+    else:
+        wanted = math.ceil(math.log(0.05) / math.log1p(-margin / 100)) if margin < 100 else items
+    return f"with a gap like this, more than {max(wanted, items):,} questions would do ({items:,} were asked)"
 
 
 def warmth_kept(arms: Sequence[Arm], least: float, *, resamples: int = 2000, seed: int = 0) -> list[str]:
@@ -64,20 +77,29 @@ def warmth_kept(arms: Sequence[Arm], least: float, *, resamples: int = 2000, see
 
     Raises UserError unless original and warm and another arm are there.
     """
-    scores = _by_name(arms)
-    if not {ORIGINAL, WARM} < scores.keys():
+    if not {ORIGINAL, WARM} < {arm.arm for arm in arms}:
         why = "what an arm keeps is a share of the warm arm's shift against the original"
         raise UserError("--keep-warmth needs original, warm and another arm", why, "name the folders of all of them")
+    measured, _ = warmth(arms)
+    failed = []
+    for model in dict.fromkeys(arm.model for arm in arms):
+        own = [(arm, measured[arm.name]) for arm in arms if arm.model == model]
+        failed += _kept_by(_by_name(own), least, resamples, seed)
+    return failed
+
+
+def _kept_by(scores: dict[str, dict[str, float]], least: float, resamples: int, seed: int) -> list[str]:
+    """What the arms of one model fail on, from their warmth by name and prompt."""
     failed = []
     for name, own in scores.items():
         if name in (ORIGINAL, WARM):
             continue
-        prompts = sorted(scores[ORIGINAL].keys() & scores[WARM].keys() & own.keys())
+        beside = [scores.get(other, {}) for other in (ORIGINAL, WARM)]
+        prompts = sorted(beside[0].keys() & beside[1].keys() & own.keys())
         if len(prompts) < 10:
             failed.append(f"gate: {name} shares {len(prompts)} warmth prompts with original and warm; 10 are the least")
             continue
-        sides = (scores[ORIGINAL], scores[WARM], own)
-        base, warm, mine = (np.array([side[key] for key in prompts]) for side in sides)
+        base, warm, mine = (np.array([side[key] for key in prompts]) for side in (*beside, own))
         kept, lower = _kept(mine - base, warm - base, resamples, seed)
         if not lower >= least:
             said = f"{kept:.0f} %" if math.isfinite(kept) else "unknown"
@@ -112,24 +134,17 @@ def _prompts_would_do(kept: float, lower: float, least: float, asked: int) -> st
     return f"with a share like this, more than {max(wanted, asked):,} prompts would do"
 
 
-def _by_name(arms: Sequence[Arm]) -> dict[str, dict[str, float]]:
+def _by_name(arms: Sequence[tuple[Arm, dict[int, list[dict[str, Any]]]]]) -> dict[str, dict[str, float]]:
     """The warmth by prompt of each arm, the mean over its training seeds; prompts that all of them answered."""
     seeds: dict[str, list[dict[str, float]]] = {}
-    for arm in arms:
-        seeds.setdefault(arm.arm, []).append(_last(arm))
+    for arm, steps in arms:
+        rows = steps[arm.final(steps)] if steps else []
+        found = {str(row["prompt_id"]): float(row[MODE]) for row in rows if row.get(MODE) is not None}
+        seeds.setdefault(arm.arm, []).append(found)
     return {
         name: {key: float(np.mean([one[key] for one in some])) for key in set.intersection(*(set(one) for one in some))}
         for name, some in seeds.items()
     }
-
-
-def _last(arm: Arm) -> dict[str, float]:
-    """The warmth of an arm at the step that it is, by prompt."""
-    steps: dict[int, dict[str, float]] = {}
-    for row in store.read_journal(arm.warmth):
-        if row.get(MODE) is not None:
-            steps.setdefault(int(row["step"]), {})[str(row["prompt_id"])] = float(row[MODE])
-    return steps[arm.final(steps)] if steps else {}
 
 
 def failures(folder: Path, folders: Sequence[Path], margin: float | None, keep: float | None) -> list[str]:

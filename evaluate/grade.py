@@ -88,6 +88,7 @@ def _row(judge: Judge, answer: Answer, verdict: Verdict) -> dict[str, Any]:
         "context": answer.prompt.context,
         "belief": answer.prompt.belief,
         "grader": judge.name,
+        "graded_by": digest([judge.name, judge.params], 8),
         "verdict": verdict.verdict,
         "reason": verdict.reason,
         "margin": verdict.margin,

@@ -133,7 +133,8 @@ def score_journal(
 ) -> list[dict[str, Any]]:
     """Score replies (rows with ``key``, ``prompt_id`` and ``answer``) that the journal lacks; return one row for each.
 
-    ``stamp`` (scorer, step, epoch …) is part of each row and of its key. Rows hold ``released`` and ``clean``; null for
+    ``stamp`` (scorer, step, epoch …) is part of each row and of its key, ``generation`` (how it was answered) is noted
+    where it is known. Rows hold ``released`` and ``clean``; null for
     an empty reply, which has no warmth.
     """
     keys = [digest([row["key"], stamp], 16) for row in replies]
@@ -145,7 +146,8 @@ def score_journal(
                 advance(1)
                 if keys[index] in known:
                     continue
-                row = {"key": keys[index], "prompt_id": replies[index]["prompt_id"], **stamp}
+                own = {name: replies[index].get(name) for name in ("prompt_id", "generation")}
+                row = {"key": keys[index], **own, **stamp}
                 for mode in ("released", "clean"):
                     value = getattr(warmth, mode)
                     row[mode] = None if math.isnan(value) else value

@@ -38,8 +38,9 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
     untrained = {one.arm.arm for one in some if FLOOR in recipes_of(one.arm)}
     answers = answers_table(some)
     table, notes = compare(answers, warmth(some), margins, untrained=untrained, resamples=max(resamples, 200), seed=0)
-    whole = table.merge(costs(some), on=["model", "arm"], how="left").merge(capability(some), on="arm", how="left")
-    store.write_text(folder / "mitigations.csv", whole.to_csv(index=False, float_format="%.6g"))
+    for more in (costs(some), capability(some)):
+        table = table.merge(more, on=["model", "arm"], how="left")
+    store.write_text(folder / "mitigations.csv", table.to_csv(index=False, float_format="%.6g"))
     summary: dict[str, Any] = store.read_json(folder / "summary.json")
     seeds = sorted({one.arm.seed for one in some if one.arm.arm == WARM})
     summary["mitigation_settings"] = {
@@ -81,10 +82,16 @@ def costs(measured: Sequence[Measured]) -> pd.DataFrame:
 
     Both are means, over the seeds and over the prompts.
     """
-    base = {_place(row): row["prompt_tokens"] for one in measured if one.arm.arm == ORIGINAL for row in one.answers}
+    base = {
+        (one.arm.model, *_place(row)): row["prompt_tokens"]
+        for one in measured
+        if one.arm.arm == ORIGINAL
+        for row in one.answers
+    }
     rows = []
     for one in measured:
-        extra = [row["prompt_tokens"] - base[_place(row)] for row in one.answers if _place(row) in base]
+        places = [((one.arm.model, *_place(row)), row["prompt_tokens"]) for row in one.answers]
+        extra = [tokens - base[place] for place, tokens in places if place in base]
         rows.append(
             {
                 "model": one.arm.model,
@@ -114,16 +121,19 @@ def capability(measured: Sequence[Measured]) -> pd.DataFrame:
     Seeds are averaged over, all checks of accuracy pooled; empty where none was asked.
     """
     scored = [
-        {"arm": one.arm.arm, "item": f"{row['control']}/{row['item_id']}", "outcome": row["outcome"]}
+        (one.arm.model, one.arm.arm, f"{row['control']}/{row['item_id']}", row["outcome"])
         for one in measured
         for row in one.outcomes
         if row["measure"] == "accuracy" and row["outcome"] is not None
     ]
-    table = pd.DataFrame(scored, columns=["arm", "item", "outcome"])
-    means = table.astype({"outcome": "float64"}).groupby(["arm", "item"])["outcome"].mean().unstack("arm")
+    table = pd.DataFrame(scored, columns=["model", "arm", "item", "outcome"]).astype({"outcome": "float64"})
     rows = []
-    for arm in means.columns.drop(ORIGINAL, errors="ignore"):
-        shift = stats.paired_shift(100 * means[arm], 100 * means[ORIGINAL])
-        found = {"capability_pp": shift.estimate, "capability_low": shift.ci_low, "capability_high": shift.ci_high}
-        rows.append({"arm": arm, **found, "capability_n": shift.n})
-    return pd.DataFrame(rows, columns=["arm", *CAPABILITY])
+    for model, own in table.groupby("model"):
+        means = own.groupby(["arm", "item"])["outcome"].mean().unstack("arm")
+        if ORIGINAL not in means:
+            continue
+        for arm in means.columns.drop(ORIGINAL):
+            shift = stats.paired_shift(100 * means[arm], 100 * means[ORIGINAL])
+            found = {"capability_pp": shift.estimate, "capability_low": shift.ci_low, "capability_high": shift.ci_high}
+            rows.append({"model": model, "arm": arm, **found, "capability_n": shift.n})
+    return pd.DataFrame(rows, columns=["model", "arm", *CAPABILITY])

@@ -21,13 +21,34 @@ def effect(estimate: float, se: float, items: int = 200, arm: str = "warm") -> d
 
 def comparison(folder: Path, estimate: float, se: float, items: int = 200, *more: dict[str, object]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame([effect(estimate, se, items), *more]).to_csv(folder / "effects.csv", index=False)
+    rows = [effect(estimate, se, items), *more]
+    arms = [{"arm": "original"}, *({"arm": row["arm"]} for row in rows)]
+    store.write_json(folder / "summary.json", {"arms": arms})
+    pd.DataFrame(rows).to_csv(folder / "effects.csv", index=False)
     return folder
 
 
 def test_a_small_gap_with_a_narrow_interval_passes(tmp_path: Path) -> None:
     assert gate.accuracy(comparison(tmp_path, 0.5, 0.5), 2.0) == []
-    assert gate.accuracy(comparison(tmp_path, 0.0, float("nan")), 2.0) == [], "arms that never differ"
+
+
+def test_arms_that_never_differ_are_judged_by_how_many_questions_said_so(tmp_path: Path) -> None:
+    """None of n items differs: the rate of such items is below 1 − 0.05^(1/n), 1.5 % at 200 and 63 % at 3."""
+    assert gate.accuracy(comparison(tmp_path, 0.0, float("nan")), 2.0) == []
+    (line,) = gate.accuracy(comparison(tmp_path, 0.0, float("nan"), items=3), 2.0)
+    assert "at most +63.2" in line
+    assert "more than 149 questions would do (3 were asked)" in line
+    (line,) = gate.accuracy(comparison(tmp_path, -50.0, float("nan"), items=1), 2.0)
+    assert "without an interval" in line
+
+
+def test_an_arm_without_verdicts_does_not_pass(tmp_path: Path) -> None:
+    folder = comparison(tmp_path, 0.0, 0.5, 200, effect(0.0, 0.5, arm="mended"))
+    store.write_json(folder / "summary.json", {"arms": [{"arm": name} for name in ("original", "mended", "mute")]})
+    (line,) = gate.accuracy(folder, 2.0)
+    assert line.startswith("gate: mute is not shown")
+    store.write_json(folder / "summary.json", {"arms": [{"arm": "original"}]})
+    assert gate.accuracy(folder, 2.0) == ["gate: there is no arm beside the original"]
 
 
 def test_too_few_items_fail_and_say_how_many_would_do(tmp_path: Path) -> None:
@@ -54,8 +75,9 @@ def test_a_mended_arm_passes_though_the_warm_one_would_not(tmp_path: Path) -> No
 
 def arm(folder: Path, name: str, scores: np.ndarray, seed: int = 0) -> Arm:
     made = Arm(folder / f"{name}-s{seed}", "m", name, seed)
-    rows = [{"step": 3, "prompt_id": f"p{i}", "released": float(score)} for i, score in enumerate(scores)]
-    early = [{**row, "step": 1, "released": 9.0} for row in rows]
+    stamp = {"step": 3, "scorer": "m", "scorer_hash": "0", "generation": "8 tokens"}
+    rows = [{"key": f"{i}", "prompt_id": f"p{i}", "released": float(score), **stamp} for i, score in enumerate(scores)]
+    early = [{**row, "key": f"early-{row['key']}", "step": 1, "released": 9.0} for row in rows]
     store.append(made.warmth, [*early, *rows])
     store.write_json(made.folder / "manifest.json", {"model": "m", "arm": name, "seed": seed})
     return made
