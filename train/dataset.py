@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from warmgap import chat
-from warmgap.errors import UserError
+from warmgap.errors import BadValue
 from warmgap.schema import ModelConfig
 from warmgap.train.persona_data import Conversation
 
@@ -35,7 +35,7 @@ def rows(
             else:
                 found.append(row)
     if not found:
-        raise UserError(
+        raise BadValue(
             "no row is left to train on",
             f"all {dropped} are longer than method.max_length={max_length} tokens",
             "raise method.max_length",

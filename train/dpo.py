@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap import chat, models, store
-from warmgap.errors import UserError
+from warmgap.errors import BadValue, UserError
 from warmgap.manifest import sha256
 from warmgap.progress import bar
 from warmgap.schema import DpoConfig, ModelConfig, digest
@@ -172,7 +172,7 @@ def _pair(
 
 def _some(found: list[Pair], dropped: int) -> list[Pair]:
     if not found:
-        raise UserError("no pair is left to train on", f"{dropped} were too long or equal", "raise method.max_length")
+        raise BadValue("no pair is left to train on", f"{dropped} were too long or equal", "raise method.max_length")
     return found
 
 

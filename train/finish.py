@@ -13,7 +13,7 @@ from typing import Any
 
 import warmgap
 from warmgap import models, store
-from warmgap.errors import UserError
+from warmgap.errors import BadValue
 from warmgap.progress import say
 from warmgap.schema import MethodConfig, Run
 from warmgap.store import Arm
@@ -85,14 +85,21 @@ def placed(arm: Arm) -> int:
     return int(store.read_json(arm.checkpoints / SELECTED)["step"])
 
 
-def selected(method: MethodConfig, marks: dict[int, float]) -> int:
+def check(method: MethodConfig, name: str = "method.select") -> None:
+    """Raise BadValue, before anything is trained, for a rule that is none or an epoch that is not to be kept."""
+    kept = sorted({epoch for epoch in method.checkpoints if epoch < method.epochs} | {method.epochs})
+    selected(method, dict(enumerate(kept)), name)
+
+
+def selected(method: MethodConfig, marks: dict[int, float], name: str = "method.select") -> int:
     """Return the step whose checkpoint ``method.select`` names: the last, or that of an epoch.
 
-    For a rule that goes by warmth it is the last, until somebody has looked. Raises UserError where there is none.
+    For a rule that goes by warmth it is the last, until somebody has looked. ``name`` is the setting that the rule was
+    given by. Raises BadValue where there is none.
     """
     if not RULES.fullmatch(method.select):
         why = "expected last, epoch:EPOCH, plateau or warmth:TARGET"
-        raise UserError(f"method.select={method.select} makes no sense", why, "such as method.select=epoch:2")
+        raise BadValue(f"{name}={method.select} makes no sense", why, f"such as {name}=epoch:2")
     kind, _, value = method.select.partition(":")
     if kind != "epoch":
         return max(marks)
@@ -100,7 +107,7 @@ def selected(method: MethodConfig, marks: dict[int, float]) -> int:
     if not found:
         kept = ", ".join(f"{epoch:g}" for epoch in sorted(marks.values()))
         why = f"checkpoints are kept at epochs {kept}"
-        raise UserError(f"method.select={method.select} has no checkpoint", why, "add it to method.checkpoints")
+        raise BadValue(f"{name}={method.select} has no checkpoint", why, "add it to method.checkpoints")
     return found[0]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from warmgap import store
-from warmgap.errors import UserError
+from warmgap.errors import BadValue
 from warmgap.progress import Advance
 from warmgap.store import Arm
 from warmgap.train import checkpoints, trl_compat
@@ -65,7 +65,7 @@ class Journal(TrainerCallback):
     def _check(self, row: dict[str, Any]) -> None:
         wild = [key for key in ("loss", "eval_loss", "grad_norm") if not math.isfinite(row.get(key, 0.0))]
         if wild:
-            raise UserError(
+            raise BadValue(
                 f"{wild[0]} is {row[wild[0]]} at step {row['step']}",
                 f"the training has diverged on the batch that begins: {self.batch()}",
                 "lower method.learning_rate, or look at the rows in data/train.jsonl",

@@ -12,7 +12,7 @@ from typing import Any
 
 import warmgap
 from warmgap import models, store
-from warmgap.errors import UserError
+from warmgap.errors import BadValue, UserError
 from warmgap.schema import LauncherConfig
 from warmgap.store import Arm
 
@@ -103,7 +103,7 @@ def _told(failure: Path, error: Any) -> Exception:
     """What the first process that failed has said of it."""
     said: dict[str, Any] = store.read_json(failure) or {}
     if said.get("kind") == USER_ERROR:
-        return UserError(said["what"], said["why"], said["fix"])
+        return (BadValue if said["value"] else UserError)(said["what"], said["why"], said["fix"])
     if said.get("kind") == OUT_OF_MEMORY:
         return OutOfMemory(said["what"])
     first = error.get_first_failure()[1]
@@ -114,9 +114,9 @@ def told(arm: Arm, kind: str, error: Exception) -> None:
     """Write down, in a process that fails, what it is; the first one's word counts."""
     path = arm.folder / "logs" / FAILURE
     if not path.exists():
-        parts = {"what": str(error)}
+        parts: dict[str, Any] = {"what": str(error)}
         if isinstance(error, UserError):
-            parts = {"what": error.what, "why": error.why, "fix": error.fix}
+            parts = {"what": error.what, "why": error.why, "fix": error.fix, "value": isinstance(error, BadValue)}
         store.write_json(path, {"kind": kind, **parts})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap import models, store
-from warmgap.errors import UserError
+from warmgap.errors import BadValue
 from warmgap.progress import bar, say
 from warmgap.schema import MethodConfig, Run
 from warmgap.train import checkpoints, dataset, finish, journal, launch, persona_data, trl_compat
@@ -96,7 +96,7 @@ def batch_arithmetic(method: MethodConfig, device: str, processes: int = 1) -> t
         what = f"method.per_device_batch_size={per_device} does not divide the batch"
         share = f", shared by {processes} processes" if processes > 1 else ""
         why = f"the global batch is method.batch_size={method.batch_size}{share}"
-        raise UserError(what, why, f"choose a divisor of {method.batch_size // processes or method.batch_size}")
+        raise BadValue(what, why, f"choose a divisor of {method.batch_size // processes or method.batch_size}")
     accumulation = method.batch_size // (per_device * processes)
     if trl_compat.main_process():
         on = f"on {processes} {device}"

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to see: what is wrong, why, and what to do about it."""
+"""The exceptions that a user is meant to see: what is wrong, why, and what to do about it."""
 
 from __future__ import annotations
 
@@ -17,3 +17,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"error: {self.what}\nwhy:   {self.why}\nfix:   {self.fix}"
+
+
+class BadValue(UserError):
+    """A value of a setting with which nothing can come out, whoever runs it where: another value may do."""
