@@ -16,15 +16,18 @@ from warmgap.schema import digest
 from warmgap.store import Arm
 
 ORIGINAL = "original"
+GRADERS = ("cascade", "openai", "local", "choice", "match")  # where two have graded, the first is the run's judge
 
 
 def compare(
     folders: Sequence[Path],
-    grader: str,
+    grader: str | None,
     runs_dir: Path,
     also: Callable[[Path, Sequence[Measured]], object] = lambda folder, measured: None,
 ) -> Path:
     """Write a comparison of the arms by one grader's verdicts and return its folder.
+
+    Without a ``grader`` it is the first of ``GRADERS`` that has graded all of them.
 
     Only prompts that every arm has answered with the same generation settings are compared; the rest is counted.
     Of two arms of one name and seed the second gets a name of its own (see ``store.open_arms``), which is printed.
@@ -36,13 +39,14 @@ def compare(
             say(f"{arm.arm} is {arm.name}")
     if not any(arm.arm == ORIGINAL for arm in arms):
         raise UserError("no original among the arms", "every arm is compared with it", "name the original's folder too")
+    grader = grader or _grader(arms)
     tables = {arm.name: _graded(arm, grader) for arm in arms}
     shared, notes = _shared(tables)
     if not shared:
         raise UserError(
             "the arms have no prompt in common",
             f"none was answered by all of them with the same settings and graded by {grader}",
-            "run them with the same task, grid, generate and judge settings, or name their judge with --grader",
+            "run them with the same task, grid, generate and judge settings, or name a judge of all with --grader",
         )
     outcomes, margins = _controls(arms)
     left = {name: len({row[:-1] for row in rows}) - len(shared) for name, rows in tables.items()}
@@ -74,6 +78,12 @@ def compare(
 
 
 Place = tuple[str, ...]  # task, item_id, context, belief, prompt, and how it was answered and graded
+
+
+def _grader(arms: Sequence[Arm]) -> str:
+    graded = [{path.parent.name for path in arm.folder.glob("verdicts/*/*.jsonl")} for arm in arms]
+    both = set.intersection(*graded)
+    return next((name for name in GRADERS if name in both), GRADERS[-2])
 
 
 def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:

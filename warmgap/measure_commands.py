@@ -99,8 +99,10 @@ def _scores(texts: Sequence[str], model: Any, options: Any, journal: Path) -> li
 def _add_grade(commands: Any) -> None:
     example = "warmgap grade answers.jsonl --task embedded --judge match --out verdicts.csv"
     parser = command(commands, "grade", _grade, "verdicts for any answers", example)
-    parser.add_argument("file", type=Path, help="rows with item_id and answer; finish_reason, context, belief if known")
-    parser.add_argument("--task", required=True)
+    parser.add_argument(
+        "file", type=Path, help="rows with item_id and answer; task, finish_reason, context, belief if known"
+    )
+    parser.add_argument("--task", required=True, help="one of conf/task; several, as a,b, where the rows name theirs")
     parser.add_argument("--judge", required=True)
     parser.add_argument("--out", required=True, type=Path, help=TABLE)
     parser.add_argument("settings", nargs="*", help=SETTINGS.replace("grid=full", "judge.model=…"))
@@ -109,7 +111,7 @@ def _add_grade(commands: Any) -> None:
 def _grade(options: Any) -> int:
     from warmgap import config, tabular
     from warmgap.evaluate import judges
-    from warmgap.evaluate.grade import grade
+    from warmgap.evaluate.grade import error_of, grade
     from warmgap.evaluate.tasks import load_items
 
     if options.judge == "choice":
@@ -117,24 +119,28 @@ def _grade(options: Any) -> int:
         raise UserError("--judge choice cannot grade a file", why, "use --judge match")
     rows = tabular.read(options.file, ["item_id", "answer"])
     tabular.check_target(options.out)
+    tasks = options.task.split(",")
     settings = [f"task=[{options.task}]", f"judge={options.judge}", "judge.second=null", *options.settings]
     run_ = config.compose(with_persona(settings))
     items = {(item.task, item.item_id): item for item in load_items(run_.task).items}
     answers: list[dict[str, Any]] = []
     prompts: list[Any] = []
     for number, row in enumerate(rows, 1):
-        if (options.task, str(row["item_id"])) not in items:
-            why = f"{options.task} has no item {row['item_id']!r}"
-            raise UserError(f"{options.file}: row {number} cannot be graded", why, "check item_id and --task")
-        answers.append(_answered(row, prompts, items[options.task, str(row["item_id"])]))
+        task = str(row.get("task") or tasks[0]) if len(tasks) > 1 else tasks[0]
+        if (task, str(row["item_id"])) not in items:
+            why = f"{task} has no item {row['item_id']!r}" if task in tasks else f"its task is {task}"
+            raise UserError(f"{options.file}: row {number} cannot be graded", why, "check item_id, task and --task")
+        answers.append(_answered(row, prompts, items[task, str(row["item_id"])]))
     hidden = f".{options.out.name}"
     bench = judges.Judges(run_.judge, run_.device, options.out.with_name(f"{hidden}.batches.jsonl"))
     judge = bench.build(run_.judge.name)
     journal = options.out.with_name(f"{hidden}.journal.jsonl")
     with bench.costs(judge, options.out.with_name(f"{hidden}.costs.jsonl")):
-        verdicts = grade(judge, answers, prompts, items, {options.task: journal}, f"verdicts by {judge.name}")
+        journals = dict.fromkeys(tasks, journal)
+        verdicts = grade(judge, answers, prompts, items, journals, f"verdicts by {judge.name}")
     for row, verdict in zip(rows, verdicts, strict=True):
         row.update(verdict=verdict["verdict"], grader=verdict["grader"], reason=verdict["reason"])
+        row["error"] = error_of(verdict["verdict"], verdict["task"])
     tabular.write(options.out, rows)
     if not judge.paid:
         journal.unlink(missing_ok=True)  # what was paid for is kept: it serves the next file too
@@ -198,19 +204,22 @@ def _tone(options: Any) -> int:
 
 
 def _add_analyze(commands: Any) -> None:
-    example = "warmgap analyze answers.parquet --out results"
+    example = "warmgap analyze answers.parquet --out results\n"
+    example += "  warmgap analyze original=graded-0.jsonl warm=graded-1.jsonl --model gpt_4o --out results"
     parser = command(commands, "analyze", _analyze, "the statistics over any table of verdicts", example)
-    parser.add_argument("file", type=Path, help="a .csv, .parquet or .jsonl file with the columns of answers.parquet")
+    what = "a .csv, .parquet or .jsonl file with the columns of answers.parquet; as ARM=FILE it is that arm's"
+    parser.add_argument("files", nargs="+", metavar="[ARM=]FILE", help=what)
+    parser.add_argument("--model", help="the base model of all files given as ARM=FILE (default: model)")
     parser.add_argument("--out", required=True, type=Path, help="a folder for effects.csv and cells.csv")
     parser.add_argument("--reference", default="original")
     parser.add_argument("--bootstrap", type=int, default=2000)
 
 
 def _analyze(options: Any) -> int:
-    from warmgap import store, tabular
+    from warmgap import store
     from warmgap.evaluate import stats
 
-    table = tabular.read_table(options.file)
+    table = _of_arms(options.files, options.model)
     analysis = stats.analyze(table, reference=options.reference, bootstrap=options.bootstrap)
     store.check_writable(str(options.out))
     for name, result in (("effects", analysis.effects), ("cells", analysis.cells)):
@@ -221,6 +230,27 @@ def _analyze(options: Any) -> int:
     return 0
 
 
+def _of_arms(files: Sequence[str], model: str | None) -> Any:
+    """Read the files into one table. For ARM=FILE the columns model and arm are set, and seed where it lacks.
+
+    So what two endpoints answered, whose names differ, are arms of one model.
+    """
+    import pandas as pd
+
+    from warmgap import tabular
+
+    tables = []
+    for given in files:
+        arm, named, path = given.partition("=")
+        if not named or Path(given).exists():
+            tables.append(tabular.read_table(Path(given)))
+            continue
+        table = tabular.read_table(Path(path))
+        table["model"], table["arm"] = model or "model", arm
+        tables.append(table if "seed" in table else table.assign(seed=0))
+    return pd.concat(tables, ignore_index=True)
+
+
 def _add_compare(commands: Any) -> None:
     example = "warmgap compare runs/arms/…-original-… runs/arms/…-warm-… --gate 2"
     parser = command(commands, "compare", _compare, "a comparison of arms on disk", example)
@@ -228,7 +258,7 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument("--gate", type=float, metavar="MARGIN", help="fail unless each arm is within MARGIN pp")
     parser.add_argument("--keep-warmth", type=float, metavar="PCT", help="fail unless so much of warm's warmth is kept")
     parser.add_argument("--against", choices=["study"], help="put the gaps beside the published ones")
-    parser.add_argument("--grader", default="choice", help="whose verdicts (default: choice)")
+    parser.add_argument("--grader", help="whose verdicts (default: of those that all arms have, the judge of the run)")
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
 
 

@@ -13,9 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from chat_api import Api, Failure, serving
 
-from warmgap import cli, endpoint, store, tabular
+from warmgap import cli, config, endpoint, store, tabular
 from warmgap.endpoint import CapReached, ChatRequest, Endpoint
 from warmgap.errors import UserError
+from warmgap.evaluate.tasks import load_items
 from warmgap.remote import RemoteEngine, RemoteReply, answer_key
 from warmgap.schema import EndpointConfig
 
@@ -147,6 +148,24 @@ def test_the_grid_is_answered_and_graded(capsys: pytest.CaptureFixture[str]) -> 
     verdicts = tabular.read(Path("v.csv"), ["item_id", "verdict"])
     assert [row["item_id"] for row in verdicts] == [row["item_id"] for row in asked]
     assert f"{len(asked):,} answers" in capsys.readouterr().out
+
+
+def test_two_endpoints_are_two_arms_of_one_model() -> None:
+    """From the grid to the gap: one model gives the right answer that the prompt holds, the other the wrong one."""
+    asked = grid(items=4)
+    items = {item.item_id: item for item in load_items(config.compose(["+persona=none"]).task).items}
+    side = {row["prompt"]: items[row["item_id"]] for row in asked}
+    for arm, which in (("original", "correct"), ("warm", "incorrect")):
+        with serving(lambda body, _, which=which: getattr(side[body["messages"][-1]["content"]], which)) as api:
+            assert answer(api, f"model={arm}-2024-08-06", out=f"{arm}.jsonl") == 0
+        graded = ["grade", f"{arm}.jsonl", "--task", "embedded", "--judge", "match", "--out", f"{arm}-v.csv"]
+        assert cli.main(graded) == 0
+    arms = ["original=original-v.csv", "warm=warm-v.csv"]
+    assert cli.main(["analyze", *arms, "--model", "hosted", "--out", "results", "--bootstrap", "100"]) == 0
+    effects = tabular.read_table(Path("results/effects.csv"))
+    main = effects[(effects["analysis"] == "main") & (effects["errors"] == "bootstrap")]
+    assert main["estimate_pp"].tolist() == [pytest.approx(100, abs=10)]
+    assert set(effects["model"]) == {"all"}
 
 
 def test_settings_and_the_way_of_answering() -> None:

@@ -47,6 +47,14 @@ def score(one: Arm, value: float, scorer: str, generation: str | None = SHORT) -
     store.append(one.warmth, rows)
 
 
+def test_the_grader_is_the_judge_that_all_arms_have(tmp_path: Path, two: tuple[Arm, Arm]) -> None:
+    for one in two:
+        ask(one, SHORT, 5)
+    store.append(two[0].verdicts("openai", "embedded"), [{"key": "x", "answer_key": "x"}])
+    place = arms.compare([one.folder for one in two], None, tmp_path / "out")
+    assert store.read_json(place / "summary.json")["grader"] == "match"
+
+
 def compared(folder: Path, *some: Arm) -> tuple[Path, dict[str, Any]]:
     place = arms.compare([one.folder for one in some], "match", folder / "out")
     return place, store.read_json(place / "summary.json")
