@@ -1,4 +1,4 @@
-# make install | quickstart | test | check | types | bench
+# make install | quickstart | test | check | types | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

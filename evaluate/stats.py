@@ -1,6 +1,6 @@
 """The statistics of a comparison: a table of verdicts in, tables of effects and cells out. No files, no global state.
 
-`analyze` runs the analyses of PROTOCOL.md, section 7, for every arm against the reference arm; `paired_shift` compares
+`analyze` runs the analyses of the study for every arm against the reference arm; `paired_shift` compares
 two scores of the same prompts (warmth before and after); `headline` gives the study's descriptive figures from cells.
 """
 
