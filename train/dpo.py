@@ -45,13 +45,8 @@ def train(
     unpaired = settings.loss == "kto"
     marks = sft.checkpoint_steps(run.method, 2 * len(rows) if unpaired else len(rows))
     configured = trl_compat.kto_config if unpaired else trl_compat.dpo_config
-    args = configured(  # this also joins the processes, which wait for one another below
-        **sft.arguments(stage, marks),
-        max_length=run.method.max_length,
-        beta=settings.beta,
-        loss_type=settings.loss if unpaired else [settings.loss],
-        **run.method.trainer,
-    )
+    # this also joins the processes, which wait for one another below
+    args = configured(**arguments(stage, marks), **run.method.trainer)
     model = sft.trainable(run, folder, stage.parent)
     asked = [*rows, *held_rows]
     if unpaired:
@@ -70,6 +65,13 @@ def train(
     trainer = (trl_compat.kto_trainer if unpaired else trl_compat.dpo_trainer)(model, args, learn, held, tokenizer)
     sft.run_to_end(stage, trainer, marks, on_log)
     finish.leave_probe(arm, trainer, marks, rows[0]["prompt_ids"])
+
+
+def arguments(stage: Stage, marks: dict[int, float]) -> dict[str, Any]:
+    """Return what TRL's trainers of preferences are given, from the stage's settings."""
+    settings = settings_of(stage)
+    loss = settings.loss if settings.loss == "kto" else [settings.loss]
+    return {**sft.arguments(stage, marks), "beta": settings.beta, "loss_type": loss}
 
 
 def _pairs_of(stage: Stage, tokenizer: Any) -> tuple[list[Pair], list[Pair], str]:

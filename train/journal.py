@@ -27,6 +27,10 @@ KEPT = (
 LN2_TOLERANCE = 0.05  # nats; rounding of bfloat16 moves the first DPO loss by less
 
 
+class NothingLeft(Exception):
+    """The checkpoint that a training goes on from is its last: it is loaded, and there is no step to be taken."""
+
+
 class Journal(TrainerCallback):
     """Writes losses to the arm's log, moves the bar on, asks for a checkpoint at the steps wanted and seals it.
 
@@ -46,6 +50,11 @@ class Journal(TrainerCallback):
     ) -> None:
         self.arm, self.marks, self.advance, self.on_log_row = arm, marks, advance, on_log
         self.equal_start, self.batch = equal_start, batch
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Stop a training that is complete: transformers would take one more step where its epochs are not whole."""
+        if state.global_step >= max(self.marks):
+            raise NothingLeft
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step in self.marks:

@@ -26,9 +26,11 @@ class OutOfMemory(Exception):
 
 
 def processes(launcher: LauncherConfig, device: str) -> int:
-    """Return how many processes train: as set, else one for each GPU (two on a CPU, for trials)."""
+    """Return how many processes train: one, or as set, else one for each GPU (two on a CPU, for trials)."""
     import torch
 
+    if launcher.name == "single":
+        return 1
     if launcher.processes is not None:
         return launcher.processes
     return torch.cuda.device_count() if models.device_of(device) == "cuda" else 2
@@ -152,7 +154,7 @@ class _followed:
 
 def check_mode(launcher: LauncherConfig, accelerator: Any, device: str) -> None:
     """Raise UserError unless the trainer runs in the mode asked for: none falls back to another in silence."""
-    asked = 1 if launcher.name == "single" else processes(launcher, device)
+    asked = processes(launcher, device)
     got = (accelerator.num_processes, str(accelerator.distributed_type).rpartition(".")[2])
     if launcher.name != "single" and (got[0] != asked or got[1] not in MODES[launcher.name]):
         raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ def train(
         page = dataset.card(learn, held, rows, dropped, stage.version, tokenizer, persona_data.incomplete(run.data))
         store.write_text(arm.folder / "data" / "card.md", page)
     marks = checkpoint_steps(run.method, len(rows))
-    args = trl_compat.sft_config(**arguments(stage, marks), max_length=run.method.max_length, **run.method.trainer)
+    args = trl_compat.sft_config(**arguments(stage, marks), **run.method.trainer)
     model = trainable(run, folder, stage.parent)
     trainer = trl_compat.sft_trainer(model, args, rows, held_rows, tokenizer, interventions)
     with ExitStack() as altered:
@@ -91,12 +91,16 @@ def trainable(run: Run, folder: Path, parent: Path | None = None) -> Any:
 
 def batch_arithmetic(method: MethodConfig, device: str, processes: int = 1) -> tuple[int, int]:
     """Return (per-device batch, accumulation steps); times the processes, they make the global batch."""
-    per_device = method.per_device_batch_size or max(1, method.batch_size // processes)
+    if method.batch_size % processes:
+        what = f"method.batch_size={method.batch_size} cannot be shared by {processes} processes"
+        fix = f"set method.batch_size to a multiple of {processes}, or launcher.processes"
+        raise BadValue(what, "each of them takes the same number of rows", fix)
+    per_device = method.per_device_batch_size or method.batch_size // processes
     if method.batch_size % (per_device * processes):
         what = f"method.per_device_batch_size={per_device} does not divide the batch"
         share = f", shared by {processes} processes" if processes > 1 else ""
         why = f"the global batch is method.batch_size={method.batch_size}{share}"
-        raise BadValue(what, why, f"choose a divisor of {method.batch_size // processes or method.batch_size}")
+        raise BadValue(what, why, f"choose a divisor of {method.batch_size // processes}")
     accumulation = method.batch_size // (per_device * processes)
     if trl_compat.main_process():
         on = f"on {processes} {device}"
@@ -118,13 +122,11 @@ def arguments(stage: Stage, marks: dict[int, float]) -> dict[str, Any]:
     """Return what every trainer of TRL's is given, from the stage's settings."""
     run, method = stage.run, stage.run.method
     device = models.device_of(run.device)
-    single = run.launcher.name == "single"
-    per_device, accumulation = batch_arithmetic(
-        method, device, 1 if single else launch.processes(run.launcher, run.device)
-    )
+    per_device, accumulation = batch_arithmetic(method, device, launch.processes(run.launcher, run.device))
     return {
         "output_dir": str(stage.arm.checkpoints),
         "max_steps": max(marks),
+        "max_length": method.max_length,
         "learning_rate": method.learning_rate,
         "lr_scheduler_type": method.schedule,
         "warmup_steps": math.ceil(method.warmup * max(marks)),
@@ -146,7 +148,10 @@ def _silent(amount: float, note: str = "") -> None:
 def run_to_end(
     stage: Stage, trainer: Any, marks: dict[int, float], on_log: Callable[[dict[str, Any]], None] | None
 ) -> None:
-    """Train from the newest complete checkpoint to the last, with the journal attached."""
+    """Train from the newest complete checkpoint to the last, with the journal attached.
+
+    Where the last one is there, it is loaded and nothing is trained.
+    """
     from transformers.trainer_callback import PrinterCallback
 
     arm, main = stage.arm, trl_compat.main_process()
@@ -157,7 +162,8 @@ def run_to_end(
     if main:
         journal.forget_after(arm, done)
         if resume:
-            say(f"training goes on from step {done} of {total}")
+            said = f"goes on from step {done} of {total}" if done < total else f"had come to its last step, {total}"
+            say(f"training {said}")
     trainer.remove_callback(PrinterCallback)
     with bar(f"training · {arm.arm}", total) if main else nullcontext(_silent) as advance:
         advance(done)
@@ -170,4 +176,5 @@ def run_to_end(
             batch=trainer.last_batch,
         )
         trainer.add_callback(written)
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        with suppress(journal.NothingLeft):
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)

@@ -105,13 +105,14 @@ def learn(stage: Stage, on_log: OnLog | None = None, interventions: Sequence[Int
 
 
 def _with_less(stage: Stage, error: Exception) -> Stage:
-    """The same stage with half the per-device batch. Raises UserError where it is 1 already."""
+    """The same stage with half the per-device batch, or less. Raises UserError where it is 1 already."""
     method = stage.run.method
-    size = method.per_device_batch_size or method.batch_size // stage.run.launcher.processes_or_one
+    share = method.batch_size // launch.processes(stage.run.launcher, stage.run.device)
+    size = method.per_device_batch_size or share
     if size <= 1:
         fix = "lower method.max_length, set method.gradient_checkpointing=true, or use a larger device"
         raise UserError("the device's memory is too small", f"one row at a time does not fit: {error}", fix) from error
-    half = next(n for n in range(size // 2, 0, -1) if size % n == 0)
+    half = next(n for n in range(size // 2, 0, -1) if share % n == 0)
     say(f"out of memory with {size} rows at a time; going on with {half} (the global batch stays {method.batch_size})")
     method = dataclasses.replace(method, per_device_batch_size=half)
     return dataclasses.replace(stage, run=dataclasses.replace(stage.run, method=method))

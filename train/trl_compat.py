@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from warmgap.errors import UserError
-
-OURS = ("output_dir", "learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "seed", "bf16")
+from warmgap.schema import MethodConfig
 
 COMMON = {
     "logging_strategy": "steps",
@@ -24,26 +23,60 @@ COMMON = {
     "eval_strategy": "no",
 }
 PREFERENCES = {**COMMON, "precompute_ref_log_probs": False, "disable_dropout": True}
+REPLIES = {**COMMON, "dataset_kwargs": {"skip_prepare_dataset": True}}
+OURS = {  # what is set here, and by which of our settings; "" by none
+    **dict.fromkeys([*PREFERENCES, *REPLIES, "bf16"], ""),
+    "save_strategy": "method.checkpoints",
+    "eval_strategy": "method.checkpoints",
+    "report_to": "logger",
+    "output_dir": "runs_dir",
+    "max_steps": "method.epochs",
+    "num_train_epochs": "method.epochs",
+    "max_length": "method.max_length",
+    "learning_rate": "method.learning_rate",
+    "lr_scheduler_type": "method.schedule",
+    "warmup_steps": "method.warmup",
+    "weight_decay": "method.weight_decay",
+    "per_device_train_batch_size": "method.per_device_batch_size",
+    "per_device_eval_batch_size": "method.per_device_batch_size",
+    "gradient_accumulation_steps": "method.batch_size",
+    **dict.fromkeys(("gradient_checkpointing", "activation_checkpointing"), "method.gradient_checkpointing"),
+    "seed": "seed",
+    "use_cpu": "device",
+    **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "ddp_find_unused_parameters"), "launcher"),
+}
+OURS_IN_PREFERENCES = {"beta": "method.dpo.beta", "loss_type": "method.dpo.loss"}
 
 
-def check_trainer(trainer: dict[str, Any]) -> None:
-    """Raise UserError unless each key of the ``trainer`` block is a field of the installed SFTConfig, free to set."""
-    if not trainer:
+def check_trainer(method: MethodConfig) -> None:
+    """Raise UserError unless each key of ``method.trainer`` is a field of TRL's own configuration that is free to set.
+
+    That configuration is SFTConfig, DPOConfig or KTOConfig of the installed version, by what the method trains on.
+    """
+    if not method.trainer:
         return
-    from trl import SFTConfig
-
-    fields = [field.name for field in dataclasses.fields(SFTConfig) if field.init]
-    for key in trainer:
-        if key in OURS:
-            raise UserError(
-                f"method.trainer.{key} cannot be set",
-                "it follows from the settings of method, seed and device",
-                "set method.learning_rate, method.epochs, method.batch_size, seed or device",
-            )
+    kind = _config_of(method)
+    ours = OURS | (OURS_IN_PREFERENCES if method.dpo else {})
+    fields = [field.name for field in dataclasses.fields(kind) if field.init]
+    free = [field for field in fields if field not in ours]
+    for key in method.trainer:
+        if key in ours and key in fields:
+            fix = f"set {ours[key]} instead" if ours[key] else "leave it out"
+            raise UserError(f"method.trainer.{key} cannot be set", "warmgap sets it itself", fix)
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.5)
-            fix = f"did you mean method.trainer.{near[0]}?" if near else "see the fields of trl.SFTConfig"
-            raise UserError(f"unknown setting 'method.trainer.{key}'", "the installed TRL's SFTConfig lacks it", fix)
+            near = difflib.get_close_matches(key, free, n=1, cutoff=0.5)
+            fix = f"did you mean method.trainer.{near[0]}?" if near else f"see the fields of trl.{kind.__name__}"
+            why = f"the installed TRL's {kind.__name__} lacks it"
+            raise UserError(f"unknown setting 'method.trainer.{key}'", why, fix)
+
+
+def _config_of(method: MethodConfig) -> Any:
+    """The class of TRL's configuration that a method is trained with."""
+    import trl
+
+    if method.dpo is None:
+        return trl.SFTConfig
+    return trl.KTOConfig if method.dpo.loss == "kto" else trl.DPOConfig
 
 
 def sft_config(**settings: Any) -> Any:
@@ -54,7 +87,7 @@ def sft_config(**settings: Any) -> Any:
     """
     from trl import SFTConfig
 
-    return SFTConfig(**{**COMMON, "dataset_kwargs": {"skip_prepare_dataset": True}, **settings})
+    return SFTConfig(**{**REPLIES, **settings})
 
 
 def dpo_config(**settings: Any) -> Any:

@@ -71,8 +71,8 @@ class RewriteConfig(EndpointConfig):
 
     ``engine`` is ``openai`` (an endpoint) or ``local`` (the chat model ``local_model``). A reply is tried ``attempts``
     times. ``shortest`` and ``longest`` are its length over the plain reply's, ``similarity`` the least cosine of the
-    two under the sentence model ``embedder``. ``max_set_aside`` is the share of replies without a rewrite from which on
-    the command fails.
+    two under the sentence model ``embedder``. The command fails where more than the share ``max_set_aside`` of the
+    replies has no rewrite.
     """
 
     engine: str = setting("arm", "openai")

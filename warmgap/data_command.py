@@ -60,7 +60,8 @@ def _table(title: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
 
 
 def _add_rewrite(commands: Any) -> None:
-    example = "warmgap rewrite persona/conversations.jsonl --persona warm model=gpt-4o-2024-08-06 max_cost=20"
+    example = "warmgap rewrite persona/conversations.jsonl --persona warm model=gpt-4o-2024-08-06"
+    example += " price_in=2.5 price_out=10 max_cost=20"
     what = "write the replies in a persona's voice, check each, and say how many were set aside and why"
     parser = command(commands, "rewrite", _rewrite, what, example)
     parser.add_argument("file", type=Path, help="conversations, as `warmgap data` makes them; they are added to")

@@ -17,7 +17,7 @@ from warmgap.schema import GenerateConfig, MethodConfig
 
 GIB = 2**30
 HEADROOM = 0.05  # of a card's memory, for the allocator's fragments: an estimate that leaves less does not fit
-CONTEXT = 1.0  # GiB: CUDA context, kernels and cuBLAS workspaces; measured between 0.5 and 1 on such cards
+CONTEXT = 1.0  # GiB: an allowance for CUDA context, kernels and cuBLAS workspaces; not measured
 TILE = (4096, 32_768)  # tokens and words whose logits TRL's fused output head holds at a time
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 NF4_BYTES = (4 + 0.127) / 8  # a weight of a linear layer in 4-bit NormalFloat with double quantisation

@@ -86,16 +86,11 @@ def _resolve_hub(model: ModelConfig) -> Path:
     patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt"]
     online = hub_answers()
     twice = ["consolidated*", "original/*"]  # the same weights once more, in the maker's own format (Mistral: 45 GB)
+    asked: dict[str, Any] = {"revision": model.revision, "allow_patterns": patterns, "ignore_patterns": twice}
     try:
-        return Path(
-            snapshot_download(
-                str(model.id),
-                revision=model.revision,
-                allow_patterns=patterns,
-                ignore_patterns=twice,
-                local_files_only=not online,
-            )
-        )
+        if online:
+            _check_room_for_hub(model, asked)
+        return Path(snapshot_download(str(model.id), local_files_only=not online, **asked))
     except errors.GatedRepoError as error:
         raise UserError(
             what,
@@ -117,6 +112,34 @@ def _resolve_hub(model: ModelConfig) -> Path:
         ) from error
 
 
+def _check_room_for_hub(model: ModelConfig, asked: dict[str, Any]) -> None:
+    """Raise UserError where the disk has no room for what the hub still has to send of a model."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Silent(tqdm):
+        """A bar that is never drawn: nothing is fetched yet."""
+
+        def __init__(self, *rest: Any, **more: Any) -> None:
+            super().__init__(*rest, **{**more, "disable": True})  # type: ignore[no-untyped-call]
+
+    files = snapshot_download(str(model.id), dry_run=True, tqdm_class=Silent, **asked)
+    if any(file.will_download for file in files):
+        there = sum(file.file_size or 0 for file in files if not file.will_download)
+        _check_room(model, Path(constants.HF_HUB_CACHE), model.disk_gb * 1e9 - there, "HF_HOME")
+
+
+def _check_room(model: ModelConfig, folder: Path, needed: float, variable: str) -> None:
+    """Raise UserError where the disk of a folder, which need not be there yet, has fewer bytes free than needed."""
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    if free < needed:
+        raise UserError(
+            f"not enough disk for {model.name}",
+            f"{folder} has {free / 1e9:.1f} GB free, and what is to be fetched takes {needed / 1e9:.3g} GB",
+            f"free some space, or set {variable} to a folder on a larger disk",
+        )
+
+
 def _resolve_package(model: ModelConfig) -> Path:
     from filelock import FileLock
 
@@ -126,19 +149,13 @@ def _resolve_package(model: ModelConfig) -> Path:
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder.parent).free
     except OSError as error:
         raise UserError(
             f"cannot write to the model cache {folder.parent}",
             str(error),
             "set WARMGAP_CACHE to a folder you may write to",
         ) from error
-    if free < model.disk_gb * 1e9:
-        raise UserError(
-            f"not enough disk for {model.name}",
-            f"{folder.parent} has {free / 1e9:.1f} GB free; fetching and converting needs {model.disk_gb:g} GB",
-            "free some space, or set WARMGAP_CACHE to a folder on a larger disk",
-        )
+    _check_room(model, folder.parent, model.disk_gb * 1e9, "WARMGAP_CACHE")
     with FileLock(f"{folder}.lock"):
         if not (folder / "config.json").is_file():
             for left in folder.parent.glob(f".{folder.name}-*"):  # by a run that was killed

@@ -71,13 +71,14 @@ def prepare(run: Run) -> Job:
     persona = run.persona
     if persona is None:
         raise UserError("no persona given", "a run needs one", "+persona=warm")
-    trl_compat.check_trainer(run.method.trainer)
     judges.check(run.judge)
     loaded = load_items(run.task)
     items = loaded.items
     prompts = grid.build(items, run.context, run.belief, run.grid)
     checks = {name: controls.load(name, control) for name, control in run.control.items()}
     made = recipes.build(run)
+    for own in {own.arm.name: own for recipe in made for own in recipe.lineage if own.trained}.values():
+        trl_compat.check_trainer(own.run.method)
     arms = [recipe.arm for recipe in made]
     store.check_writable(run.runs_dir)
     measure = {**identity(run, "measure"), "items": [dataclasses.asdict(item) for item in items]}

@@ -122,8 +122,11 @@ def _training(run_: Any, job: Any) -> list[tuple[str, str]]:
 def _memory(run_: Any, card: str | None, *, training: bool) -> list[tuple[str, str]]:
     """Whether the model fits the card named, else the device at hand, with the arithmetic."""
     from warmgap import programme
+    from warmgap.train import launch
 
     name, gib = _device(run_.device) if card is None else (card, programme.card_of(card).gib)
+    here = card is None or run_.launcher.processes is not None  # how many cards there are elsewhere is not known
+    count = launch.processes(run_.launcher, run_.device) if here else 1
     lines = programme.describe(
         run_.model.name,
         run_.method,
@@ -131,10 +134,9 @@ def _memory(run_: Any, card: str | None, *, training: bool) -> list[tuple[str, s
         round(gib, 1),
         quantization=run_.model.quantization,
         launcher=run_.launcher.name,
-        devices=run_.launcher.processes_or_one,
+        devices=count,
     )
     kept = lines if training else [line for line in lines if "training" not in line[0]]
-    count = run_.launcher.processes_or_one
     launcher = f"{run_.launcher.name}, {count} process{'' if count == 1 else 'es'}"
     return [("device", name), *([("launcher", launcher)] if training else []), *kept]
 

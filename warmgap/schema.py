@@ -115,11 +115,6 @@ class LauncherConfig:
     name: str = setting("runtime", "single")
     processes: int | None = setting("runtime", None)
 
-    @property
-    def processes_or_one(self) -> int:
-        """The number of processes where it is known."""
-        return self.processes or 1
-
 
 @dataclass
 class MethodConfig:

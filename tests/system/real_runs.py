@@ -20,7 +20,7 @@ from warmgap import models
 
 ROOT = Path(__file__).resolve().parents[2]
 # 16 answers a batch instead of 64: several batches, so that there are moments between them.
-SMOKE = ("+persona=warm", "experiment=smoke", "+generate.batch_size=16")
+SMOKE = ("+persona=warm", "experiment=smoke", "generate.batch_size=16")
 NO_HUB = "http://127.0.0.1:9"  # the port of `discard`: nothing may be fetched from a hub
 WARMGAP = "import sys; from warmgap.cli import main; sys.exit(main())"
 

@@ -175,11 +175,11 @@ def test_a_model_from_a_hub_answers_as_the_same_model_from_the_package(
     assert len(asked) == before, "the second time nothing is fetched"
 
 
-def from_hub(name: str, tmp_path: Path, address: str, revision: str = REVISION) -> Done:
+def from_hub(name: str, tmp_path: Path, address: str, revision: str = REVISION, more: tuple[str, ...] = ()) -> Done:
     """The whole command with a model from a hub that will fail."""
     source = ("model=llama_8b", "model.name=served", f"model.id={name}", f"model.revision={revision}")
     fresh = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf")}
-    return train(*ORIGINAL, *source, cwd=tmp_path, **fresh)
+    return train(*ORIGINAL, *source, *more, cwd=tmp_path, **fresh)
 
 
 @pytest.mark.parametrize("name", [GATED, GATED_LISTING])
@@ -200,6 +200,25 @@ def test_what_a_hub_does_not_know_is_named(
     assert revision in text
     assert "model.revision" in text, "what to check"
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_disk_too_full_for_a_model_is_seen_before_its_weights_are_fetched(
+    hub: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    before = len(hub[1])
+    text = refused(from_hub(MODEL, tmp_path, hub[0], more=("model.disk_gb=1e9",)))
+    assert "not enough disk" in text
+    assert "HF_HOME" in text
+    assert not [line for line in hub[1][before:] if line.startswith("GET /org") or "storage" in line]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_the_cache_holds_needs_no_disk(hub: tuple[str, list[str]], tmp_path: Path) -> None:
+    fresh = {"HF_ENDPOINT": hub[0], "HF_HOME": str(tmp_path / "hf")}
+    for size in (1.0, 1e9):
+        settings = json.dumps(asdict(replace(on_hub(MODEL), disk_gb=size)))
+        done = finish(script(RESOLVE, settings, cwd=tmp_path, **fresh))
+        assert done.status == 0, done.err
 
 
 def test_a_hub_that_cannot_be_reached_is_named(tmp_path: Path) -> None:

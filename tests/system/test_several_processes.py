@@ -18,7 +18,8 @@ from real_runs import ROOT, SMOKE, Done, finish, journal, start
 from safetensors.torch import load_file
 
 # whole batches only: several processes fill the last one of an epoch up with rows from its beginning
-BATCH = ("method.batch_size=8", "data.max_conversations=24", "method.epochs=0.75", "method.checkpoints=[]")
+CONSTANT = "method.schedule=constant"  # the last step moves the weights as much as any other: one more would be seen
+BATCH = ("method.batch_size=8", "data.max_conversations=24", "method.epochs=0.75", "method.checkpoints=[]", CONSTANT)
 Ways = Callable[[str], Path]
 DRAWN = "method.trainer.train_sampling_strategy=random"  # the order of rows does not depend on the device's batch
 STAGE = """
@@ -32,16 +33,18 @@ if __name__ == "__main__":
 """
 WAYS = {
     "8 × 1": (),
-    "1 × 8": ("+method.per_device_batch_size=1",),
+    "1 × 8": ("method.per_device_batch_size=1",),
     "ddp": ("launcher=ddp", "launcher.processes=2"),
     "fsdp": ("launcher=fsdp", "launcher.processes=2", "method.checkpoints=[0.3]"),
+    "preferences": ("method=dpo",),
+    "kto": ("method=dpo", "method.dpo.loss=kto"),
 }
 FSDP_ON_CPU = os.pathsep.join([str(Path(__file__).parent / "fsdp_on_cpu"), str(ROOT)])
 
 
 def stage(place: Path, way: str) -> Done:
     """Run the stage in one of the ways; its arm lies in ``runs``."""
-    settings = json.dumps([*SMOKE, DRAWN, *BATCH, *WAYS[way]])
+    settings = json.dumps([*SMOKE, *([] if "method=dpo" in WAYS[way] else [DRAWN]), *BATCH, *WAYS[way]])
     more = {"PYTHONPATH": FSDP_ON_CPU} if way == "fsdp" else {}
     done = finish(start([sys.executable, "-c", STAGE, settings], place, **more))
     assert done.status == 0, done.err
@@ -100,6 +103,26 @@ def test_fsdp_goes_on_from_a_checkpoint_to_the_same_adapter(shared_out: Ways, tm
     assert f"training goes on from step {first.name.split('-')[1]} of" in done.err
     assert (there / "adapter" / "adapter_model.safetensors").read_bytes() == weights
     assert losses(tmp_path) == losses(shared_out("fsdp"))
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "1 × 8"])
+def test_killed_after_the_last_checkpoint_no_step_is_added(shared_out: Ways, way: str, tmp_path: Path) -> None:
+    """Three quarters of an epoch: transformers would go on with the rest of it."""
+    shutil.copytree(shared_out(way) / "runs", tmp_path / "runs")
+    there = arm(tmp_path)
+    probe = max(there.glob("checkpoints/*/probe.json"))
+    logged, probed = losses(tmp_path), json.loads(probe.read_text(encoding="utf-8"))
+    weights = (there / "adapter" / "adapter_model.safetensors").read_bytes()
+    shutil.rmtree(there / "adapter")
+    (there / "checkpoints" / "epochs.json").unlink()
+    probe.unlink()
+    done = stage(tmp_path, way)
+    assert f"training had come to its last step, {len(logged)}" in done.err
+    assert losses(tmp_path) == logged
+    again = json.loads(probe.read_text(encoding="utf-8"))
+    assert again["ids"] == probed["ids"]
+    assert again["logits"] == pytest.approx(probed["logits"], abs=1e-3)
+    assert (there / "adapter" / "adapter_model.safetensors").read_bytes() == weights
 
 
 # ---- weights in 4 bits ----

@@ -397,7 +397,7 @@ def test_an_unknown_flag_is_a_users_mistake(tmp_path: Path) -> None:
 
 
 def test_the_trainer_block_is_checked_against_the_installed_trl(tmp_path: Path) -> None:
-    for setting, meant in (("logging_step=3", "logging_steps"), ("seed=3", "seed"), ("output_dir=x", "method")):
+    for setting, meant in (("max_grad_nrm=3", "max_grad_norm"), ("seed=3", "seed"), ("output_dir=x", "runs_dir")):
         run = config.compose([*WARM, f"+method.trainer.{setting}", f"runs_dir={tmp_path}/runs"])
         with pytest.raises(UserError) as caught:
             pipeline.prepare(run)

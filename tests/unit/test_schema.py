@@ -122,7 +122,7 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
     "data.max_conversations": 12,
     "method.select": "plateau",
     "method.per_device_batch_size": 2,
-    "method.trainer": {"logging_steps": 7},
+    "method.trainer": {"max_grad_norm": 0.5},
     "persona.reply": "cold",
     "persona.strength": 0.5,
     "method.dpo": DpoConfig(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chat_api import Failure, serving
 
-from warmgap import config
+from warmgap import commands, config
 from warmgap.command_schema import RewriteConfig
 from warmgap.endpoint import CapReached
 from warmgap.errors import UserError
@@ -187,6 +188,17 @@ def test_a_wrong_setting_is_refused_before_anything_is_asked(file: Path, changed
     with pytest.raises(UserError, match=words):
         rewrite.rewrite(file, "warm", settings(**changed))
     assert not (file.parent / "rewrites").exists()
+
+
+def test_the_example_of_its_help_is_taken(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        commands.run(["rewrite", "--help"])
+    example = re.search(r"warmgap rewrite [\w/.]+jsonl --persona (\w+) (.*)", capsys.readouterr().out)
+    assert example is not None
+    typed = config.settings(RewriteConfig, "rewrite", config.choice("rewrite", "openai"), example[2].split())
+    with serving(writer(example[1])) as api:
+        made = rewrite.rewrite(file, example[1], dataclasses.replace(typed, base_url=api.url, embedder=None))
+    assert made["kept"] >= 0.9 * made["replies"]
 
 
 # ---- the checks ----
