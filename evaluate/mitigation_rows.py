@@ -1,7 +1,7 @@
 """What a comparison says of mitigations: a row per model and arm, and the words that terminal, figures and report use.
 
 A recipe is judged on two numbers at once, how much warmth it keeps and how much more often than the original it is
-wrong, so everything here keeps both together, each with its 95 % interval.
+wrong, so everything here keeps both together, each with its interval.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from warmgap.evaluate.comparison import Comparison, number
 WARM = "warm"
 VERDICTS = ("closes", "narrows", "undecided", "no effect", "worse", "not warm any more")  # from the best
 GOOD = ("closes", "narrows")
+LEVEL = 0.05  # of intervals, where nothing else is said
 CLAIMS = {
     "closes": "{arm} closes the gap and stays warm.",
     "narrows": "{arm} narrows the gap and stays warm; that it closes the gap was not shown.",
@@ -29,7 +30,7 @@ CLAIMS = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; NaN where it is not known."""
+    """A number with its interval; NaN where it is not known."""
 
     value: float
     low: float
@@ -73,13 +74,19 @@ class MitigationRow:
 
 @dataclass(frozen=True)
 class MitigationSettings:
-    """What the verdicts were given by: margin (pp), warmth to keep (percent), seeds, draws, and the arm to beat."""
+    """What the verdicts were given by: margin (pp), warmth to keep (percent), level, seeds, draws, the arm to beat."""
 
     margin_pp: float
     keep_warmth_pct: float
+    level: float
     seeds: tuple[int, ...]
     resamples: int
     floor: str
+
+    @property
+    def coverage(self) -> str:
+        """What share of intervals holds the true value, "95 %"."""
+        return f"{100 * (1 - self.level):g} %"
 
 
 def mitigation_rows(comparison: Comparison) -> list[MitigationRow]:
@@ -111,6 +118,7 @@ def mitigation_settings(comparison: Comparison) -> MitigationSettings:
     return MitigationSettings(
         margin_pp=float(stated.get("margin_pp", math.nan)),
         keep_warmth_pct=float(stated.get("keep_warmth_pct", math.nan)),
+        level=float(stated.get("level", LEVEL)),
         seeds=tuple(int(seed) for seed in stated.get("seeds") or ()),
         resamples=int(stated.get("resamples") or 0),
         floor=str(comparison.summary.get("floor") or ""),
@@ -119,9 +127,11 @@ def mitigation_settings(comparison: Comparison) -> MitigationSettings:
 
 def settings_sentence(settings: MitigationSettings) -> str:
     """How verdicts and intervals came about, with the margins."""
-    said = "Brackets: 95 % intervals"
+    said = f"Brackets: {settings.coverage} intervals"
     if settings.resamples:
         said += f" by paired bootstrap over questions and seeds ({settings.resamples:,} draws)"
+    if settings.level != LEVEL:
+        said += "; those of capability 95 %"
     if math.isfinite(settings.margin_pp) and math.isfinite(settings.keep_warmth_pct):
         said += (
             f". Closes: shown to be wrong at most {settings.margin_pp:g} pp more often than the original, less often "

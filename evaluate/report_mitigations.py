@@ -48,6 +48,7 @@ class Mitigations:
     summary: str
     recipes: list[Recipe]
     counts: str
+    coverage: str
     floor_line: str
     with_share: bool
 
@@ -62,7 +63,8 @@ def mitigation_sections(comparison: Comparison) -> list[Mitigations]:
         floor = floor_line(rows, settings.floor)
         share = any(math.isfinite(row.warmth_kept.value) for row in rows)
         summary = summary_claim(rows, settings.floor)
-        sections.append(Mitigations(model, summary, recipes, counts[:1].upper() + counts[1:], floor, share))
+        counts = counts[:1].upper() + counts[1:]
+        sections.append(Mitigations(model, summary, recipes, counts, settings.coverage, floor, share))
     return sections
 
 
@@ -92,7 +94,7 @@ def _typeset(text: str) -> str:
 
 def mitigation_note(comparison: Comparison) -> str:
     """How verdicts and intervals came about, for below the table."""
-    return settings_sentence(mitigation_settings(comparison)).replace("Brackets: 95 %", "95 %")
+    return settings_sentence(mitigation_settings(comparison)).removeprefix("Brackets: ")
 
 
 def mitigation_captions(comparison: Comparison) -> dict[str, tuple[str, str]]:
@@ -109,7 +111,7 @@ def mitigation_captions(comparison: Comparison) -> dict[str, tuple[str, str]]:
             "lie there."
         )
     counts = " ".join(f"{model}: {counts_line(some, settings)}." for model, some in rows.items())
-    both = "Lines are 95 % intervals; an arrow marks one that goes on."
+    both = f"Lines are {settings.coverage} intervals; an arrow marks one that goes on."
     return {
         "mitigation_plane": (
             "Warmth kept and error of every arm",

@@ -34,6 +34,7 @@ from warmgap.evaluate.mitigation_rows import (
 from warmgap.evaluate.placing import Label, place_labels
 from warmgap.evaluate.plane import has_target, points_of
 from warmgap.evaluate.report import print_summary, write_figures, write_report
+from warmgap.evaluate.report_mitigations import mitigation_captions
 
 _synthetic = runpy.run_path(str(Path(__file__).with_name("comparison_folder.py")))
 RECIPES: dict[str, Any] = _synthetic["RECIPES"]
@@ -280,6 +281,19 @@ def test_a_control_keeps_its_tables_and_a_colour_of_its_own(tables: Path) -> Non
     marks = marks_of(comparison)
     assert len({marks[arm].colour for arm in ("original", "warm", "early_stop", "truth_mix")}) == 4
     assert printed(tables, 100).count("− original") == 2
+
+
+@pytest.mark.parametrize(("level", "said"), [(0.05, "95 %"), (0.1, "90 %"), (0.001, "99.9 %")])
+def test_intervals_are_called_what_they_are(undrawn: Path, level: float, said: str) -> None:
+    summary = json.loads((undrawn / "summary.json").read_text(encoding="utf-8"))
+    summary["mitigation_settings"]["level"] = level
+    (undrawn / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    page = text_of(write_report(undrawn).read_text(encoding="utf-8"))
+    assert f"Brackets: {said} intervals" in " ".join(printed(undrawn, 100).split())
+    assert f"what was closed, with {said} intervals." in page
+    assert f"{said} intervals by paired bootstrap" in page
+    assert f"Lines are {said} intervals" in mitigation_captions(load_comparison(undrawn))["mitigation_plane"][1]
+    assert ("those of capability 95 %" in page) == (level != 0.05), "these are always so wide"
 
 
 def test_a_floor_that_is_absent_is_not_named(undrawn: Path) -> None:
