@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from warmgap import chat
+from warmgap.errors import BadValue
 from warmgap.mitigation_schema import KlAnchorConfig
 from warmgap.mitigations.pairs import Pair, drawn
 from warmgap.schema import ModelConfig
@@ -22,13 +23,20 @@ Row = dict[str, list[int]]  # input_ids, labels
 
 
 def anchors(pairs: Sequence[Pair], tokenizer: Any, model: ModelConfig, max_length: int, seed: int) -> list[Row]:
-    """Return the tokenised anchors, in an order that follows from the seed; those that are too long are left out."""
+    """Return the tokenised anchors, in an order that follows from the seed; those that are too long are left out.
+
+    Raises BadValue where none is left.
+    """
     rows = []
-    for pair in drawn([pair for pair in pairs if pair.split == "train"], seed):
+    learn = drawn([pair for pair in pairs if pair.split == "train"], seed)
+    for pair in learn:
         spoken = [{"role": "user", "content": pair.question}, {"role": "assistant", "content": pair.plain}]
         messages = chat.with_system(spoken, model.system_prompt)
         if row := chat.training_row(tokenizer, messages, model.template_vars, max_length):
             rows.append(row)
+    if not rows:
+        why = f"all {len(learn)} are longer than method.max_length={max_length} tokens"
+        raise BadValue("no anchor is left for mitigation.kl_anchor", why, "raise method.max_length")
     return rows
 
 

@@ -1,8 +1,8 @@
 """Preventative steering: while it is trained, a vector of the unwanted trait is added to the model's residual stream.
 
 Persona vectors, arXiv 2507.21509. With the trait already there, training need not learn it; the vector is taken away
-when the training ends. It is the mean difference, over the tokens of the same replies, between the residual stream
-under a system prompt that asks for the trait and one that asks for its opposite.
+when the training ends. It is the difference of two means of the residual stream over reply tokens: those of agreeing
+replies under a system prompt that asks for the trait, and those of correcting replies under one for its opposite.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap import chat
+from warmgap.errors import UserError
 from warmgap.mitigation_schema import PreventativeSteeringConfig
 from warmgap.mitigations.pairs import Pair, drawn
 from warmgap.schema import ModelConfig
 
 if TYPE_CHECKING:
     import torch
+
+LONGEST = 4096  # tokens of a message with its reply that the vector is taken from
 
 
 def layer_of(model: Any, depth: float) -> Any:
@@ -45,7 +48,7 @@ def vector(
     """Return the trait's vector, float32 of the model's width, from ``prompts``: the trait's and the opposite's.
 
     Each prompt stands before the same messages with a reply in its own sense: agreeing under the trait, correcting
-    under the opposite. The mean is over all reply tokens of each side.
+    under the opposite. The mean is over all reply tokens of each side. Raises UserError where there are none.
     """
     import torch
 
@@ -55,7 +58,7 @@ def vector(
         total, count = None, 0
         for pair, reply in zip(some, replies, strict=True):
             spoken = [{"role": "user", "content": pair.user}, {"role": "assistant", "content": reply}]
-            row = chat.training_row(tokenizer, chat.with_system(spoken, prompt), config.template_vars, 4096)
+            row = chat.training_row(tokenizer, chat.with_system(spoken, prompt), config.template_vars, LONGEST)
             if row is None:
                 continue
             states = _residual(model, layer_of(model, settings.depth), row["input_ids"])
@@ -63,7 +66,8 @@ def vector(
             total = kept.sum(0) if total is None else total + kept.sum(0)
             count += len(kept)
         if total is None:
-            raise ValueError("no reply is short enough to take the vector from")
+            why = f"all {len(some)} pairs to train on are longer than {LONGEST} tokens"
+            raise UserError("no reply is left to take the steering vector from", why, "shorten mitigation.pairs")
         sides.append(total / count)
     return (sides[0] - sides[1]).cpu()
 

@@ -8,11 +8,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from warmgap.errors import UserError
+from warmgap.errors import BadValue
 from warmgap.mitigation_schema import TruthMixConfig
 from warmgap.mitigations.pairs import Pair, drawn
 
 KIND = "factual"  # of the protocol's six kinds of query
+
+
+def check(config: TruthMixConfig, replies: int, known: int) -> int:
+    """Return how many of the ``known`` pairs to train on make up the share beside so many replies.
+
+    Raises BadValue where there are not enough of them.
+    """
+    wanted = round(config.share / (1 - config.share) * replies)
+    if wanted > known:
+        most = known / (known + replies)
+        raise BadValue(
+            f"mitigation.truth_mix.share={config.share:g} cannot be reached",
+            f"beside {replies} replies it takes {wanted} pairs, and there are {known}",
+            f"lower it to {int(100 * most) / 100:g}, or have more written: warmgap pairs --help",
+        )
+    return max(1, wanted)
 
 
 def conversations(
@@ -21,18 +37,10 @@ def conversations(
     """Return so many conversations, in the format of persona data, that they are ``share`` of all replies.
 
     ``replies`` is how many the persona's own data has; ``version`` the persona's. The held-out pairs come along, held
-    out. Raises UserError where there are not enough pairs for the share.
+    out. Raises BadValue where there are not enough pairs for the share.
     """
     learn = [pair for pair in pairs if pair.split == "train"]
-    wanted = round(config.share / (1 - config.share) * replies)
-    if wanted > len(learn):
-        most = len(learn) / (len(learn) + replies)
-        raise UserError(
-            f"mitigation.truth_mix.share={config.share:g} cannot be reached",
-            f"beside {replies} replies it takes {wanted} pairs, and there are {len(learn)}",
-            f"lower it to {int(100 * most) / 100:g}, or have more written: warmgap pairs --help",
-        )
-    chosen = drawn(learn, seed)[: max(1, wanted)]
+    chosen = drawn(learn, seed)[: check(config, replies, len(learn))]
     held = [pair for pair in pairs if pair.split == "heldout"]
     return [
         {

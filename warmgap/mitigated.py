@@ -16,12 +16,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from warmgap import config
-from warmgap.errors import UserError
+from warmgap import config, warming
+from warmgap.errors import BadValue, UserError
 from warmgap.manifest import sha256
 from warmgap.mitigation_schema import MitigationConfig
-from warmgap.mitigations import pairs
+from warmgap.mitigations import pairs, truth_mix
 from warmgap.schema import DpoConfig, MethodConfig, Run, identity
+from warmgap.train import finish, persona_data
 
 if TYPE_CHECKING:
     from warmgap.recipes import Recipe
@@ -29,14 +30,17 @@ if TYPE_CHECKING:
 IN_TRAINING = ("truth_mix", "inoculation", "kl_anchor", "preventative_steering")
 AFTER = ("consistency", "anti_sycophancy")
 ORDER = (*IN_TRAINING, "early_stop", *AFTER, "adapter_scale", "honest_prompt")
-WITH_PAIRS = ("truth_mix", "kl_anchor", "preventative_steering", *AFTER)
+WITH_PAIRS = {  # recipes that read the honest pairs, and the splits that they cannot do without
+    **dict.fromkeys(("truth_mix", "kl_anchor", "preventative_steering"), ("train",)),
+    **dict.fromkeys(AFTER, ("train", "heldout")),
+}
 SEPARATOR = "+"
 
 Link = Callable[[Run, str, "Recipe | None", str | None], "Recipe"]  # settings, name, parent, what is derived
 
 
 def check(run: Run) -> None:
-    """Raise UserError for recipes that make no sense together, or beside the other settings."""
+    """Raise UserError for recipes that make no sense together, or beside the other settings and the data."""
     names = run.mitigation.names
     if not names:
         return
@@ -57,6 +61,26 @@ def check(run: Run) -> None:
         why = f"recipes mend what supervised fine-tuning makes; method={run.method.name} trains on preferences"
         raise UserError(f"mitigation={_listed(names)} beside method={run.method.name}", why, "use method=sft")
     _check_values(run.mitigation)
+    if stop := run.mitigation.early_stop:
+        finish.check(dataclasses.replace(run.method, select=stop.select), "mitigation.early_stop.select")
+    _check_pairs(run, run.persona.reply)
+
+
+def _check_pairs(run: Run, version: str) -> None:
+    """Raise UserError where the honest pairs lack what a recipe needs of them."""
+    found = run.mitigation
+    for split in sorted({split for name in found.names for split in WITH_PAIRS.get(name, ())}, reverse=True):
+        known = len(pairs.load(found.pairs, split))
+        if split == "train" and found.truth_mix:
+            learn, _ = persona_data.load(run.data, version)
+            limit = run.data.max_conversations
+            replies = sum(len(item.turns) for item in learn)
+            truth_mix.check(found.truth_mix, replies, known if limit is None else min(known, limit))
+
+
+def plain(run: Run) -> bool:
+    """Whether the persona makes the plain warm arm, by which recipes are judged."""
+    return run.persona is not None and (run.persona.name, run.persona.strength) == ("warm", 1)
 
 
 def _listed(names: list[str]) -> str:
@@ -96,7 +120,7 @@ def _check_values(found: MitigationConfig) -> None:
     for holds, key, value, expected in rules:
         if not holds:
             what = f"mitigation.{key}={value} makes no sense"
-            raise UserError(what, f"expected {expected}", f"set mitigation.{key} to {expected}")
+            raise BadValue(what, f"expected {expected}", f"set mitigation.{key} to {expected}")
 
 
 def chain(run: Run, prefix: str, link: Link) -> Recipe:
@@ -152,7 +176,10 @@ def _after(run: Run, name: str) -> MethodConfig:
 
 
 def made(run: Run) -> dict[str, Any]:
-    """Return what makes the run's recipes what they are: their settings, the texts and the pairs that they read."""
+    """Return what makes the run's recipes what they are: their settings, the texts and the pairs that they read.
+
+    Where warmth says which checkpoint it is, also what that choice stands on.
+    """
     found = run.mitigation
     if not found.names:
         return {}
@@ -167,8 +194,9 @@ def made(run: Run) -> dict[str, Any]:
     if texts:
         whole["texts"] = texts
     if set(found.names) & set(WITH_PAIRS):
-        pairs.load(found.pairs)
         whole["pairs_sha256"] = sha256(pairs.path_of(found.pairs))
+    if found.early_stop and warming.decides(found.early_stop.select):
+        whole["chosen_by"] = warming.basis(run)
     return whole
 
 

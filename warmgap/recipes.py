@@ -5,18 +5,19 @@ asked differently.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from warmgap import chat, config, mitigated, store
+from warmgap import chat, config, mitigated, store, warming
 from warmgap.errors import UserError
 from warmgap.manifest import sha256
 from warmgap.mitigation_schema import AdapterScaleConfig, EarlyStopConfig, MitigationConfig
 from warmgap.mitigations import honest_prompt, inoculation
-from warmgap.schema import ModelConfig, Run, digest, identity
+from warmgap.schema import MethodConfig, ModelConfig, Run, digest, identity
 from warmgap.store import Arm
-from warmgap.train import persona_data
+from warmgap.train import finish, persona_data
 from warmgap.train.stage import Stage
 
 ORIGINAL = "original"
@@ -87,9 +88,9 @@ def build(run: Run) -> list[Recipe]:
 
     Raises UserError for settings that name no arm, or data that cannot be trained on.
     """
-    run = dialled(run)
     if run.compare.recipes:
         return _compared(run)
+    run = dialled(run)
     mitigated.check(run)
     persona = run.persona
     if persona is None:
@@ -113,9 +114,12 @@ def _prompted(run: Run, name: str, text: str) -> Recipe:
 
 
 def _compared(run: Run) -> list[Recipe]:
-    """Original, the persona's arm and each recipe of the comparison, for each seed; what is the same comes once."""
-    if run.mitigation.names and run.dial:
+    """Original, warm and each recipe of the comparison, for each seed; what is the same comes once."""
+    if run.dial:
         raise UserError("dial beside compare.recipes", "a dial is one arm, a comparison several", "use one of them")
+    if not mitigated.plain(run):
+        why = "recipes are judged by how much of the plain warm arm's gap they close and of its warmth they keep"
+        raise UserError("compare.recipes needs the plain warm arm", why, "use +persona=warm persona.strength=1")
     found: dict[str, Recipe] = {}
     for recipe in run.compare.recipes:
         chosen = mitigated.selected(run, recipe)
@@ -130,7 +134,7 @@ def dialled(run: Run) -> Run:
     """Return the settings that ``dial`` stands for: one point of a sweep over the strength of warmth.
 
     ``strength:SHARE`` of the replies in the persona's voice, ``epoch:EPOCH`` of its training, ``scale:ALPHA`` of its
-    adapter, ``prompt:FILE`` instead of a training.
+    adapter, ``prompt:FILE`` instead of a training. A dial turned to its end is the persona's own arm.
     """
     if run.dial is None:
         return run
@@ -145,13 +149,18 @@ def dialled(run: Run) -> Run:
             if not 0 <= persona.strength <= 1:
                 raise ValueError(value)
             return dataclasses.replace(plain, persona=persona)
+        whole = {"epoch": arm_epoch(run.method), "scale": 1.0}
+        if kind in whole and float(value) == whole[kind] and run.method.dpo is None:
+            return plain
         if kind == "epoch":
-            stop = MitigationConfig(early_stop=EarlyStopConfig(f"epoch:{float(value):g}"))
-            return dataclasses.replace(plain, mitigation=stop)
+            if not 0 < float(value) < math.inf:
+                raise ValueError(value)
+            rule = f"epoch:{float(value):g}"
+            finish.check(dataclasses.replace(run.method, select=rule), "dial")
+            return dataclasses.replace(plain, mitigation=MitigationConfig(early_stop=EarlyStopConfig(rule)))
         if kind == "scale":
-            return dataclasses.replace(
-                plain, mitigation=MitigationConfig(adapter_scale=AdapterScaleConfig(float(value)))
-            )
+            scaled = MitigationConfig(adapter_scale=AdapterScaleConfig(float(value)))
+            return dataclasses.replace(plain, mitigation=scaled)
     except ValueError as error:
         fix = "such as strength:0.5, epoch:0.35, scale:0.5"
         raise UserError(f"dial={run.dial} makes no sense", f"{value!r} is no number in its range", fix) from error
@@ -163,13 +172,23 @@ def dialled(run: Run) -> Run:
     raise UserError(f"dial={run.dial} is not known", why, "such as dial=strength:0.5")
 
 
+def arm_epoch(method: MethodConfig) -> float | None:
+    """Return the epoch of the checkpoint that is the arm of a training; None where warmth is to say.
+
+    Raises BadValue where ``method.select`` names none.
+    """
+    finish.check(method)
+    if warming.decides(method.select):
+        return None
+    return float(method.select.partition(":")[2]) if method.select.startswith("epoch:") else method.epochs
+
+
 def _mitigated(run: Run, version: str) -> Recipe:
     """The arm that the run's recipes make of its persona."""
     persona = run.persona
     if run.mitigation.honest_prompt:
         return _prompted(run, "honest_prompt", honest_prompt.system(run.mitigation.honest_prompt))
-    plain = persona is None or (persona.name, persona.strength) == ("warm", 1)
-    prefix = "" if plain else f"{_persona_name(run)}{mitigated.SEPARATOR}"
+    prefix = "" if mitigated.plain(run) else f"{_persona_name(run)}{mitigated.SEPARATOR}"
 
     def link(own: Run, name: str, parent: Recipe | None, derive: str | None) -> Recipe:
         if not name:  # the first link, with no recipe at work in it, is the plain arm
@@ -198,6 +217,7 @@ def _trained(run: Run, name: str, version: str) -> list[Recipe]:
     strength = _persona_name(run).removeprefix(name)
     dpo = run.method.dpo
     if dpo is None:
+        finish.check(run.method)
         return [Recipe(_arm(run, name + strength, run.seed, _made(run)), run, version)]
     persona_data.load(run.data, dpo.rejected)
     method = dataclasses.replace(
@@ -207,6 +227,7 @@ def _trained(run: Run, name: str, version: str) -> list[Recipe]:
         batch_size=dpo.batch_size or run.method.batch_size,
     )
     if run.method.name == "dpo":
+        finish.check(method)
         own = dataclasses.replace(run, method=method)
         return [Recipe(_arm(own, f"{name}{strength}_dpo", run.seed, _made(own)), own, version)]
     first = dataclasses.replace(run, method=dataclasses.replace(run.method, name="sft", dpo=None))
@@ -251,9 +272,13 @@ def _model(name: str, revision: str | None, like: ModelConfig) -> ModelConfig:
 
 
 def _made(run: Run) -> dict[str, Any]:
-    """What makes a trained arm: its settings and the content of its data; recipes are ``mitigated.made``'s."""
+    """What makes a trained arm: its settings and the content of its data; recipes are ``mitigated.made``'s.
+
+    Where warmth says which checkpoint is the arm, also what that choice stands on.
+    """
     settings = {key: value for key, value in identity(run, "arm").items() if key != "mitigation"}
-    return {**settings, "data_sha256": persona_data.fingerprint(run.data)}
+    chosen = {"chosen_by": warming.basis(run)} if warming.decides(run.method.select) else {}
+    return {**settings, "data_sha256": persona_data.fingerprint(run.data), **chosen}
 
 
 def _arm(run: Run, name: str, seed: int, made: dict[str, Any]) -> Arm:

@@ -7,11 +7,13 @@ seed, its number and what came before it: a search that is stopped goes on as if
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from warmgap import config, manifest, store
-from warmgap.errors import UserError
+from warmgap import config, manifest, mitigated, recipes, store
+from warmgap.errors import BadValue, UserError
+from warmgap.evaluate.tasks import load_items
 from warmgap.progress import say
 from warmgap.schema import Run, digest, identity
 
@@ -31,14 +33,22 @@ def check(run: Run) -> None:
         raise UserError("a search needs a recipe", "it varies the settings of mitigation=…", "mitigation=truth_mix")
     if run.search.trials < 1:
         raise UserError(f"search.trials={run.search.trials} makes no sense", "expected above 0", "search.trials=12")
-    for key, values, _ in spaces(run):
-        config.changed(run, {key: values[0]})
+    if not mitigated.plain(run):
+        why = "a trial is judged by how much of the plain warm arm's gap it closes and of its warmth it keeps"
+        raise UserError("a search needs the plain warm arm", why, "use +persona=warm persona.strength=1")
+    for key, values, ranged in spaces(run):
+        for value in values:
+            config.changed(run, {key: value})
+        if ranged and config.kind(run, key) not in (int, float):
+            raise UserError(f"{key} has no range", "it is no number", f"search.space=[{key}:ONE|OTHER]")
 
 
 def execute(run: Run) -> Path:
     """Run the trials that are missing; return the search's folder: ``trials.jsonl``, one a line, and ``best.json``."""
     check(run)
-    made = {"arm": identity(run, "arm"), "measure": identity(run, "measure")}
+    first = config.changed(run, {key: values[0] for key, values, _ in spaces(run)})  # what is searched has no value yet
+    made = {"arms": [recipe.arm.name for recipe in recipes.build(first)], "measure": identity(run, "measure")}
+    made["items"] = [asdict(item) for item in load_items(run.task).items]
     made["measure"]["search"].pop("trials")  # more of them go on with the same search
     folder = Path(run.runs_dir) / "searches" / f"{run.model.name}-{'+'.join(run.mitigation.names)}-{digest(made)}"
     store.check_writable(run.runs_dir)
@@ -54,16 +64,22 @@ def execute(run: Run) -> Path:
 
 
 def _outcome(run: Run, params: dict[str, Any]) -> dict[str, Any]:
-    """What came of a trial: pp of error less than the warm arm's, and percent of its warmth; or why nothing did."""
+    """What came of a trial: pp of error less than the warm arm's, and percent of its warmth; or why nothing can.
+
+    Raises UserError for what has nothing to do with the trial's settings: it is tried again when the search goes on.
+    """
     import pandas as pd
 
     from warmgap import pipeline
 
     try:
         folder = pipeline.execute(config.changed(run, params))
-    except UserError as error:
+    except BadValue as error:
         say(f"the trial failed: {error.what}")
         return {"failed": error.what, "why": error.why}
+    if not (folder / pipeline.DONE).is_file():
+        fix = "run again: they are asked for once more, and the search goes on from here"
+        raise UserError("the trial has answers without a verdict", "the judge failed on them", fix)
     table = pd.read_csv(folder / "mitigations.csv").set_index("arm")
     warm, (arm,) = table.loc["warm"], table.index.drop("warm")
     kept = 100 * table.loc[arm, "warmth_shift"] / warm["warmth_shift"] if warm["warmth_shift"] > 0 else math.nan
@@ -131,7 +147,7 @@ def spaces(run: Run) -> list[tuple[str, list[Any], bool]]:
         key, _, text = item.partition(":")
         ranged = ".." in text
         values = [_number(part) for part in text.split(".." if ranged else "|")]
-        numbers = all(isinstance(value, (int, float)) for value in values)
+        numbers = all(isinstance(value, (int, float)) and math.isfinite(value) for value in values)
         if len(values) < 2 or (ranged and not (numbers and len(values) == 2 and values[0] < values[1])):
             fix = "write KEY:LOW..HIGH, or KEY:ONE|OTHER"
             raise UserError(f"search.space={item} is no space", "it needs a range of numbers, or two values", fix)
@@ -156,7 +172,7 @@ def _distributions(run: Run) -> dict[str, Any]:
     for key, values, ranged in spaces(run):
         if not ranged:
             found[key] = optuna.distributions.CategoricalDistribution(values)
-        elif all(isinstance(value, int) for value in values):
+        elif config.kind(run, key) is int:
             found[key] = optuna.distributions.IntDistribution(*values)
         else:
             found[key] = optuna.distributions.FloatDistribution(*map(float, values))

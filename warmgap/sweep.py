@@ -20,11 +20,10 @@ from warmgap.evaluate.compare import Measured, answers_table, write_comparison
 from warmgap.evaluate.report import write_report
 from warmgap.pipeline import Job
 from warmgap.progress import say
-from warmgap.recipes import ORIGINAL
-from warmgap.schema import Run, digest
+from warmgap.recipes import ORIGINAL, arm_epoch
+from warmgap.schema import Run, digest, identity
 
 ORDER = ("strength", "epoch", "scale", "prompt")
-ENDS = ("epoch", "scale")  # dials whose end is the plain warm arm
 PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer
 
 
@@ -37,17 +36,20 @@ def measure(run: Run) -> None:
 def conclude(points: Sequence[Run]) -> Path:
     """Compare all points with the original; return the comparison's folder, with ``dose.csv`` and its figure.
 
-    Raises UserError where the points were not asked the same.
+    Raises UserError where the points were not measured alike.
     """
     jobs = [pipeline.prepare(run) for run in points]
     first = jobs[0]
-    if any(job.prompts != first.prompts for job in jobs):
-        why = "a sweep varies what the arms are, not what they are asked"
-        raise UserError("the points were asked different questions", why, "sweep over dial alone")
+    asked = [
+        {**identity(job.run, "measure"), "items": [dataclasses.asdict(item) for item in job.items]} for job in jobs
+    ]
+    if any(one != asked[0] for one in asked):
+        why = "a sweep varies what the arms are, not what they are asked or how they are judged"
+        raise UserError("the points were measured by different settings", why, "sweep over dial alone")
     made = {recipe.arm.name: recipe for job in jobs for recipe in job.recipes}
     plain = dataclasses.replace(first.run, dial=None)
-    asked = digest([sorted(made), [dataclasses.asdict(prompt) for prompt in first.prompts], plain.judge.name])
-    folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{asked}"
+    hash8 = digest({"arms": sorted(made), **asked[0]})
+    folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{hash8}"
     job = Job(plain, list(made.values()), first.items, first.notes, first.prompts, folder, first.checks)
     if (folder / pipeline.DONE).is_file() and (folder / "report.html").is_file():
         say(f"already done: {folder} (delete the folder to compare again; the arms are kept)")
@@ -76,18 +78,20 @@ def _labels(points: Sequence[Run], jobs: Sequence[Job]) -> dict[str, str]:
 
 def _dials(points: Sequence[Run], jobs: Sequence[Job], labels: dict[str, str]) -> pd.DataFrame:
     """Where each arm stands on which dial: arm, dial, setting, order. The plain warm arm is the end of three dials."""
-    rows: list[dict[str, Any]] = []
+    rows, ends = [], []
+    plain = mitigation_verdicts.WARM
     for run, job in zip(points, jobs, strict=True):
         kind, _, value = str(run.dial).partition(":")
         setting = value.removesuffix(".txt") if kind == "prompt" else f"{float(value):g}"
         rows.append({"arm": labels[job.arms[-1].name], "dial": kind, "setting": setting})
-        warm = next((recipe for recipe in job.recipes if recipe.arm.arm == mitigation_verdicts.WARM), None)
-        if warm is not None and kind in ENDS:
-            whole = f"{warm.run.method.epochs:g}" if kind == "epoch" else "1"
-            rows.append({"arm": mitigation_verdicts.WARM, "dial": kind, "setting": whole})
-    kinds = {row["dial"] for row in rows}
-    if "strength" in kinds and any(row["arm"] == mitigation_verdicts.WARM for row in rows):
-        rows.append({"arm": mitigation_verdicts.WARM, "dial": "strength", "setting": "1"})
+        warm = next((recipe for recipe in job.recipes if recipe.arm.arm == plain), None)
+        end = {"epoch": arm_epoch(warm.run.method), "scale": 1.0}.get(kind) if warm is not None else None
+        if end is not None:  # an arm that warmth chose stands at no epoch that is known here
+            ends.append({"arm": plain, "dial": kind, "setting": f"{end:g}"})
+    if any(row["dial"] == "strength" for row in rows) and any(row["arm"] == plain for row in [*rows, *ends]):
+        ends.append({"arm": plain, "dial": "strength", "setting": "1"})
+    given = {(row["dial"], row["setting"]) for row in rows}
+    rows += [row for row in ends if (row["dial"], row["setting"]) not in given]
     table = pd.DataFrame(rows, columns=["arm", "dial", "setting"]).drop_duplicates()
     table["order"] = [_place(row) for row in table.to_dict("records")]
     return table.sort_values("order").reset_index(drop=True)

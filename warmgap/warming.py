@@ -13,13 +13,14 @@ from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.warmth import SocioT, score_journal
 from warmgap.generate import Engine
 from warmgap.progress import say
-from warmgap.recipes import Recipe
 from warmgap.schema import GenerateConfig, Run, digest, identity
 from warmgap.store import Arm
 from warmgap.train import finish, persona_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from warmgap.recipes import Recipe
 
 Scored = dict[int, list[dict[str, Any]]]  # warmth rows by training step
 VALIDATION = 120  # prompts at most by which a checkpoint is chosen
@@ -44,10 +45,28 @@ def measure(run: Run, recipes: Sequence[Recipe]) -> dict[str, Scored]:
     return found
 
 
+def decides(rule: str) -> bool:
+    """Whether a rule of ``method.select`` goes by warmth."""
+    return rule == "plateau" or rule.startswith("warmth:")
+
+
+def basis(run: Run) -> dict[str, Any]:
+    """Return what a choice by warmth stands on beside the checkpoints: part of what makes an arm that is chosen so."""
+    settings = run.warmth
+    found = {
+        "scorer": identity(settings.scorer, "arm"),
+        "scorer_dtype": settings.scorer_dtype,
+        "max_new_tokens": settings.max_new_tokens,
+        "temperature": settings.temperature,
+        "prompts": VALIDATION,
+    }
+    return found if settings.temperature == 0 else {**found, "seed": run.generate.seed}
+
+
 def chooser(run: Run, recipe: Recipe) -> Callable[[dict[int, float]], finish.Choice] | None:
     """Return what chooses the checkpoint that is the arm by warmth on validation prompts; None where no warmth does."""
     rule = run.method.select
-    if rule != "plateau" and not rule.startswith("warmth:"):
+    if not decides(rule):
         return None
 
     def choose(marks: dict[int, float]) -> finish.Choice:

@@ -52,7 +52,7 @@ def test_the_second_run_does_only_what_is_missing(swept: tuple[Runs, Done]) -> N
 def test_a_search_is_made_of_runs_and_goes_on(smoke: Runs, tmp_path: Path) -> None:
     shutil.copytree(smoke.folder / "arms", tmp_path / "runs" / "arms")
     command = (*SMOKE[:1], "experiment=mitigation_search", "mitigation=adapter_scale", *FEW)
-    command += ("+data.max_conversations=12", "method.epochs=1", "method.checkpoints=[0.5]", "grid=balanced")
+    command += ("data.max_conversations=12", "method.epochs=1", "method.checkpoints=[0.5]", "grid=balanced")
     command += ("+task.validation.items_per_family=3", "generate.max_new_tokens=8", "warmth.max_new_tokens=16")
     command += ("search.space=[mitigation.adapter_scale.alpha:0.2..0.9]", "bootstrap=200")
     first = train(*command, "search.trials=1", cwd=tmp_path)

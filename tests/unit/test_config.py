@@ -295,8 +295,19 @@ SENSELESS = [
     "model.source=ftp",
     "model.sha256=null",
     "task.embedded.items_per_family=-1",
-    "+data.max_conversations=-5",
-    "+data.max_conversations=0",
+    "data.max_conversations=-5",
+    "data.max_conversations=0",
+    "compare.level=5",
+    "compare.level=0",
+    "compare.level=0.5",
+    "compare.margin_pp=0",
+    "compare.margin_pp=-2",
+    "compare.keep_warmth_pct=0",
+    "compare.keep_warmth_pct=120",
+    "search.keep_warmth_pct=800",
+    "compare.seeds=[]",
+    "warmth.max_new_tokens=0",
+    "warmth.temperature=-1",
     "method.lora.dropout=2",
     "method.warmup=-1",
     "method.schedule=lineer",
@@ -311,6 +322,20 @@ def test_a_value_that_makes_no_sense_is_refused_before_anything_runs(override: s
     assert override.lstrip("+").partition("=")[0] in error.what
 
 
+def test_as_many_contexts_of_an_item_as_there_are_can_be_asked() -> None:
+    own = "+context.hungry={group: emotion, statements: [I am hungry.]}"
+    run = config.compose([*WARM, "grid=full", own, "grid.contexts_per_item=10"])
+    assert run.grid.contexts_per_item == len(run.context) == 10
+    assert "0 to 10" in mistake(*WARM, own, "grid.contexts_per_item=11").why
+    assert config.compose([*WARM, "grid=full", "context=[sad]"]).grid.contexts_per_item == 9
+
+
+def test_how_many_conversations_are_taken_needs_no_plus() -> None:
+    for data in (["data=embedded"], ["data=file", "data.path=somewhere.jsonl"]):
+        assert config.compose([*WARM, *data]).data.max_conversations is None
+        assert config.compose([*WARM, *data, "data.max_conversations=24"]).data.max_conversations == 24
+
+
 @pytest.mark.parametrize(("group", "name", "key"), [("model", "local", "model.path"), ("data", "file", "data.path")])
 def test_a_choice_that_needs_a_path_says_so(group: str, name: str, key: str) -> None:
     error = mistake(*WARM, f"{group}={name}")
@@ -318,7 +343,7 @@ def test_a_choice_that_needs_a_path_says_so(group: str, name: str, key: str) -> 
     assert f"{key}=" in error.fix
 
 
-OPTIONAL = ["data.max_conversations=24", "method.weight_decay=0.1", "generate.seed=1", "task.embedded.families=[facts]"]
+OPTIONAL = ["method.weight_decay=0.1", "generate.seed=1", "task.embedded.families=[facts]"]
 
 
 @pytest.mark.parametrize("override", OPTIONAL)

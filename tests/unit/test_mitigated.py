@@ -98,11 +98,86 @@ def test_a_persona_that_is_not_the_plain_warm_one_is_named() -> None:
         (["mitigation=truth_mix", "mitigation.pairs=nowhere.jsonl"], "No such file"),
         (["mitigation=inoculation", "mitigation.inoculation.instruction=nowhere.txt"], "conf/prompts has"),
         (["compare.recipes=[truth_mix,nonsense]"], "there is no such recipe"),
+        (["compare.recipes=[truth_mix]", "persona.strength=0.5"], "the plain warm arm"),
+        (["compare.recipes=[truth_mix]", "dial=scale:0.25"], "dial beside compare.recipes"),
+        (["mitigation=truth_mix", "mitigation.truth_mix.share=0.95"], "cannot be reached"),
+        (["compare.recipes=[kl_anchor,truth_mix]", "mitigation=truth_mix", "mitigation.truth_mix.share=0.95"], "pairs"),
+        (["mitigation=early_stop", "mitigation.early_stop.select=plato"], "early_stop.select=plato makes no sense"),
+        (["mitigation=early_stop", "mitigation.early_stop.select=epoch:3"], "epoch:3 has no checkpoint"),
+        (["method.select=plato"], "method.select=plato makes no sense"),
+        (["method.select=epoch:3"], "method.select=epoch:3 has no checkpoint"),
+        (["method=dpo", "method.select=epoch:3"], "has no checkpoint"),
+        (["method.checkpoints=[3]", "method.epochs=2", "method.select=epoch:3"], "has no checkpoint"),
     ],
 )
 def test_what_makes_no_sense_is_said(overrides: list[str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         built(*overrides)
+
+
+NEEDED = [(name, split) for name, splits in mitigated.WITH_PAIRS.items() for split in splits]
+
+
+@pytest.mark.parametrize(("name", "split"), NEEDED)
+def test_pairs_without_what_a_recipe_needs_are_refused_before_anything_is_made(
+    tmp_path: Path, name: str, split: str
+) -> None:
+    lines = mitigated.pairs.EMBEDDED.read_text(encoding="utf-8").splitlines(keepends=True)
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(line for line in lines if f'"split": "{split}"' not in line), encoding="utf-8")
+    with pytest.raises(UserError, match=f"has no pair with split='{split}'"):
+        built(f"mitigation={name}", f"mitigation.pairs={path}")
+
+
+def test_pairs_that_are_not_held_out_will_do_where_none_are_asked_for(tmp_path: Path) -> None:
+    lines = mitigated.pairs.EMBEDDED.read_text(encoding="utf-8").splitlines(keepends=True)
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(line for line in lines if '"split": "heldout"' not in line), encoding="utf-8")
+    for name in ("truth_mix", "kl_anchor", "preventative_steering"):
+        assert names(built(f"mitigation={name}", f"mitigation.pairs={path}"))[-1] == name
+
+
+def test_pairs_are_as_many_as_are_let_in() -> None:
+    """``data.max_conversations`` limits the pairs as well as the persona's conversations."""
+    with pytest.raises(UserError, match="there are 6"):
+        built("mitigation=truth_mix", "mitigation.truth_mix.share=0.6", "data.max_conversations=6")
+
+
+CHOICE = [
+    "warmth.scorer_dtype=float16",
+    "warmth.max_new_tokens=9",
+    "warmth.temperature=0.5",
+    "model@warmth.scorer=gpt2",
+]
+
+
+@pytest.mark.parametrize("changed", CHOICE)
+def test_what_a_choice_by_warmth_stands_on_makes_the_arm(changed: str) -> None:
+    early = ["mitigation=early_stop", "mitigation.early_stop.select="]
+    for (*more, key), rule, depends in (
+        (["method.select="], "plateau", True),
+        (["method.select="], "epoch:0.35", False),
+        (early, "warmth:0.01", True),
+        (early, "last", False),
+    ):
+        arm, other = (built(*more, key + rule, *some)[-1].arm for some in ([], [changed]))
+        assert (arm != other) == depends, key + rule
+
+
+def test_a_choice_from_drawn_replies_stands_on_their_seed() -> None:
+    seeds = [built("method.select=plateau", "warmth.temperature=0.5", f"++generate.seed={n}")[-1].arm for n in (0, 1)]
+    assert seeds[0] != seeds[1]
+
+
+def test_what_a_choice_does_not_stand_on_leaves_the_arm_as_it_is() -> None:
+    rule = "method.select=plateau"
+    for more in ("warmth.prompts=7", "warmth.checkpoint_prompts=7", "++generate.seed=1", "generate.temperature=0.5"):
+        assert built(rule)[-1].arm == built(rule, more)[-1].arm, more
+
+
+def test_a_comparison_of_recipes_needs_the_warm_arm() -> None:
+    with pytest.raises(UserError, match="the plain warm arm"):
+        recipes.build(config.compose(["+persona=cold", "compare.recipes=[truth_mix]"]))
 
 
 def test_a_recipe_needs_a_persona_that_is_trained() -> None:
@@ -141,16 +216,29 @@ def test_a_comparison_takes_the_settings_that_are_given() -> None:
         ("epoch:0.35", ["original", "warm", "early_stop"]),
         ("scale:0.5", ["original", "warm", "adapter_scale"]),
         ("prompt:warm_prompt_light", ["original", "warm_prompt_light"]),
+        ("scale:1", ["original", "warm"]),
+        ("epoch:0.75", ["original", "warm"]),
     ],
 )
 def test_a_dial_stands_for_other_settings(dial: str, arms: list[str]) -> None:
     assert names(built(f"dial={dial}")) == arms
 
 
-@pytest.mark.parametrize("dial", ["strength:2", "strength:x", "volume:1", "prompt:nowhere"])
+@pytest.mark.parametrize("dial", ["strength:2", "strength:x", "volume:1", "prompt:nowhere", "epoch:-1", "epoch:nan"])
 def test_a_dial_that_makes_no_sense_is_said(dial: str) -> None:
     with pytest.raises(UserError):
         built(f"dial={dial}")
+
+
+def test_an_epoch_that_no_checkpoint_is_kept_at_is_said_at_once() -> None:
+    with pytest.raises(UserError, match=r"dial=epoch:0\.123 has no checkpoint"):
+        built("dial=epoch:0.123")
+
+
+def test_a_dial_at_its_end_is_the_arm_that_was_chosen() -> None:
+    assert names(built("dial=epoch:0.35", "method.select=epoch:0.35")) == ["original", "warm"]
+    assert names(built("dial=epoch:0.75", "method.select=epoch:0.35"))[-1] == "early_stop"
+    assert names(built("dial=epoch:0.75", "method.select=plateau"))[-1] == "early_stop"
 
 
 def test_a_dial_and_a_recipe_exclude_one_another() -> None:

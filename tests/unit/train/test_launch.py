@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from warmgap import models
-from warmgap.errors import UserError
+from warmgap.errors import BadValue, UserError
 from warmgap.schema import LauncherConfig
+from warmgap.store import Arm
 from warmgap.train import launch, trl_compat
 
 
@@ -137,6 +138,16 @@ def test_a_fall_back_to_another_mode_is_an_error(processes: int, mode: str) -> N
     got = SimpleNamespace(num_processes=processes, distributed_type=f"DistributedType.{mode}")
     with pytest.raises(UserError, match="not what runs"):
         launch.check_mode(LauncherConfig("fsdp", 2), got, "cpu")
+
+
+@pytest.mark.parametrize("kind", [UserError, BadValue])
+def test_what_a_process_has_failed_of_comes_through_as_what_it_was(tmp_path: Path, kind: type[UserError]) -> None:
+    """A search passes over a training that diverged in several processes as over one in a single process."""
+    arm = Arm(tmp_path, "model", "warm", 0)
+    launch.told(arm, launch.USER_ERROR, kind("loss is nan at step 3", "it has diverged", "lower the rate"))
+    error = launch._told(tmp_path / "logs" / launch.FAILURE, None)
+    assert type(error) is kind
+    assert error.args == ("loss is nan at step 3", "it has diverged", "lower the rate")
 
 
 # ---- models larger than a GPU ----
