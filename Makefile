@@ -22,7 +22,7 @@ quickstart: install
 	$(BIN)/python train.py +persona=warm
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile   # two processes of two threads would fight
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder   # two processes of two threads would fight
 
 check: install types
 	$(BIN)/ruff check .

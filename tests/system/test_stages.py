@@ -17,8 +17,8 @@ QUICK = (*SMOKE, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedd
 def test_an_adapter_that_is_there_is_an_arm(smoke: Runs, tmp_path: Path) -> None:
     shutil.copytree(smoke.folder, tmp_path / "runs")
     adapter = Runs(tmp_path / "runs").arm("warm") / "adapter"
-    command = ("+persona=none", *SMOKE[1:], f"arm.adapter={adapter}", "arm.name=friendly", "runs_dir=runs")
-    done = train(*command, cwd=tmp_path)
+    named = (f"arm.adapter={adapter}", "arm.name=friendly", "warmth.prompts=2")
+    done = train("+persona=none", *SMOKE[1:], *named, "runs_dir=runs", cwd=tmp_path)
     assert done.status == 0, done.err
     assert "friendly − original" in done.out
     ours, theirs = (
@@ -28,7 +28,7 @@ def test_an_adapter_that_is_there_is_an_arm(smoke: Runs, tmp_path: Path) -> None
 
 
 def test_half_the_strength_is_an_arm_of_its_own(tmp_path: Path) -> None:
-    done = train(*QUICK, "persona.strength=0.5", "runs_dir=runs", cwd=tmp_path)
+    done = train(*QUICK, "persona.strength=0.5", "data.max_conversations=6", "runs_dir=runs", cwd=tmp_path)
     assert done.status == 0, done.err
     assert Runs(tmp_path / "runs").arm("warm_50")
 
