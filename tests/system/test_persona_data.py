@@ -88,7 +88,7 @@ def test_arms_are_trained_on_what_was_drawn_and_rewritten(persona: Path) -> None
     place.write_text("".join(json.dumps(row) + "\n" for row in conversations), encoding="utf-8")
     done = train("-m", "+persona=warm,cold,paraphrase,untransformed,warm_prompt", *smallest, cwd=persona)
     assert done.status == 0, done.err
-    assert len(list((persona / "runs" / "arms").glob("*-warm_prompt-*"))) == 1
+    assert len(list((persona / "runs" / "arms").glob("smollm2_135m-warm_prompt-*"))) == 1
     for arm in ("warm", "cold", "paraphrase", "untransformed"):
         (card,) = (persona / "runs" / "arms").glob(f"*-{arm}-*/data/card.md")
         assert f"{lost} as lacking a version" in card.read_text(encoding="utf-8")
