@@ -47,8 +47,9 @@ def _even(there: dict[str, int], wanted: int | None) -> dict[str, int]:
     counts = dict.fromkeys(there, 0)
     while left:
         short = [kind for kind in there if counts[kind] < there[kind]]
-        for kind in short[: left if left < len(short) else None]:
-            step = max(1, min(left // len(short), there[kind] - counts[kind]))
+        share = max(1, left // len(short))
+        for kind in short[:left]:
+            step = min(share, there[kind] - counts[kind])
             counts[kind] += step
             left -= step
     return counts

@@ -188,6 +188,12 @@ def test_what_is_drawn_is_as_even_as_it_can_be(
     assert drawn == draw.draw(there, wanted, replies, seed)
 
 
+@pytest.mark.parametrize(("each", "wanted", "expected"), [(50, 12, {2}), (400, 1617, {269, 270}), (3, 7, {1, 2})])
+def test_where_there_are_enough_each_kind_has_its_share(each: int, wanted: int, expected: set[int]) -> None:
+    there = [draw.Entry(place, kind, 1) for place, kind in enumerate(list(KINDS) * each)]
+    assert set(Counter(entry.kind for entry in draw.draw(there, wanted, None, 0)).values()) == expected
+
+
 def test_the_number_of_replies_is_met_where_it_can_be() -> None:
     source = random.Random(3)
     there = [draw.Entry(place, KINDS[place % 6], source.randint(1, 6)) for place in range(6000)]
