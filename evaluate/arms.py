@@ -83,7 +83,7 @@ Place = tuple[str, ...]  # task, item_id, context, belief, prompt, and how it wa
 def _grader(arms: Sequence[Arm]) -> str:
     graded = [{path.parent.name for path in arm.folder.glob("verdicts/*/*.jsonl")} for arm in arms]
     both = set.intersection(*graded)
-    return next((name for name in GRADERS if name in both), GRADERS[-2])
+    return next((name for name in GRADERS if name in both), "choice")
 
 
 def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:

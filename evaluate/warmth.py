@@ -134,8 +134,7 @@ def score_journal(
     """Score replies (rows with ``key``, ``prompt_id`` and ``answer``) that the journal lacks; return one row for each.
 
     ``stamp`` (scorer, step, epoch …) is part of each row and of its key, ``generation`` (how it was answered) is noted
-    where it is known. Rows hold ``released`` and ``clean``; null for
-    an empty reply, which has no warmth.
+    where it is known. Rows hold ``released`` and ``clean``; null for an empty reply, which has no warmth.
     """
     keys = [digest([row["key"], stamp], 16) for row in replies]
     known = store.journal_by_key(path)

@@ -1,7 +1,7 @@
 """What the recipes that should mend the warm arm achieve: one row per model and arm, with a verdict and its reason.
 
-One pure function: tables in, table out. A recipe is judged on a plane, warmth kept × error,
-against the reference (the original) and against the warm arm, on the prompts that all three answered.
+One pure function: tables in, table out. A recipe is judged on a plane, warmth kept × error, against the reference (the
+original) and against the warm arm, on the prompts that all three answered.
 """
 
 from __future__ import annotations

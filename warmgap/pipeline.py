@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,11 +81,15 @@ def prepare(run: Run) -> Job:
         trl_compat.check_trainer(own.run.method)
     arms = [recipe.arm for recipe in made]
     store.check_writable(run.runs_dir)
-    measure = {**identity(run, "measure"), "items": [dataclasses.asdict(item) for item in items]}
-    hash8 = digest({"arms": [arm.name for arm in arms], **measure})
+    hash8 = digest({"arms": [arm.name for arm in arms], **measured_by(run, items)})
     name = "mitigations" if run.compare.recipes else f"{arms[-1].arm}-s{run.seed}"
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{name}-{hash8}"
     return Job(run, made, items, loaded.notes, prompts, folder, checks)
+
+
+def measured_by(run: Run, items: Sequence[Any]) -> dict[str, Any]:
+    """Return what a measurement is made of: the settings of scope ``measure`` and the questions with their answers."""
+    return {**identity(run, "measure"), "items": [dataclasses.asdict(item) for item in items]}
 
 
 def execute(run: Run) -> Path:

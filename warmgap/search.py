@@ -7,7 +7,6 @@ seed, its number and what came before it: a search that is stopped goes on as if
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from warmgap import config, manifest, mitigated, recipes, store
 from warmgap.errors import BadValue, UserError
 from warmgap.evaluate.tasks import load_items
 from warmgap.progress import say
-from warmgap.schema import Run, digest, identity
+from warmgap.schema import Run, digest
 
 VALIDATION = "validation"
 FIRST = 5  # trials that are drawn at random before the sampler learns from them
@@ -45,11 +44,13 @@ def check(run: Run) -> None:
 
 def execute(run: Run) -> Path:
     """Run the trials that are missing; return the search's folder: ``trials.jsonl``, one a line, and ``best.json``."""
+    from warmgap import pipeline
+
     check(run)
     first = config.changed(run, {key: values[0] for key, values, _ in spaces(run)})  # what is searched has no value yet
-    made = {"arms": [recipe.arm.name for recipe in recipes.build(first)], "measure": identity(run, "measure")}
-    made["items"] = [asdict(item) for item in load_items(run.task).items]
-    made["measure"]["search"].pop("trials")  # more of them go on with the same search
+    made = pipeline.measured_by(run, load_items(run.task).items)
+    made["arms"] = [recipe.arm.name for recipe in recipes.build(first)]
+    made["search"].pop("trials")  # more of them go on with the same search
     folder = Path(run.runs_dir) / "searches" / f"{run.model.name}-{'+'.join(run.mitigation.names)}-{digest(made)}"
     store.check_writable(run.runs_dir)
     journal = folder / "trials.jsonl"

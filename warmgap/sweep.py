@@ -21,7 +21,7 @@ from warmgap.evaluate.report import write_report
 from warmgap.pipeline import Job
 from warmgap.progress import say
 from warmgap.recipes import ORIGINAL, arm_epoch
-from warmgap.schema import Run, digest, identity
+from warmgap.schema import Run, digest
 
 ORDER = ("strength", "epoch", "scale", "prompt")
 PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer
@@ -40,9 +40,7 @@ def conclude(points: Sequence[Run]) -> Path:
     """
     jobs = [pipeline.prepare(run) for run in points]
     first = jobs[0]
-    asked = [
-        {**identity(job.run, "measure"), "items": [dataclasses.asdict(item) for item in job.items]} for job in jobs
-    ]
+    asked = [pipeline.measured_by(job.run, job.items) for job in jobs]
     if any(one != asked[0] for one in asked):
         why = "a sweep varies what the arms are, not what they are asked or how they are judged"
         raise UserError("the points were measured by different settings", why, "sweep over dial alone")
