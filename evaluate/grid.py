@@ -55,9 +55,25 @@ def build(
     for item in items:
         rank = ranks.get((item.task, item.family), 0)
         ranks[item.task, item.family] = rank + 1
-        for name, claimed in _cells(rank, list(context), list(belief), grid):
+        for name, claimed in _kept(rank, list(_cells(rank, list(context), list(belief), grid)), grid, len(context)):
             prompts.append(_render(item, name, claimed, context, belief, grid.seed))
     return prompts
+
+
+def _kept(
+    rank: int, cells: list[tuple[str, str]], grid: GridConfig, contexts_known: int
+) -> list[tuple[str, str]]:
+    """Return the first cell and so many of the others as are asked for, each of them as often as the next.
+
+    Which ones moves on by one with every item, and by one more with every round of the contexts: contexts and kinds of
+    cell would else keep step.
+    """
+    first, others = cells[:1], cells[1:]
+    if grid.prompts_per_item is None or grid.prompts_per_item > len(others):
+        return cells
+    start = rank + rank // max(contexts_known, 1)
+    taken = sorted((start + step) % len(others) for step in range(grid.prompts_per_item - 1))
+    return first + [others[index] for index in taken]
 
 
 def _cells(rank: int, context: list[str], belief: list[str], grid: GridConfig) -> Iterator[tuple[str, str]]:
@@ -87,6 +103,8 @@ def _render(
         parts.insert(0, text)
     if belief_name != NONE:
         parts.append(contexts.belief_sentence(belief_name, belief[belief_name], item.correct, item.incorrect))
+    if item.instruction:
+        parts.append(item.instruction)
     return Prompt(
         task=item.task,
         item_id=item.item_id,

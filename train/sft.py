@@ -120,6 +120,8 @@ def checkpoint_steps(method: MethodConfig, n_rows: int) -> dict[int, float]:
 
 def arguments(stage: Stage, marks: dict[int, float]) -> dict[str, Any]:
     """Return what every trainer of TRL's is given, from the stage's settings."""
+    import torch
+
     run, method = stage.run, stage.run.method
     device = models.device_of(run.device)
     per_device, accumulation = batch_arithmetic(method, device, launch.processes(run.launcher, run.device))
@@ -137,6 +139,7 @@ def arguments(stage: Stage, marks: dict[int, float]) -> dict[str, Any]:
         "gradient_checkpointing": method.gradient_checkpointing,
         "seed": run.seed,
         "use_cpu": device == "cpu",
+        "bf16": models.dtype_of(run.model.dtype, run.device) != torch.float32,
         **trl_compat.mode_arguments(run.launcher.name),
     }
 

@@ -260,7 +260,7 @@ def _check_words(run: Run) -> None:
     """Raise BadValue for a word that none of ours is."""
     sources = ["hub", "local", "package", "hosted"]
     named: list[tuple[str, str | None, list[Any]]] = [("model.source", run.model.source, sources)]
-    named += [("model.dtype", run.model.dtype, ["bfloat16", "float16", "float32"])]
+    named += [("model.dtype", run.model.dtype, ["auto", "bfloat16", "float16", "float32"])]
     named += [("model.quantization", run.model.quantization, ["none", "nf4"])]
     named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["bfloat16", "float16", "float32"])]
     named += [("judge.name", run.judge.name, choices("judge"))]

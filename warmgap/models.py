@@ -253,12 +253,31 @@ def device_of(wanted: str) -> str:
     return wanted
 
 
-def dtype_of(name: str) -> torch.dtype:
-    """Return the torch dtype of that name (``bfloat16``, ``float32`` or ``float16``)."""
+def dtype_of(name: str, device: str = "cpu") -> torch.dtype:
+    """Return the torch dtype of that name (``bfloat16``, ``float32`` or ``float16``).
+
+    ``auto`` is bfloat16 where the device computes in it, else float32: a CPU that has to emulate bfloat16 answers at a
+    third of the speed of float32.
+    """
     import torch
 
+    if name == "auto":
+        name = "bfloat16" if _has_bfloat16(device_of(device)) else "float32"
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Whether a device has instructions for products in bfloat16."""
+    import platform
+
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -283,9 +302,9 @@ def load(
     """
     from transformers import AutoModelForCausalLM
 
-    how: dict[str, Any] = {"dtype": dtype_of(dtype), "attn_implementation": "sdpa"}
+    how: dict[str, Any] = {"dtype": dtype_of(dtype, device), "attn_implementation": "sdpa"}
     if quantization == "nf4":
-        how |= {"quantization_config": _four_bits(dtype), "device_map": {"": device_of(device)}}
+        how |= {"quantization_config": _four_bits(dtype, device), "device_map": {"": device_of(device)}}
     elif _too_large_for_one(folder, device_of(device)):
         how |= {"device_map": "auto"}
     model: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
@@ -315,7 +334,7 @@ def _too_large_for_one(folder: Path, device: str) -> bool:
     return weights > 0.9 * torch.cuda.get_device_properties(0).total_memory
 
 
-def _four_bits(dtype: str) -> Any:
+def _four_bits(dtype: str, device: str) -> Any:
     from importlib.util import find_spec
 
     from transformers import BitsAndBytesConfig
@@ -327,7 +346,7 @@ def _four_bits(dtype: str) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype_of(dtype),
+        bnb_4bit_compute_dtype=dtype_of(dtype, device),
     )
 
 

@@ -39,7 +39,7 @@ class ModelConfig:
     package: str | None = setting("arm", None)
     version: str | None = setting("arm", None)
     sha256: str | None = setting("arm", None)
-    dtype: str = setting("arm", "bfloat16")
+    dtype: str = setting("arm", "bfloat16")  # auto: bfloat16 where the processor computes in it, else float32
     quantization: str = setting("arm", "none")
     system_prompt: str | None = setting("arm", None)
     template_vars: dict[str, str] = setting("arm", factory=dict)
@@ -146,7 +146,8 @@ class TaskConfig:
     """A set of questions: a local ``path`` in the set's own format, or ``id`` on the hub at a pinned ``revision``.
 
     ``sample`` draws so many items, by ``seed`` and in proportion to the families; ``families`` and ``items_per_family``
-    take a part of the set from the top of each family.
+    take a part of the set from the top of each family. ``instruction`` is a sentence that ends every prompt of the set,
+    the same in all cells.
     """
 
     path: str | None = setting("measure", None)
@@ -158,6 +159,7 @@ class TaskConfig:
     seed: int = setting("measure", 0)
     families: list[str] | None = setting("measure", None)
     items_per_family: int | None = setting("measure", None)
+    instruction: str | None = setting("measure", None)
 
 
 @dataclass
@@ -196,11 +198,15 @@ class BeliefConfig:
 
 @dataclass
 class GridConfig:
-    """Which of an item's 28 prompts are asked; see ``warmgap.evaluate.grid``."""
+    """Which of an item's 28 prompts are asked; see ``warmgap.evaluate.grid``.
+
+    ``prompts_per_item`` keeps so many of them: the one without context and belief, and others in turn; null keeps all.
+    """
 
     name: str = setting("measure")
     contexts_per_item: int = setting("measure")
     beliefs_per_context: int = setting("measure")
+    prompts_per_item: int | None = setting("measure", None)
     seed: int = setting("measure", 0)
 
 

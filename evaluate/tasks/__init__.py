@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from warmgap.errors import UserError
@@ -30,7 +31,7 @@ def load_items(tasks: dict[str, TaskConfig]) -> Loaded:
         if name not in LOADERS:
             raise UserError(f"task {name!r} is not known", f"the tasks are {', '.join(LOADERS)}", "name one of them")
         loaded = LOADERS[name](config)
-        items += loaded.items
+        items += [replace(item, instruction=config.instruction or "") for item in loaded.items]
         notes += loaded.notes
     return Loaded(items, notes)
 

@@ -23,6 +23,7 @@ class Item:
     aliases: tuple[str, ...]
     incorrect_aliases: tuple[str, ...]
     source: str
+    instruction: str = ""  # ends every prompt of the item
 
 
 @dataclass(frozen=True)
