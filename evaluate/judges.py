@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from warmgap import chat, endpoint, store
+from warmgap import endpoint, store
 from warmgap.endpoint import Endpoint
 from warmgap.errors import UserError
 from warmgap.evaluate.cascade import CascadeJudge
 from warmgap.evaluate.closed import Chooser, Local, Remote
-from warmgap.evaluate.judge import ChoiceJudge, Judge, MatchJudge
+from warmgap.evaluate.judge import Judge, MatchJudge
 from warmgap.evaluate.llm_judge import ChatJudge
 from warmgap.generate import Engine
 from warmgap.schema import JudgeConfig
@@ -32,19 +32,15 @@ class Judges:
         check(config)
         self._endpoint = Endpoint(config, "judge") if "openai" in names(config) else None
 
-    def build(self, name: str, engine: Engine | None = None, system: Sequence[chat.Message] = ()) -> Judge:
-        """Return the judge of that name; ``engine`` and ``system`` are the arm's own, which ``choice`` asks."""
+    def build(self, name: str) -> Judge:
+        """Return the judge of that name."""
         if name == "match":
             return MatchJudge()
-        if name == "choice":
-            if engine is None:
-                raise UserError("judge choice needs an arm", "it asks the arm for likelihoods", "use match")
-            return ChoiceJudge(engine, system)
         if name in ASKED:
             return ChatJudge(self.model(name))
         if name == "cascade":
             return CascadeJudge(self.build(str(self.config.rest)), self.config.overlap)
-        known = "match, choice, openai, local, cascade"
+        known = "match, openai, local, cascade"
         raise UserError(f"no judge {name!r}", f"the judges are {known}", "name one of them")
 
     def model(self, name: str) -> Chooser:

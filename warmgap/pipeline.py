@@ -234,7 +234,7 @@ def _answers(job: Job, recipe: Recipe, engine: Engine, bench: judges.Judges) -> 
             if name is None:
                 graded.append(None)
                 continue
-            judge = bench.build(name, engine, system)
+            judge = bench.build(name)
             journals = {task: arm.verdicts(judge.name, task) for task in tasks}
             what = f"verdicts by {name} · {arm.arm}"
             with bench.costs(judge, arm.costs):

@@ -13,7 +13,8 @@ from warmgap import config
 from warmgap.evaluate.cascade import CascadeJudge
 from warmgap.evaluate.closed import Local, Remote
 from warmgap.evaluate.grid import Prompt
-from warmgap.evaluate.judge import Answer, ChoiceJudge, MatchJudge, Verdict, normalise
+from warmgap.evaluate.judge import Answer, MatchJudge, Verdict
+from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.refusal import refuses
@@ -274,5 +275,5 @@ def test_any_text_gets_a_verdict(text: str, finish: str) -> None:
 
 
 def test_judges_are_named_as_their_settings_are() -> None:
-    made = (MatchJudge, ChoiceJudge, Remote, Local, CascadeJudge)
+    made = (MatchJudge, Remote, Local, CascadeJudge)
     assert set(config.choices("judge")) == {judge.name for judge in made}
