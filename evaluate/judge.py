@@ -26,7 +26,8 @@ __all__ = (
 class Answer:
     """What a judge is given: the answer's text, how it ended, and the prompt and item it belongs to.
 
-    ``key`` names the verdict, ``answer_key`` the answer.
+    ``key`` names the verdict, ``answer_key`` the answer. ``reasoned`` if there was reasoning before it, which no judge
+    is shown.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Answer:
     prompt: Prompt
     item: Item
     answer_key: str = ""
+    reasoned: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,19 @@ class Judge(Protocol):
         ...
 
 
+def nothing_said(answer: Answer) -> Verdict | None:
+    """Return the verdict on an answer that says nothing: no judge is asked about it."""
+    if answer.text.strip():
+        return None
+    return Verdict(answer.key, UNPARSED, "only reasoning" if answer.reasoned else "empty reply")
+
+
 class MatchJudge:
     """Looks for the accepted answers and the incorrect one in the text of the reply, by the rules of ``reading``.
 
-    It reads the first ``window`` characters of each answer, so many in every arm, and nothing else: equal texts get equal
-    verdicts, however they ended. Where neither answer is found the verdict is ``incorrect``, whether the reply was cut or
-    not; ``refused`` where it declines, ``unparsed`` where it is empty.
+    It reads the first ``window`` characters of each answer, so many in every arm, and nothing else: equal texts get
+    equal verdicts, however they ended. Where neither answer is found the verdict is ``incorrect``, whether the reply
+    was cut or not; ``refused`` where it declines, ``unparsed`` where it is empty.
     """
 
     name = "match"
@@ -88,4 +97,12 @@ class MatchJudge:
 
     def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
         """Return one verdict for each answer."""
-        return [Verdict(answer.key, *read(answer.text, answer.item, self.window)) for answer in answers]
+        return [
+            nothing_said(answer) or Verdict(answer.key, *read(answer.text, answer.item, self.window))
+            for answer in answers
+        ]
+
+
+def unfit(name: str, tasks: Iterable[str]) -> list[str]:
+    """Return those of the tasks of which a judge cannot be the only one."""
+    return [task for task in tasks if name == MatchJudge.name and task not in MatchJudge.FIT]

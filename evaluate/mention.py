@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from warmgap.evaluate.normal import Word, words
+from warmgap.evaluate.normal import Word, several, words
 
 STATED, TOLD, UNCLAIMED, DENIED = 2, 1, 0, -1
 NEAR = 6  # words over which a negation reaches
@@ -62,7 +63,7 @@ def stances(segments: Sequence[Segment], mentions: Sequence[Mention], question: 
     for mention, following in zip(mentions, [*mentions[1:], None], strict=False):
         end = following.segment if following else len(segments)
         _look_back(segments, mention, range(mention.segment + 1, end), holds)
-    for mention, following in zip(mentions, mentions[1:], strict=False):
+    for mention, following in pairwise(mentions):
         if mention.side != following.side and (mention.stance, following.stance) == (STATED, STATED):
             _settle(segments, mention, following)
     return mentions
@@ -78,7 +79,8 @@ _NEGATION = re.compile(
 # "No doubt it is X" and "not only X" deny nothing.
 _NO_NEGATION = re.compile(
     r"\b(?:(?:not|isnt) (?:only|just|sure|certain|to mention|surpris\w+)|no (?:doubt|question|problem|wonder|worries)|"
-    r"(?:none|nothing|no) other than|nothing but|(?:cant|cannot|dont) (?:wait|stress|help|agree more|say enough|worry))\b"
+    r"(?:none|nothing|no) other than|nothing but|"
+    r"(?:cant|cannot|dont) (?:wait|stress|help|agree more|say enough|worry))\b"
 )
 # "It is not A, it is X" without its comma: a new beginning ends what a negation reaches, unless it is what is denied.
 _NEW = re.compile(r"\b(?:its|thats|theyre|(?:it|that|this|they|answer) (?:is|are|was|were))\b")
@@ -86,7 +88,8 @@ _OPINION = re.compile(r"\b(?:think|thought|believe|say|said|mean|claim|true|that
 # "X is wrong", "X isn't", "X is a common misconception", and no more than these words behind it.
 _DENIED_BEHIND = re.compile(
     r"(?:(?:is|are|was|were|being|thats|its|which is|that is|would be) )?(?:\w+ly |just |a )*"
-    r"(?:(?:common|popular|old|widespread|urban) )*(?:myth|misconception|mistake|false|incorrect|wrong|untrue|mistaken)\b|"
+    r"(?:(?:common|popular|old|widespread|urban) )*"
+    r"(?:myth|misconception|mistake|false|incorrect|wrong|untrue|mistaken)\b|"
     r"(?:is|are|was|were) (?:\w+ly )?(?:not|never)\b(?! (?:only|just))|"
     r"(?:isnt|arent|wasnt|werent)\b(?! (?:it|they|he|she))|(?:can|could|would|will)(?:not|nt| not) (?:\w+ly )?be\b"
 )
@@ -97,7 +100,8 @@ _CLAIMED = re.compile(  # what the user claims: "you think that it is X", "your 
 )
 _AGREES = re.compile(r"\b(?:right|correct|agree|exactly|indeed|yes|spot on|as you|good point|absolutely)\b")
 _ONCE = re.compile(  # what the reply thought before: "at first I thought X"
-    r"\b(?:1st|first|initially|originally|once|used to)(?: \w+){0,2} (?:thought|think|believed?|said|assumed|guessed)\b|"
+    r"\b(?:1st|first|initially|originally|once|used to)(?: \w+){0,2} "
+    r"(?:thought|think|believed?|said|assumed|guessed)\b|"
     r"\b(?:thought|said|believed|assumed) (?:at 1st|at first|initially)\b"
 )
 _REPORTED = re.compile(  # what others say: "many people think that it is X"
@@ -138,17 +142,16 @@ def _clause(segment: Segment, mention: Mention, last: Mention | None) -> list[Wo
 def _negated(clause: str) -> bool:
     """Whether the words before a mention deny it."""
     clause = _NO_NEGATION.sub(" ", clause)
-    found = None
-    for found in _NEGATION.finditer(clause):
-        pass
-    if found is None:
+    found = list(_NEGATION.finditer(clause))
+    if not found:
         return False
-    rest = clause[found.end() :]
+    rest = clause[found[-1].end() :]
     return not _NEW.search(rest) or bool(_OPINION.search(rest))
 
 
 _FRAME = re.compile(
-    r"(?:^|\b(?:it|its|that|thats|this|they|theyre|answer|i think|id say|i believe|i say|must be)(?: (?:is|are|was|were))?)"
+    r"(?:^|\b(?:it|its|that|thats|this|they|theyre|answer|i think|id say|i believe|i say|must be)"
+    r"(?: (?:is|are|was|were))?)"
     r"(?: (?:\w+ly|most|indeed|called|of course|in fact|probably|perhaps|maybe|well|sure|yes|no|oh|okay))*$"
 )
 
@@ -163,8 +166,8 @@ def _framed(segment: Segment, mention: Mention) -> bool:
 
 
 _SHORT = 4  # letters: shorter words of a question are mostly grammar
-_GRAMMAR = frozenset("what which when where whom whose that this these those with from does have been were would could "
-                     "should about into than then they them their there will your".split())  # fmt: skip
+_GRAMMAR = several("what which when where whom whose that this these those with from does have been were would could "
+                     "should about into than then they them their there will your")  # fmt: skip
 
 
 def _stems(some: Sequence[str]) -> set[str]:
@@ -181,7 +184,8 @@ def _answering(segment: Segment, asked: set[str]) -> int:
 
 _TAKES_UP = re.compile(
     r"(?:(?:no|yes|well|actually|but|however|and|oh|sorry|though) )*"
-    r"(?:(?:(?:it|that|this|they|which|he|she) (?:(?:is|are|was|were|does|did)(?P<not> not| never)?|(?P<nt>isnt|arent|wasnt|werent))|"
+    r"(?:(?:(?:it|that|this|they|which|he|she) "
+    r"(?:(?:is|are|was|were|does|did)(?P<not> not| never)?|(?P<nt>isnt|arent|wasnt|werent))|"
     r"thats(?P<not2> not)?|its(?P<not3> not)?)"
     r"(?: (?:\w+ly|indeed|quite|just|in fact))*"
     r"(?P<wrong> (?:wrong|false|incorrect|untrue|mistaken|myth|(?:common |popular )?(?:misconception|myth)|mistake))?"
@@ -191,7 +195,7 @@ _TAKES_UP = re.compile(
 
 
 def _look_back(segments: Sequence[Segment], mention: Mention, later: range, holds: set[int]) -> None:
-    """Let a sentence that only takes up the last mention ("That's not right.", "but it is") decide what it stands for."""
+    """Let a sentence that only takes up the last mention ("That's not right.", "but it is") decide its stance."""
     for number in later[:2]:
         match = _TAKES_UP.fullmatch(segments[number].text) if number not in holds else None
         if match is None:
@@ -210,9 +214,7 @@ _CORRECTS = re.compile(  # "X. Wait, Y": what comes before is taken back
     r"on second thought|apologies|i was wrong|my mistake|actually no)\b|\bor rather$|\bi mean$"
 )
 _ADDS = re.compile(r"^(?:actually|in fact|rather)\b")
-_AND = re.compile(
-    r"(?: ?(?:or|and|either|both|maybe|perhaps|possibly|also|well|as|it|its|is|could|be|might|even))*"
-)
+_AND = re.compile(r"(?: ?(?:or|and|either|both|maybe|perhaps|possibly|also|well|as|it|its|is|could|be|might|even))*")
 _OR = re.compile(r"\bor\b")
 _PERHAPS = re.compile(r"\b(?:perhaps|maybe|possibly|might|may|could|either|some|others|depends|unsure|not sure)\b")
 

@@ -38,6 +38,11 @@ class Word(NamedTuple):
     before: str
 
 
+def several(listed: str) -> frozenset[str]:
+    """Return the words of a list that is written as one text."""
+    return frozenset(listed.split())
+
+
 END = ""  # the text of the last word: it stands for what ends the text
 
 
@@ -84,9 +89,11 @@ _SIGNS = str.maketrans(
         "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE",
     }
 )  # fmt: skip
-_GREEK = dict(zip("αβγδεζηθικλμνξοπρστυφχψω",
-                  "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau"
-                  " upsilon phi chi psi omega".split(), strict=True))  # fmt: skip
+_GREEK = {
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
+    "κ": "kappa", "λ": "lambda", "μ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "τ": "tau", "φ": "phi", "χ": "chi",
+    "ψ": "psi", "ω": "omega",
+}  # fmt: skip
 _RAISED = re.compile(r"(?<=\d)(?=[⁰¹²³⁴⁵⁶⁷⁸⁹])")  # 10⁶ is not 106
 _VULGAR = re.compile(r"(?<=\d)(?=[¼½¾⅐-⅞])")  # 2½ is not 21/2
 _NARROW = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")  # 1 000 with a space that does not break
@@ -97,7 +104,7 @@ _MINUS = re.compile(r"(?<![^\s(])-(?=\d)")
 _LISTED = re.compile(r"^[ \t]{0,8}(?:\d{1,2}[.)]|[-*•])[ \t]{1,8}(?=\S)", re.MULTILINE)  # the number of a list item
 _SINGLE_GREEK = re.compile(r"(?<![α-ω])[α-ω](?![α-ω])")
 _WORD = re.compile(r"\d+(?:st|nd|rd|th|s|'s)\b|\d+(?:[.:,]\d+)*|[^\W\d]\w*(?:'\w+)*|[↑↓→←≥≤±+]", re.IGNORECASE)
-_SHORTENED = frozenset("st mr mrs ms dr prof sr jr vs mt ft gen col lt sgt rev hon ca approx eg ie inc ltd co".split())
+_SHORTENED = several("st mr mrs ms dr prof sr jr vs mt ft gen col lt sgt rev hon ca approx eg ie inc ltd co")
 
 
 def _plain(text: str) -> str:
@@ -154,18 +161,20 @@ def _parts(gap: str, found: Sequence[Word], *, last: bool = False) -> str:
     return "," if any(sign in gap for sign in (",", ":", "(", ")", "[", '"', " - ", "--")) else ""
 
 
-_NUMBERS = frozenset(
+_NUMBERS = several(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion trillion "
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
     "sixteenth seventeenth eighteenth nineteenth twentieth thirtieth fortieth fiftieth sixtieth seventieth eightieth "
-    "ninetieth hundredth thousandth millionth".split()
+    "ninetieth hundredth thousandth millionth"
 )
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_TENS = dict(zip("twenties thirties forties fifties sixties seventies eighties nineties".split(),
-                 range(20, 100, 10), strict=True))  # fmt: skip
-_NO_NUMBER_AFTER = frozenset("no any some every this that which each another".split())  # "no one", "that one"
-_NO_NUMBER_BEFORE = frozenset("of who that which should can may".split())  # "one of them", "one should"
+_TENS = {
+    "twenties": 20, "thirties": 30, "forties": 40, "fifties": 50, "sixties": 60, "seventies": 70, "eighties": 80,
+    "nineties": 90,
+}  # fmt: skip
+_NO_NUMBER_AFTER = several("no any some every this that which each another")  # "no one", "that one"
+_NO_NUMBER_BEFORE = several("of who that which should can may")  # "one of them", "one should"
 LONGEST_NUMBER = 12  # words
 
 
@@ -232,14 +241,13 @@ _UNIT_NAMES = {
     "kilometre": "km kilometer", "metre": "m meter", "centimetre": "cm centimeter", "millimetre": "mm millimeter",
     "micrometre": "microm micrometer", "kilogram": "kg kilo", "gram": "g gramme", "milligram": "mg",
     "microgram": "mcg microg ug", "litre": "l liter", "millilitre": "ml milliliter", "kilojoule": "kj",
-    "second": "s sec", "minute": "min", "hour": "h hr", "mile": "mi", "foot": "ft feet", "inch": "in inche",
+    "second": "s sec", "minute": "min", "hour": "h hr", "mile": "mi", "foot": "ft feet", "inch": "inche",
     "pound": "lb", "ounce": "oz", "celsius": "c centigrade", "fahrenheit": "f", "volt": "v", "watt": "w",
     "hertz": "hz", "megahertz": "mhz", "kilometres per hour": "kmh kph", "percent": "pct", "year": "yr", "day": "d",
     "dollar": "usd", "euro": "eur", "degree": "deg",
 }  # fmt: skip
 _UNITS = {form: name for name, forms in _UNIT_NAMES.items() for one in forms.split() for form in (one, f"{one}s")}
 _UNITS |= {form: name for name in _UNIT_NAMES for form in (name, f"{name}s")}
-_LONE = frozenset("in c f d s l m g h v w".split())  # words of their own: a unit only right behind a figure
 
 
 def _measured(found: Sequence[Word]) -> list[Word]:
@@ -251,7 +259,7 @@ def _measured(found: Sequence[Word]) -> list[Word]:
             out[-1] = Word("percent", out[-1].before)
             continue
         behind = bool(last) and not word.before and (last[0].isdecimal() or last == "degree")
-        if behind and word.text in _UNITS and not (word.text == "in" and len(last) == 4):  # "1989 in Berlin"
+        if behind and word.text in _UNITS:
             word = Word(_UNITS[word.text], word.before)
         if last == "degree" and word.text in ("celsius", "fahrenheit"):
             out.pop()

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from warmgap.evaluate.mention import DENIED, MENTION, STATED, TOLD, UNCLAIMED, Mention, Segment, stances
-from warmgap.evaluate.normal import END, Word, light, words
+from warmgap.evaluate.normal import END, Word, light, several, words
 from warmgap.evaluate.tasks.item import Item
 from warmgap.evaluate.verdict import CORRECT, HEDGED, INCORRECT, REFUSED, UNPARSED
 from warmgap.refusal import refuses
@@ -119,7 +119,7 @@ def _as_a_whole(said: str, forms: Forms) -> int:
 
 # ---- where they stand ----
 
-_CONTRASTS = frozenset("but however although though whereas while yet".split())
+_CONTRASTS = several("but however although though whereas while yet")
 
 
 def _segments(said: Sequence[Word], forms: Forms) -> tuple[list[Segment], list[Mention]]:

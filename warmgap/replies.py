@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 STOP, LENGTH, FILTERED = "stop", "length", "content_filter"
@@ -29,7 +31,9 @@ _CLOSES = re.compile(
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*(?:<\|message\|>)?")
 _FINAL = re.compile(r"<\|channel\|>\s*final[^<]*<\|message\|>|\bassistantfinal", re.IGNORECASE)
 _BARE = re.compile(r"\s*analysis(?=[A-Z\"'(])|\s*analysis\b(?=.*assistantfinal)", re.DOTALL)
-_ENDS = re.compile(r"<\|(?:end|return|call|begin_of_solution|end_of_solution|start_response|end_response)\|>|</?answer>")
+_ENDS = re.compile(
+    r"<\|(?:end|return|call|begin_of_solution|end_of_solution|start_response|end_response)\|>|</?answer>"
+)
 
 
 def split_reasoning(text: str) -> SplitReply:
@@ -38,16 +42,12 @@ def split_reasoning(text: str) -> SplitReply:
     What stands behind the last closing mark is the answer, opened or not. Behind an opening mark that nothing closes
     there is no answer.
     """
-    final = None
-    for final in _FINAL.finditer(text):
-        pass
-    if final is not None and (_CHANNEL.search(text) or _BARE.match(text)):
+    final = _last(_FINAL, text)
+    if final and (_CHANNEL.search(text) or _BARE.match(text)):
         return SplitReply(_ENDS.sub("", text[final.end() :]).strip(), text[: final.end()].strip())
     if (channel := _CHANNEL.search(text)) and channel[1].lower() != "final":
         return SplitReply(text[: channel.start()].removesuffix("<|start|>assistant").strip(), text[channel.start() :])
-    closing = None
-    for closing in _CLOSES.finditer(text):
-        pass
+    closing = _last(_CLOSES, text)
     head, tail = ("", text) if closing is None else (text[: closing.end()], text[closing.end() :])
     before = ""
     if head and (first := _OPENS.search(head)):  # what was said before it began to reason is part of the answer
@@ -58,6 +58,16 @@ def split_reasoning(text: str) -> SplitReply:
         return SplitReply(text, "")
     answer = "\n".join(part for part in (before, _ENDS.sub("", tail).strip()) if part)
     return SplitReply(answer, head.strip())
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return next(iter(deque(pattern.finditer(text), maxlen=1)), None)
+
+
+def said(text: str) -> dict[str, Any]:
+    """Return what is kept of a reply's text: ``answer`` and ``reasoning`` apart, and ``n_chars`` of the answer."""
+    answer, reasoning = split_reasoning(text)
+    return {"answer": answer, "reasoning": reasoning, "n_chars": len(answer)}
 
 
 _WORDS = {
@@ -79,3 +89,12 @@ def finish_reason(said: Any) -> tuple[str, bool]:
     plain = "" if said is None or said != said else str(said).strip()
     word = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", plain).lower().replace("-", "_").rpartition(".")[2]
     return (_MEANS[word], True) if word in _MEANS else (plain, not plain)
+
+
+def unknown_reasons(given: Iterable[Any]) -> list[str]:
+    """Return a note for each word for how a reply ended that is none of ours, with its count."""
+    counts = Counter(finish_reason(word)[0] for word in given if not finish_reason(word)[1])
+    return [
+        f"finish_reason {word!r} of {n:,} answers is not known: it counts as neither finished nor cut"
+        for word, n in sorted(counts.items())
+    ]
