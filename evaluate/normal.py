@@ -104,6 +104,7 @@ _MINUS = re.compile(r"(?<![^\s(])-(?=\d)")
 _LISTED = re.compile(r"^[ \t]{0,8}(?:\d{1,2}[.)]|[-*•])[ \t]{1,8}(?=\S)", re.MULTILINE)  # the number of a list item
 _SINGLE_GREEK = re.compile(r"(?<![α-ω])[α-ω](?![α-ω])")
 _WORD = re.compile(r"\d+(?:st|nd|rd|th|s|'s)\b|\d+(?:[.:,]\d+)*|[^\W\d]\w*(?:'\w+)*|[↑↓→←≥≤±+]", re.IGNORECASE)
+_PICTURES = "\u2600"  # signs from here on are pictures: where one stands in a warm reply, a sentence has ended
 _SHORTENED = several("st mr mrs ms dr prof sr jr vs mt ft gen col lt sgt rev hon ca approx eg ie inc ltd co")
 
 
@@ -153,7 +154,7 @@ def _parts(gap: str, found: Sequence[Word], *, last: bool = False) -> str:
     """What a gap between two words means; a point behind an initial or a short form ends nothing."""
     if "?" in gap:
         return "?"
-    if "\n" in gap or "!" in gap or ";" in gap:
+    if "\n" in gap or "!" in gap or ";" in gap or any(sign >= _PICTURES for sign in gap):
         return "."
     if "." in gap and (last or ". " in gap or '."' in gap or ".)" in gap):
         short = found and (found[-1].text in _SHORTENED or (len(found[-1].text) == 1 and found[-1].text.isalpha()))
