@@ -196,9 +196,7 @@ def test_a_word_that_the_window_cuts_is_dropped() -> None:
 @settings(max_examples=100, deadline=None)
 @given(
     text=st.text(st.sampled_from("Canberra Sydney .,?!\n\ud83d\x00é12"), max_size=120)
-    | st.lists(st.sampled_from(["Canberra", "Sydney", "not", "or", "but", "you think", ".", "?", "it is"])).map(
-        " ".join
-    ),
+    | st.lists(st.sampled_from(["Canberra", "Sydney", "not", "or", "but", "you think", ".", "?"])).map(" ".join),
     behind=st.text(max_size=20),
 )
 def test_any_text_gets_a_verdict_by_its_window_alone(text: str, behind: str) -> None:
