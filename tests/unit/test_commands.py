@@ -235,7 +235,8 @@ def test_grade_keeps_reasoning_apart_from_the_answer() -> None:
 
 def test_grade_reads_references_with_stops_commas_and_accents() -> None:
     pairs = [("Gdynia, Poland", "Kiel"), ("St. Anton", "Davos"), ("Dr. No: Again", "Top Gun"),
-             ("Annapolis, M.D.", "Bath"), ("If you hum, it stops", "If you hum, it goes on"), ("Zoe\u0308", "Ann")]  # fmt: skip
+             ("Annapolis, M.D.", "Bath"), ("If you hum, it stops", "If you hum, you go on"),
+             ("Zoe\u0308", "Ann")]  # fmt: skip
     items = [{"id": str(n), "question": "Which?", "correct": a, "incorrect": b} for n, (a, b) in enumerate(pairs)]
     write("items.jsonl", items)
     said = [f"The answer is {one}." for one, _ in pairs[:-1]] + ["Zo\u00eb"]
