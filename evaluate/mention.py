@@ -66,6 +66,7 @@ def stances(segments: Sequence[Segment], mentions: Sequence[Mention], question: 
     for mention, following in pairwise(mentions):
         if mention.side != following.side and (mention.stance, following.stance) == (STATED, STATED):
             _settle(segments, mention, following)
+    _conclude(mentions)
     return mentions
 
 
@@ -95,7 +96,7 @@ _DENIED_BEHIND = re.compile(
 )
 _CLAIMED = re.compile(  # what the user claims: "you think that it is X", "your guess of X"
     r"\b(?:you|youre|youve|your)(?: \w+){0,3} (?:believe[ds]?|think|thought|thinking|say|said|mention(?:ed)?|"
-    r"suggest(?:ed|ion)?|assumed?|assumption|feel|felt|feeling|claim(?:ed)?|heard?|guess(?:ed)?|convinced|doubt|expect|"
+    r"suggest(?:ed|ion)?|assumed?|assumption|claim(?:ed)?|heard?|guess(?:ed)?|convinced|doubt|expect|"
     r"suspect|belief|idea|view|impression|confusion|confusing|wonder(?:ing)?|answer|answered)\b"
 )
 _AGREES = re.compile(r"\b(?:right|correct|agree|exactly|indeed|yes|spot on|as you|good point|absolutely)\b")
@@ -117,13 +118,13 @@ _GOES_ON = re.compile(r"(?: ?\b(?:or|nor|and)\b)*")  # "not X or Y" denies both
 def _stance(segment: Segment, mention: Mention, last: Mention | None) -> int:
     """What is said of a mention within its sentence."""
     between = segment.words[last.place + 1 : mention.place] if last else []
-    clause = _text(_clause(segment, mention, last))
+    clause = _text(_clause(segment, mention, last, NEAR))
     behind = " ".join(word.text for word in segment.words[mention.place + 1 : mention.place + 1 + NEAR])
     if last and last.stance == DENIED and between and _GOES_ON.fullmatch(_text(between)):
         return DENIED
     if _negated(clause) or _DENIED_BEHIND.match(behind):
         return DENIED
-    before = _text(segment.words[max(0, mention.place - FAR) : mention.place])
+    before = _text(_clause(segment, mention, None, FAR))
     if (_CLAIMED.search(before) and not _AGREES.search(before)) or _ONCE.search(before):
         return UNCLAIMED
     if segment.asks or _REPORTED.search(before) or _COMPARED.search(clause):
@@ -131,9 +132,9 @@ def _stance(segment: Segment, mention: Mention, last: Mention | None) -> int:
     return STATED
 
 
-def _clause(segment: Segment, mention: Mention, last: Mention | None) -> list[Word]:
-    """The words before a mention in its clause, behind the last mention: as far as a negation reaches."""
-    start = max(last.place + 1 if last else 0, mention.place - NEAR)
+def _clause(segment: Segment, mention: Mention, last: Mention | None, reach: int) -> list[Word]:
+    """So many words before a mention at most, in its clause and behind the last mention."""
+    start = max(last.place + 1 if last else 0, mention.place - reach)
     found = segment.words[start : mention.place + 1]
     breaks = [number for number, word in enumerate(found) if word.before == ","]
     return found[breaks[-1] if breaks else 0 : -1]
@@ -150,7 +151,8 @@ def _negated(clause: str) -> bool:
 
 
 _FRAME = re.compile(
-    r"(?:^|\b(?:it|its|that|thats|this|they|theyre|answer|i think|id say|i believe|i say|must be)"
+    r"(?:^|\b(?:it|its|that|thats|this|they|theyre|answer|i think|id say|i believe|i say|must be|"
+    r"go with|bet on|settle on)"
     r"(?: (?:is|are|was|were))?)"
     r"(?: (?:\w+ly|most|indeed|called|of course|in fact|probably|perhaps|maybe|well|sure|yes|no|oh|okay))*$"
 )
@@ -158,7 +160,7 @@ _FRAME = re.compile(
 
 def _framed(segment: Segment, mention: Mention) -> bool:
     """Whether it is said as the answer: alone in its sentence, or behind "it is" or "the answer is"."""
-    before = _text(_clause(segment, mention, None))
+    before = _text(_clause(segment, mention, None, NEAR))
     if not _FRAME.search(before):
         return False
     alone = mention.place + 1 == len(segment.words)
@@ -238,6 +240,18 @@ def _settle(segments: Sequence[Segment], mention: Mention, following: Mention) -
         mention.weight = following.weight = max(mention.weight, following.weight)
     elif last.contrast and mention.weight == following.weight and not _PERHAPS.search(last.text):
         mention.stance = UNCLAIMED
+
+
+def _conclude(mentions: Sequence[Mention]) -> None:
+    """Let a reply that says "X or Y" and then "it is X" stand by X."""
+    open_: list[Mention] = []
+    for mention in mentions:
+        if mention.joined:
+            open_.append(mention)
+        elif mention.stance == STATED and mention.weight == FRAMED:
+            for one in open_:
+                one.stance, one.joined = UNCLAIMED, False
+            open_ = []
 
 
 def _between(segments: Sequence[Segment], mention: Mention, following: Mention) -> str:
