@@ -322,6 +322,15 @@ def test_analyze_writes_effects_and_cells(ending: str, capsys: pytest.CaptureFix
     assert f"{len(effects)} effects" in capsys.readouterr().out
 
 
+def test_analyze_knows_all_words_for_an_end(capsys: pytest.CaptureFixture[str]) -> None:
+    table = verdicts()
+    table["finish_reason"] = ["MAX_TOKENS", "tired"] * (len(table) // 2)
+    table.to_csv("a.csv", index=False)
+    assert cli.main(["analyze", "a.csv", "--out", "results", "--bootstrap", "100"]) == 0
+    assert "'tired'" in capsys.readouterr().err
+    assert set(pd.read_csv("results/cells.csv")["truncated_pct"]) == {0.0, 100.0}
+
+
 def test_analyze_names_the_missing_column(capsys: pytest.CaptureFixture[str]) -> None:
     verdicts().drop(columns="belief").to_csv("a.csv", index=False)
     assert "belief" in refused(capsys, "analyze", "a.csv", "--out", "results")
