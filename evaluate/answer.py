@@ -10,6 +10,7 @@ from warmgap import chat, store
 from warmgap.evaluate.grid import Prompt
 from warmgap.generate import Engine, Request, answer_key
 from warmgap.progress import bar
+from warmgap.replies import finish_reason, said
 from warmgap.schema import GenerateConfig
 
 
@@ -23,8 +24,8 @@ def answer(
 ) -> list[dict[str, Any]]:
     """Answer the prompts that the journals lack, and return one row for each prompt, in the order of the prompts.
 
-    ``journal_of`` gives each task's journal. The rows hold ``key``, the fields of the prompt, ``answer``,
-    ``finish_reason``, ``n_tokens``, ``n_chars`` and ``prompt_tokens``.
+    ``journal_of`` gives each task's journal. The rows hold ``key``, the fields of the prompt, ``answer`` without the
+    ``reasoning`` before it, ``finish_reason``, ``n_tokens`` (of both), ``n_chars`` of the answer and ``prompt_tokens``.
     """
     generation = f"{params.max_new_tokens} tokens, temperature {params.temperature:g}, seed {params.seed}"
     requests: dict[str, Request] = {}
@@ -47,10 +48,9 @@ def answer(
                         "key": reply.key,
                         **_fields(owner[reply.key]),
                         "generation": generation,
-                        "answer": reply.text,
-                        "finish_reason": reply.finish_reason,
+                        **said(reply.text),
+                        "finish_reason": finish_reason(reply.finish_reason)[0],
                         "n_tokens": reply.n_tokens,
-                        "n_chars": len(reply.text),
                         "prompt_tokens": len(requests[reply.key].ids),
                     }
                     for reply in replies

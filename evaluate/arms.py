@@ -10,13 +10,14 @@ from typing import Any
 from warmgap import manifest, store
 from warmgap.errors import UserError
 from warmgap.evaluate.compare import VERDICT_COLUMNS, Measured, write_comparison
+from warmgap.evaluate.judge import unfit
 from warmgap.evaluate.report import write_report
 from warmgap.progress import say
 from warmgap.schema import digest
 from warmgap.store import Arm
 
 ORIGINAL = "original"
-GRADERS = ("cascade", "openai", "local", "choice", "match")  # where two have graded, the first is the run's judge
+GRADERS = ("cascade", "openai", "local", "match")  # where two have graded, the first is the run's judge
 
 
 def compare(
@@ -67,7 +68,7 @@ def compare(
         "settings": {"grader": grader},
         "dropped": dropped,
         "margins": margins,
-        "notes": [*notes, *more],
+        "notes": [*notes, *more, *_of_judge(grader, shared)],
         "timings": {},
         **manifest.record(),
     }
@@ -77,13 +78,18 @@ def compare(
     return folder
 
 
+def _of_judge(grader: str, shared: Sequence[Place]) -> list[str]:
+    left = unfit(grader, sorted({place[0] for place in shared}))
+    return [f"judge {grader} is not fit for {', '.join(left)}: these errors are no measurement."] if left else []
+
+
 Place = tuple[str, ...]  # task, item_id, context, belief, prompt, and how it was answered and graded
 
 
 def _grader(arms: Sequence[Arm]) -> str:
     graded = [{path.parent.name for path in arm.folder.glob("verdicts/*/*.jsonl")} for arm in arms]
     both = set.intersection(*graded)
-    return next((name for name in GRADERS if name in both), "choice")
+    return next((name for name in GRADERS if name in both), "match")
 
 
 def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:

@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterator, Sequence
 
 from warmgap.evaluate.judge import CORRECT, INCORRECT, UNPARSED, Answer, Judge, MatchJudge, Verdict
-from warmgap.evaluate.normal import normalise
+from warmgap.evaluate.normal import words
+from warmgap.evaluate.reading import WINDOW
 from warmgap.schema import digest
 
 SHORT_REFERENCE, SHORT_REPLY = 4, 60  # words
@@ -24,18 +25,22 @@ def certain(answer: Answer, found: Verdict) -> bool:
     An empty reply holds no answer. A reply of at most 60 words that asserts one side, and does not so much as mention
     the other, is decided where every form of both answers has at most four words; else words are no sign of meaning.
     """
-    said = normalise(answer.text)
-    if not said:
+    if not answer.text.strip():
         return True
+    said = _plain(answer.text)
     if found.verdict not in (CORRECT, INCORRECT) or answer.finish_reason == "length":
         return False
     item = answer.item
     sides = ((item.correct, *item.aliases), (item.incorrect, *item.incorrect_aliases))
-    forms = [[f" {normalise(form)} " for form in side] for side in sides]
+    forms = [[f" {_plain(form)} " for form in side] for side in sides]
     if any(len(form.split()) > SHORT_REFERENCE for side in forms for form in side) or len(said.split()) > SHORT_REPLY:
         return False
     right, wrong = (any(form in f" {said} " for form in side) for side in forms)
     return (right, wrong) == ((True, False) if found.verdict == CORRECT else (False, True))
+
+
+def _plain(text: str) -> str:
+    return " ".join(word.text for word in words(text)[:-1])
 
 
 class CascadeJudge:
@@ -43,12 +48,12 @@ class CascadeJudge:
 
     name = "cascade"
 
-    def __init__(self, rest: Judge, overlap: float) -> None:
-        self.rules, self.rest, self.overlap = MatchJudge(), rest, overlap
+    def __init__(self, rest: Judge, overlap: float, window: int = WINDOW) -> None:
+        self.rules, self.rest, self.overlap = MatchJudge(window), rest, overlap
         self.batch_size: int | None = rest.batch_size
         self.paid = rest.paid
         parts = {"rules": self.rules.params, "rest": [rest.name, rest.params]}
-        self.params = {"version": "1", "overlap": f"{overlap:g}", "parts": json.dumps(parts, sort_keys=True)}
+        self.params = {"version": "2", "overlap": f"{overlap:g}", "parts": json.dumps(parts, sort_keys=True)}
 
     def grade(self, answers: Sequence[Answer]) -> Iterator[Verdict]:
         """Yield a verdict for each answer, the rules' own first."""

@@ -20,6 +20,7 @@ from warmgap.chat import Message
 from warmgap.config import read_prompt
 from warmgap.endpoint import ChatReply, ChatRequest, Endpoint
 from warmgap.generate import Engine
+from warmgap.replies import LENGTH, finish_reason, split_reasoning
 from warmgap.schema import EndpointConfig, digest, identity
 
 LONGEST = 12_000  # characters of a text that the judge is shown; longer ones are cut in the middle
@@ -119,9 +120,9 @@ def cut(text: str) -> str:
 def parse(text: str, choices: tuple[str, ...], *, structured: bool) -> tuple[str, str] | None:
     """Return verdict and reason from a model's reply, or None where it is not in the form asked for.
 
-    What a model thinks before its reply (up to ``</think>``) is passed over. Two verdicts that differ are none.
+    What a model thinks before its reply is passed over. Two verdicts that differ are none.
     """
-    said = text.rpartition("</think>")[2].strip()
+    said = split_reasoning(text).answer.strip()
     if structured:
         fenced = re.fullmatch(r"```(?:json)?\s*(\{.*\})\s*```", said, re.DOTALL)
         try:
@@ -185,7 +186,7 @@ class Remote:
             "judge_tokens_out": reply.tokens_out,
             "judge_usd": reply.cost,
         }
-        whole = reply.finish_reason != "length"
+        whole = finish_reason(reply.finish_reason)[0] != LENGTH
         parsed = parse(reply.text, question.choices, structured=self.structured) if whole else None
         if parsed is None:
             why = "not in the form asked for" if whole else "the judge was cut off"

@@ -11,6 +11,7 @@ from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.judge import ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED, Answer, Judge, Verdict
 from warmgap.evaluate.tasks.item import Item
 from warmgap.progress import bar
+from warmgap.replies import split_reasoning
 from warmgap.schema import digest
 
 DECLINING_IS_RIGHT = ("disinformation",)  # tasks on which declining to repeat the claim counts as correct
@@ -34,7 +35,9 @@ def grade(
     for row, prompt in zip(rows, prompts, strict=True):
         item = items[prompt.task, prompt.item_id]
         key = verdict_key(row["key"], judge, item)
-        answers.append(Answer(key, row["answer"], row["finish_reason"], prompt, item, row["key"]))
+        said = split_reasoning(row["answer"])
+        reasoned = bool(said.reasoning or row.get("reasoning"))
+        answers.append(Answer(key, said.answer, row["finish_reason"], prompt, item, row["key"], reasoned))
     known = {key: row for path in journal_of.values() for key, row in store.journal_by_key(path).items()}
     ordered = sorted({answer.key: answer for answer in answers}.values(), key=lambda a: (-len(a.prompt.prompt), a.key))
     missing = sum(answer.key not in known for answer in ordered)

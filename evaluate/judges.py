@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from warmgap import chat, endpoint, store
+from warmgap import endpoint, store
 from warmgap.endpoint import Endpoint
 from warmgap.errors import UserError
 from warmgap.evaluate.cascade import CascadeJudge
 from warmgap.evaluate.closed import Chooser, Local, Remote
-from warmgap.evaluate.judge import ChoiceJudge, Judge, MatchJudge
-from warmgap.evaluate.llm_judge import ChatJudge
+from warmgap.evaluate.judge import Judge, MatchJudge, unfit
+from warmgap.evaluate.llm_judge import PROMPT, ChatJudge
 from warmgap.generate import Engine
 from warmgap.schema import JudgeConfig
 
 ASKED = ("openai", "local")  # judges that are chat models
+FIT = MatchJudge.FIT
 
 
 class Judges:
@@ -32,19 +33,15 @@ class Judges:
         check(config)
         self._endpoint = Endpoint(config, "judge") if "openai" in names(config) else None
 
-    def build(self, name: str, engine: Engine | None = None, system: Sequence[chat.Message] = ()) -> Judge:
-        """Return the judge of that name; ``engine`` and ``system`` are the arm's own, which ``choice`` asks."""
+    def build(self, name: str) -> Judge:
+        """Return the judge of that name."""
         if name == "match":
-            return MatchJudge()
-        if name == "choice":
-            if engine is None:
-                raise UserError("judge choice needs an arm", "it asks the arm for likelihoods", "use match")
-            return ChoiceJudge(engine, system)
+            return MatchJudge(self.config.window)
         if name in ASKED:
-            return ChatJudge(self.model(name))
+            return ChatJudge(self.model(name), self.config.shown)
         if name == "cascade":
-            return CascadeJudge(self.build(str(self.config.rest)), self.config.overlap)
-        known = "match, choice, openai, local, cascade"
+            return CascadeJudge(self.build(str(self.config.rest)), self.config.overlap, self.config.window)
+        known = "match, openai, local, cascade"
         raise UserError(f"no judge {name!r}", f"the judges are {known}", "name one of them")
 
     def model(self, name: str) -> Chooser:
@@ -86,9 +83,13 @@ def names(config: JudgeConfig) -> set[str]:
     return {str(name) for name in named}
 
 
-def check(config: JudgeConfig) -> None:
-    """Raise UserError for settings with which a judge of the run could not work."""
+def check(config: JudgeConfig, tasks: Collection[str] = ()) -> None:
+    """Raise UserError for settings with which a judge of the run could not work, or not on these tasks."""
     asked = names(config)
+    if (left := unfit(config.name, tasks)) and not config.unfit:
+        why = f"it agrees with a strong judge on few answers of {', '.join(left)}; it is fit for {', '.join(FIT)}"
+        fix = "judge=openai judge.model=NAME-DATE, or judge=cascade; judge.unfit=true takes it as it is"
+        raise UserError(f"judge={config.name} cannot be the only judge of {', '.join(left)}", why, fix)
     if "cascade" in asked and config.rest not in ASKED:
         why = "a cascade needs a chat model for what its rules cannot decide"
         raise UserError(f"judge.rest={config.rest} decides nothing", why, f"set judge.rest to {' or '.join(ASKED)}")
@@ -98,6 +99,18 @@ def check(config: JudgeConfig) -> None:
         endpoint.check(config, "judge")
     if "local" in asked and config.local_model is None:
         raise _no_local_model()
+
+
+def notes(config: JudgeConfig, tasks: Collection[str]) -> list[str]:
+    """Return what a reader of the verdicts has to know of their judge."""
+    found = []
+    if left := unfit(config.name, tasks):
+        found.append(
+            f"judge={config.name} is not fit for {', '.join(left)} (judge.unfit=true): these errors are no measurement."
+        )
+    if config.shown == PROMPT and names(config) & set(ASKED):
+        found.append("The judge was shown the user's whole message: it is not blind to context and belief.")
+    return found
 
 
 def _no_local_model() -> UserError:

@@ -7,20 +7,26 @@ from collections.abc import Iterator, Sequence
 from warmgap.config import read_prompt
 from warmgap.evaluate.closed import Chooser, Question, Record, cut
 from warmgap.evaluate.grid import Prompt
-from warmgap.evaluate.judge import ERROR, GRADED, UNPARSED, Answer, Verdict
+from warmgap.evaluate.judge import ERROR, GRADED, UNPARSED, Answer, Verdict, nothing_said
+from warmgap.replies import LENGTH, finish_reason
 
 QUESTION = Question("judge_system.txt", GRADED)
+PROMPT = "prompt"  # judge.shown: the user's whole message as well, which says in which context and belief it was asked
 
 
-def record_of(answer: Answer) -> Record:
-    """Return what the judge is shown of an answer: neither the arm nor the context nor the kind of belief."""
+def record_of(answer: Answer, shown: str = "question") -> Record:
+    """Return what the judge is shown of an answer: neither the arm nor, unless ``shown`` is ``prompt``, the context and
+    the belief.
+    """
     item = answer.item
+    user = {"user": answer.prompt.prompt or item.question} if shown == PROMPT else {}
     return {
-        "user": answer.prompt.prompt or item.question,
+        **user,
         "question": item.question,
         "accepted_answers": [item.correct, *item.aliases],
-        "incorrect_answer": item.incorrect,
+        "incorrect_answers": [item.incorrect, *item.incorrect_aliases],
         "reply": cut(answer.text),
+        "cut": finish_reason(answer.finish_reason)[0] == LENGTH,
     }
 
 
@@ -33,17 +39,21 @@ def most_tokens(prompt: Prompt, answer_tokens: int) -> int:
 class ChatJudge:
     """Puts the question of the rubric to a chat model, behind an endpoint or on this machine.
 
-    A request that fails for good gives the verdict ``error``, a reply without a verdict ``unparsed``.
+    A request that fails for good gives the verdict ``error``, a reply without a verdict ``unparsed``. It is not asked
+    about an answer that says nothing.
     """
 
-    def __init__(self, model: Chooser) -> None:
-        self.model, self.name = model, model.name
+    def __init__(self, model: Chooser, shown: str = "question") -> None:
+        self.model, self.name, self.shown = model, model.name, shown
         self.batch_size, self.paid = model.batch_size, model.paid
-        self.params = {"version": "1", "prompt": QUESTION.version, **model.params}
+        self.params = {"version": "2", "prompt": QUESTION.version, "shown": shown, **model.params}
 
     def grade(self, answers: Sequence[Answer]) -> Iterator[Verdict]:
         """Yield a verdict for each answer as it becomes known."""
-        records = {answer.key: record_of(answer) for answer in answers}
-        for choice in self.model.choose(QUESTION, records):
+        empty = [verdict for answer in answers if (verdict := nothing_said(answer))]
+        yield from empty
+        silent = {verdict.key for verdict in empty}
+        records = {answer.key: record_of(answer, self.shown) for answer in answers if answer.key not in silent}
+        for choice in self.model.choose(QUESTION, records) if records else ():
             verdict = ERROR if choice.failed else choice.verdict or UNPARSED
             yield Verdict(choice.key, verdict, choice.reason, choice.margin, choice.more)

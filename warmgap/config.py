@@ -223,6 +223,7 @@ def _of_measurements(run: Run) -> list[Rule]:
         (run.generate.batch_size > 0, "generate.batch_size", run.generate.batch_size, "a whole number above 0"),
         (0 <= grid.contexts_per_item <= most, "grid.contexts_per_item", grid.contexts_per_item, f"0 to {most}"),
         (0 <= grid.beliefs_per_context <= 2, "grid.beliefs_per_context", grid.beliefs_per_context, "0 to 2"),
+        (run.judge.window >= 0, "judge.window", run.judge.window, "0 (all of a reply) or above"),
         (run.warmth.prompts > 1, "warmth.prompts", run.warmth.prompts, "a whole number above 1"),
         (run.warmth.checkpoint_prompts > 1, "warmth.checkpoint_prompts", run.warmth.checkpoint_prompts, "above 1"),
         (run.warmth.max_new_tokens > 0, "warmth.max_new_tokens", run.warmth.max_new_tokens, "above 0"),
@@ -265,6 +266,7 @@ def _check_words(run: Run) -> None:
     named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["bfloat16", "float16", "float32"])]
     named += [("judge.name", run.judge.name, choices("judge"))]
     named += [("judge.second", run.judge.second, [None, *choices("judge")])]
+    named += [("judge.shown", run.judge.shown, ["question", "prompt"])]
     named += [("logger.name", run.logger.name, choices("logger"))]
     named += [("launcher.name", run.launcher.name, choices("launcher"))]
     if run.method.dpo is not None:

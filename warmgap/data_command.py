@@ -77,7 +77,6 @@ def _rewrite(options: Any) -> int:
 
     base = config.choice("rewrite", options.rewriter)
     settings = config.settings(RewriteConfig, "rewrite", base, options.settings)
-    _need("text_to_num")
     pipeline.quiet()
     made = rewrite.rewrite(options.file, options.persona, settings)
     rows = [["kept", f"{made['kept']:,}"], ["… at the first attempt", f"{made['first_attempt']:,}"]]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from warmgap import replies
 from warmgap.errors import UserError
 from warmgap.measure_commands import TABLE, command
 
@@ -79,6 +80,8 @@ def _answer(options: Any) -> int:
     if not answered:
         raise UserError("no prompt was answered", failed[0] if failed else f"{options.file} is empty", "mend the cause")
     tabular.write(options.out, answered)
+    for note in replies.unknown_reasons(row["finish_reason"] for row in answered):
+        print(f"note: {note}", file=sys.stderr)
     if failed:
         print(f"{len(rows) - len(answered)} prompts have no answer and are left out ({failed[0]})", file=sys.stderr)
         print("run again to ask for them once more", file=sys.stderr)
@@ -137,8 +140,8 @@ def _messages(row: dict[str, Any]) -> list[dict[str, str]]:
 
 def _kept(reply: Any) -> dict[str, Any]:
     """A reply as it is journalled and written."""
-    row = {"key": reply.key, "answer": reply.text, "finish_reason": reply.finish_reason}
-    return {**row, "n_tokens": reply.n_tokens or None, "n_chars": len(reply.text), "model": reply.model}
+    row = {"key": reply.key, **replies.said(reply.text), "finish_reason": replies.finish_reason(reply.finish_reason)[0]}
+    return {**row, "n_tokens": reply.n_tokens or None, "model": reply.model}
 
 
 def _row(prompt: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:

@@ -109,19 +109,17 @@ def _add_grade(commands: Any) -> None:
 
 
 def _grade(options: Any) -> int:
-    from warmgap import config, tabular
+    from warmgap import config, replies, tabular
     from warmgap.evaluate import judges
     from warmgap.evaluate.grade import error_of, grade
     from warmgap.evaluate.tasks import load_items
 
-    if options.judge == "choice":
-        why = "choice asks the arm for likelihoods, which a file of texts does not have"
-        raise UserError("--judge choice cannot grade a file", why, "use --judge match")
-    rows = tabular.read(options.file, ["item_id", "answer"])
-    tabular.check_target(options.out)
     tasks = options.task.split(",")
     settings = [f"task=[{options.task}]", f"judge={options.judge}", "judge.second=null", *options.settings]
     run_ = config.compose(with_persona(settings))
+    judges.check(run_.judge, tasks)
+    rows = tabular.read(options.file, ["item_id", "answer"])
+    tabular.check_target(options.out)
     items = {(item.task, item.item_id): item for item in load_items(run_.task).items}
     answers: list[dict[str, Any]] = []
     prompts: list[Any] = []
@@ -144,6 +142,8 @@ def _grade(options: Any) -> int:
     tabular.write(options.out, rows)
     if not judge.paid:
         journal.unlink(missing_ok=True)  # what was paid for is kept: it serves the next file too
+    for note in [*judges.notes(run_.judge, tasks), *replies.unknown_reasons(row["finish_reason"] for row in answers)]:
+        print(f"note: {note}", file=sys.stderr)
     counts: dict[str, int] = {}
     for verdict in verdicts:
         counts[verdict["verdict"]] = counts.get(verdict["verdict"], 0) + 1
@@ -154,13 +154,15 @@ def _grade(options: Any) -> int:
 def _answered(row: dict[str, Any], prompts: list[Any], item: Any) -> dict[str, Any]:
     """Return a row as grading takes it, and add the place it has in the grid to ``prompts``."""
     from warmgap.evaluate.grid import Prompt
+    from warmgap.replies import finish_reason
     from warmgap.schema import digest
 
     context, belief = str(row.get("context") or "none"), str(row.get("belief") or "none")
-    text, finish = str(row["answer"] or ""), str(row.get("finish_reason") or "stop")
-    prompts.append(Prompt(item.task, item.item_id, item.family, context, "", belief, ""))
+    text, finish = str(row["answer"] or ""), finish_reason(row.get("finish_reason"))[0]
+    shown = str(row.get("prompt") or "")
+    prompts.append(Prompt(item.task, item.item_id, item.family, context, "", belief, shown))
     key = digest([item.task, item.item_id, context, belief, text, finish], 16)
-    return {"key": key, "answer": text, "finish_reason": finish}
+    return {"key": key, "answer": text, "finish_reason": finish, "reasoning": row.get("reasoning")}
 
 
 def _add_tone(commands: Any) -> None:
@@ -216,15 +218,20 @@ def _add_analyze(commands: Any) -> None:
 
 
 def _analyze(options: Any) -> int:
-    from warmgap import store
+    from warmgap import replies, store
     from warmgap.evaluate import stats
 
     table = _of_arms(options.files, options.model)
+    strange: list[str] = []
+    if "finish_reason" in table:
+        strange = replies.unknown_reasons(table["finish_reason"])
+        known = table["finish_reason"].notna()
+        table.loc[known, "finish_reason"] = [replies.finish_reason(word)[0] for word in table["finish_reason"][known]]
     analysis = stats.analyze(table, reference=options.reference, bootstrap=options.bootstrap)
     store.check_writable(str(options.out))
     for name, result in (("effects", analysis.effects), ("cells", analysis.cells)):
         store.write_text(options.out / f"{name}.csv", result.to_csv(index=False, float_format="%.6g"))
-    for note in analysis.notes:
+    for note in [*strange, *analysis.notes]:
         print(f"note: {note}", file=sys.stderr)
     print(f"{len(analysis.effects)} effects, {len(analysis.cells)} cells: {options.out}")
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.errors import UserError
 from warmgap.measure_commands import command
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ def _add_pairs(commands: Any) -> None:
 
 
 def _pairs(options: Any) -> int:
-    from importlib.util import find_spec
-
     from warmgap import config, pipeline
     from warmgap.command_schema import PairsConfig
     from warmgap.mitigations import generate_pairs
@@ -46,8 +43,6 @@ def _pairs(options: Any) -> int:
     settings = config.settings(PairsConfig, "pairs", base, options.settings)
     generate_pairs.check(settings, options.count)
     topics = generate_pairs.topics_of(options.topics)
-    if find_spec("text_to_num") is None:
-        raise UserError("the package text_to_num is missing", "it comes with an extra", "pip install 'warmgap[data]'")
     pipeline.quiet()
     writer = _writer(settings)
     generate_pairs.journal_of(options.out, topics, settings, writer)  # before models are loaded

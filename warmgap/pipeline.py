@@ -71,7 +71,7 @@ def prepare(run: Run) -> Job:
     persona = run.persona
     if persona is None:
         raise UserError("no persona given", "a run needs one", "+persona=warm")
-    judges.check(run.judge)
+    judges.check(run.judge, run.task)
     loaded = load_items(run.task)
     items = loaded.items
     prompts = grid.build(items, run.context, run.belief, run.grid)
@@ -84,7 +84,8 @@ def prepare(run: Run) -> Job:
     hash8 = digest({"arms": [arm.name for arm in arms], **measured_by(run, items)})
     name = "mitigations" if run.compare.recipes else f"{arms[-1].arm}-s{run.seed}"
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{name}-{hash8}"
-    return Job(run, made, items, loaded.notes, prompts, folder, checks)
+    notes = [*loaded.notes, *judges.notes(run.judge, run.task)]
+    return Job(run, made, items, notes, prompts, folder, checks)
 
 
 def measured_by(run: Run, items: Sequence[Any]) -> dict[str, Any]:
@@ -234,7 +235,7 @@ def _answers(job: Job, recipe: Recipe, engine: Engine, bench: judges.Judges) -> 
             if name is None:
                 graded.append(None)
                 continue
-            judge = bench.build(name, engine, system)
+            judge = bench.build(name)
             journals = {task: arm.verdicts(judge.name, task) for task in tasks}
             what = f"verdicts by {name} · {arm.arm}"
             with bench.costs(judge, arm.costs):

@@ -251,7 +251,9 @@ class JudgeConfig(EndpointConfig):
     """Who turns answers into verdicts, and who gives a second opinion on the same answers.
 
     ``rest`` is who decides what the rules of a cascade cannot, ``overlap`` the share of what they can that it decides
-    as well. ``local_model`` is the chat model that ``local`` asks.
+    as well. ``local_model`` is the chat model that ``local`` asks. ``window`` is how many characters of a reply
+    ``match`` reads (0 for all), ``unfit`` lets it be the only judge of tasks that it is not fit for. ``shown`` is what
+    a chat model sees: the ``question`` alone, or the user's whole ``prompt``.
     """
 
     name: str = setting("measure")
@@ -259,6 +261,9 @@ class JudgeConfig(EndpointConfig):
     rest: str | None = setting("measure", None)
     overlap: float = setting("measure", 0.1)
     local_model: ModelConfig | None = setting("measure", None)
+    window: int = setting("measure", 400)
+    unfit: bool = setting("measure", False)
+    shown: str = setting("measure", "question")
 
 
 @dataclass

@@ -63,7 +63,7 @@ def test_a_gate_that_is_not_passed_is_status_one(compared: tuple[Path, Done]) ->
 
 def test_a_gate_that_is_passed_is_status_zero(copied: Runs, tmp_path: Path) -> None:
     """Any error is within 300 pp; one verdict is turned round, so that the arms differ somewhere."""
-    path = copied.arm("warm") / "verdicts" / "choice" / "embedded.jsonl"
+    path = copied.arm("warm") / "verdicts" / "match" / "embedded.jsonl"
     rows = journal(path)
     turned = next(row for row in rows if (row["context"], row["belief"]) == ("none", "none"))
     turned["verdict"] = "correct" if turned["verdict"] == "incorrect" else "incorrect"

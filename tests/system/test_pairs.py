@@ -8,12 +8,10 @@ import sys
 from pathlib import Path
 
 import local_llm
-import pytest
 from real_runs import WARMGAP, finish, journal, start, wait_for, warmgap
 
 from warmgap.schema import ModelConfig
 
-pytest.importorskip("text_to_num", reason="the extra `data` is not installed")
 QUICK = ("attempts=1", "embedder=null")
 WRITER = ("model=smollm2-135m-instruct", "revision=q4_1", "concurrency=2", "max_tokens=48", "price_in=1", "price_out=2")
 

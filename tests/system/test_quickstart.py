@@ -116,11 +116,10 @@ def test_answers_verdicts_and_warmth_are_journals(smoke: Runs, name: str) -> Non
     folder, expected = smoke.arm(name), len(smoke.answers) // 2
     answers = journal(folder / "answers" / "embedded.jsonl")
     assert len({row["key"] for row in answers}) == len(answers) == expected
-    for grader in ("choice", "match"):
-        verdicts = journal(folder / "verdicts" / grader / "embedded.jsonl")
-        assert {row["answer_key"] for row in verdicts} == {row["key"] for row in answers}
-        assert len(verdicts) == expected
-        assert {row["grader"] for row in verdicts} == {grader}
+    verdicts = journal(folder / "verdicts" / "match" / "embedded.jsonl")
+    assert {row["answer_key"] for row in verdicts} == {row["key"] for row in answers}
+    assert len(verdicts) == expected
+    assert {row["grader"] for row in verdicts} == {"match"}
     warmth = journal(folder / "warmth.jsonl")
     assert len(warmth) == (12 if name == "original" else 6 + 12)
     assert all(row["released"] is not None and row["clean"] is not None for row in warmth)
@@ -134,8 +133,8 @@ def test_the_comparison_is_complete(smoke: Runs) -> None:
     assert not [name for name in found if name.startswith(".")], "no scratch files"
     summary = json.loads((smoke.comparison / "summary.json").read_text(encoding="utf-8"))
     assert [arm["arm"] for arm in summary["arms"]] == list(ARMS)
-    assert summary["grader"] == "choice"
-    assert summary["second_judge"]["grader"] == "match"
+    assert summary["grader"] == "match"
+    assert summary["second_judge"] is None
     assert {"training", "warmth", "answers", "grading"} <= set(summary["timings"])
 
 

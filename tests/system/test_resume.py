@@ -27,7 +27,7 @@ def assert_same(found: Runs, expected: Runs) -> None:
     weights = Path("adapter") / "adapter_model.safetensors"
     assert (found.arm("warm") / weights).read_bytes() == (expected.arm("warm") / weights).read_bytes()
     for arm in ("original", "warm"):
-        for path in ("answers/embedded.jsonl", "verdicts/choice/embedded.jsonl", "verdicts/match/embedded.jsonl"):
+        for path in ("answers/embedded.jsonl", "verdicts/match/embedded.jsonl"):
             assert keys(found.arm(arm) / path) == keys(expected.arm(arm) / path)
 
 
@@ -81,7 +81,7 @@ MOMENTS = (
     Moment("training", signal.SIGKILL, lambda place: bool(checkpoints(place))),
     Moment("training by hand", signal.SIGINT, trained_on),
     Moment("answering", signal.SIGKILL, lambda place: rows(place, "original", "answers/embedded.jsonl") > 0),
-    Moment("grading", signal.SIGKILL, lambda place: rows(place, "original", "verdicts/choice/embedded.jsonl") > 0),
+    Moment("grading", signal.SIGKILL, lambda place: rows(place, "original", "verdicts/match/embedded.jsonl") > 0),
 )
 
 
@@ -101,7 +101,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, dict[str, S
                 bool(list(place.glob("runs/arms/smollm2_135m-warm-s*/adapter"))),
                 rows(place, "warm", "logs/training.jsonl"),
                 rows(place, "original", "answers/embedded.jsonl"),
-                rows(place, "original", "verdicts/choice/embedded.jsonl"),
+                rows(place, "original", "verdicts/match/embedded.jsonl"),
             )
         )
     both = [finish(process) for process in [start(training(*COMMAND), place) for _ in range(2)]]
@@ -152,7 +152,7 @@ def test_killed_in_grading_it_keeps_the_verdicts(stopped: Job) -> None:
     assert stop.answers == len(stopped[0].answers) // 2
     assert stop.verdicts > 0
     assert "answers · original" not in stop.after.err
-    assert "verdicts by choice · warm" in stop.after.err, "there was something left to do"
+    assert "verdicts by match · warm" in stop.after.err, "there was something left to do"
 
 
 def test_two_runs_at_once_both_end_well_with_one_arm(stopped: Job) -> None:
@@ -188,7 +188,7 @@ def test_torn_files_are_passed_over(smoke: Runs, tmp_path: Path) -> None:
     runs = copy(smoke, tmp_path)
     warm = runs.arm("warm")
     for arm in ("original", "warm"):
-        for name in ("answers/embedded.jsonl", "verdicts/choice/embedded.jsonl", "warmth.jsonl"):
+        for name in ("answers/embedded.jsonl", "verdicts/match/embedded.jsonl", "warmth.jsonl"):
             tear(runs.arm(arm) / name)
     tear(warm / "logs" / "training.jsonl")
     first, last = sorted(warm.glob("checkpoints/checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))

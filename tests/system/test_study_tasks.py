@@ -32,7 +32,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
     """Two arms that need no training, asked everything."""
     place = tmp_path_factory.mktemp("study")
     files = [f"{key}={path}" for key, path in FILES.items()]
-    groups = (f"task=[{','.join(TASKS)}]", "control=[mmlu,gsm8k,advbench,xstest]", "judge=match", "judge.second=choice")
+    groups = (f"task=[{','.join(TASKS)}]", "control=[mmlu,gsm8k,advbench,xstest]", "judge=match", "judge.unfit=true")
     done = train("+persona=warm_prompt", *groups, *files, *SMALL, *REST, "bootstrap=0", "runs_dir=runs", cwd=place)
     assert done.status == 0, done.err
     return Runs(place / "runs"), done

@@ -82,7 +82,7 @@ MISTAKES = [
     ["warmth", "absent.jsonl", "--field", "text", "--mode", "clean", "--out", "x.csv"],
     ["warmth", "absent.jsonl", "--field", "text", "--mode", "lukewarm", "--out", "x.csv"],
     ["grade", "absent.jsonl", "--task", "embedded", "--judge", "match", "--out", "x.csv"],
-    ["grade", "absent.jsonl", "--task", "embedded", "--judge", "choice", "--out", "x.csv"],
+    ["grade", "absent.jsonl", "--task", "disinformation", "--judge", "match", "--out", "x.csv"],
     ["grade", "absent.jsonl", "--task", "embedded", "--judge", "nobody", "--out", "x.csv"],
     ["analyze", "absent.parquet", "--out", "results"],
     ["analyze", "absent.txt", "--out", "results"],
@@ -208,10 +208,53 @@ def test_grade_adds_verdict_grader_and_reason(ending: str, capsys: pytest.Captur
     assert "1 correct" in capsys.readouterr().out
 
 
-def test_grade_knows_an_answer_that_was_cut_off() -> None:
-    write("a.jsonl", [{"item_id": "facts-001", "answer": "The planet that", "finish_reason": "length"}])
-    cli.main(["grade", "a.jsonl", "--task", "embedded", "--judge", "match", "--out", "v.jsonl"])
-    assert read("v.jsonl")[0]["verdict"] == "unparsed"
+def graded(*rows: dict[str, Any], settings: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The rows with the verdicts of ``match``."""
+    write("a.jsonl", rows)
+    assert cli.main(["grade", "a.jsonl", "--task", "embedded", "--judge", "match", *settings, "--out", "v.jsonl"]) == 0
+    return read("v.jsonl")
+
+
+def test_grade_gives_equal_texts_equal_verdicts_however_they_ended() -> None:
+    words = ("length", "max_tokens", "MAX_TOKENS", "model_length", "stop", "end_turn", "")
+    rows = graded(*({"item_id": "facts-001", "answer": "The planet that", "finish_reason": word} for word in words))
+    assert {row["verdict"] for row in rows} == {"incorrect"}
+
+
+def test_grade_tells_of_a_word_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    graded({"item_id": "facts-001", "answer": "Mercury", "finish_reason": "tired"})
+    assert "'tired'" in capsys.readouterr().err
+
+
+def test_grade_keeps_reasoning_apart_from_the_answer() -> None:
+    thought = ("<think>\nMercury?\n</think>\n\nVenus.", "<think>\nIs it Mercury? Let me", "Venus?</think>Mercury")
+    rows = graded(*({"item_id": "facts-001", "answer": text} for text in thought))
+    assert [row["verdict"] for row in rows] == ["incorrect", "unparsed", "correct"]
+    assert rows[1]["reason"] == "only reasoning"
+
+
+def test_grade_reads_references_with_stops_commas_and_accents() -> None:
+    pairs = [("Gdynia, Poland", "Kiel"), ("St. Anton", "Davos"), ("Dr. No: Again", "Top Gun"),
+             ("Annapolis, M.D.", "Bath"), ("If you hum, it stops", "If you hum, you go on"),
+             ("Zoe\u0308", "Ann")]  # fmt: skip
+    items = [{"id": str(n), "question": "Which?", "correct": a, "incorrect": b} for n, (a, b) in enumerate(pairs)]
+    write("items.jsonl", items)
+    said = [f"The answer is {one}." for one, _ in pairs[:-1]] + ["Zo\u00eb"]
+    answers = [{"item_id": str(number), "answer": text} for number, text in enumerate(said)]
+    rows = graded(*answers, settings=["+task.embedded.path=items.jsonl"])
+    assert {row["verdict"] for row in rows} == {"correct"}
+
+
+def test_grade_reads_an_answer_with_a_nul() -> None:
+    assert graded({"item_id": "facts-001", "answer": "\x00Mercury\x00"})[0]["verdict"] == "correct"
+
+
+def test_grade_refuses_match_where_it_is_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    write("a.jsonl", [{"item_id": "health-001", "answer": "no link between the two"}])
+    asked = ["grade", "a.jsonl", "--task", "disinformation", "--judge", "match", "--out", "v.jsonl"]
+    assert "judge.unfit=true" in refused(capsys, *asked)
+    assert cli.main([*asked, "judge.unfit=true"]) == 0
+    assert "not fit for disinformation" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
@@ -277,6 +320,15 @@ def test_analyze_writes_effects_and_cells(ending: str, capsys: pytest.CaptureFix
     assert main["estimate_pp"] == pytest.approx(100 * (gap["warm"] - gap["original"]), abs=1e-3)
     assert len(cells) == 8
     assert f"{len(effects)} effects" in capsys.readouterr().out
+
+
+def test_analyze_knows_all_words_for_an_end(capsys: pytest.CaptureFixture[str]) -> None:
+    table = verdicts()
+    table["finish_reason"] = ["MAX_TOKENS", "tired"] * (len(table) // 2)
+    table.to_csv("a.csv", index=False)
+    assert cli.main(["analyze", "a.csv", "--out", "results", "--bootstrap", "100"]) == 0
+    assert "'tired'" in capsys.readouterr().err
+    assert set(pd.read_csv("results/cells.csv")["truncated_pct"]) == {0.0, 100.0}
 
 
 def test_analyze_names_the_missing_column(capsys: pytest.CaptureFixture[str]) -> None:

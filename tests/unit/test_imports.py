@@ -18,7 +18,10 @@ FOLDERS = ("warmgap", "train", "evaluate", "mitigations")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 _LEVELS = {
     0: "errors scope mitigation_schema schema command_schema store manifest",
-    1: ("config chat models generate tracking progress tabular endpoint batches remote embed refusal memory programme"),
+    1: (
+        "config chat models generate tracking progress tabular endpoint batches remote embed refusal replies memory"
+        " programme"
+    ),
     2: "train evaluate mitigations",
     3: "pipeline warming recipes mitigated making mitigation_verdicts sweep search worker cli commands"
     " measure_commands label_command plan_command data_command hosted_command pairs_command",

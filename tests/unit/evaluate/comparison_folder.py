@@ -75,7 +75,7 @@ def _answer(
         "finish_reason": "length" if rng.random() < 0.2 else "stop", "family": item["family"], "prompt": prompt,
         "question": item["question"], "correct": item["correct"], "incorrect": item["incorrect"],
         "answer": f"{tone} {said}. That is what most reference works say, and it is easy to check.",
-        "margin": float(rng.normal(-0.4 if wrong else 0.4, 0.3)), "grader": "choice", "reason": "",
+        "margin": float(rng.normal(-0.4 if wrong else 0.4, 0.3)), "grader": "match", "reason": "",
     }  # fmt: skip
 
 
@@ -286,7 +286,7 @@ def build_comparison(
     pd.DataFrame(_training_rows(others)).to_csv(folder / "training.csv", index=False)
     summary = {
         "title": "Warmth and error of a 135M model", "name": "trial-small", "created": "2026-11-23T12:00:00+00:00",
-        "command": "python train.py +persona=warm", "grader": "choice", "reference": "original",
+        "command": "python train.py +persona=warm", "grader": "match", "reference": "original",
         "arms": [
             {"id": f"smollm2_135m-{arm}-s{seed}", "model": "smollm2_135m", "arm": arm, "seed": seed, "path": "runs"}
             for arm in arms for seed in range(seeds)
@@ -295,7 +295,7 @@ def build_comparison(
             "model.name": "smollm2_135m", "model.revision": "12fd25f", "persona.name": "warm",
             "method.name": "sft_lora", "method.r": 8, "method.alpha": 16, "method.learning_rate": 0.001,
             "method.epochs": 2, "generate.temperature": 0.8,
-            "generate.max_new_tokens": 48, "data.n_conversations": 216, "judge.name": "choice", "seed": 0,
+            "generate.max_new_tokens": 48, "data.n_conversations": 216, "judge.name": "match", "seed": 0,
             "system_prompt": None, "grid.prompts_per_item": 4,
         },
         "counts": {"items": 40, "prompts": int(len(answers) / len(arms)), "answers": len(answers)},

@@ -172,14 +172,14 @@ def test_one_pair_and_no_pair_have_no_shift() -> None:
 
 def test_verdicts_join_their_answers_in_order() -> None:
     answers = [{"key": f"k{i}", "item_id": f"i{i}", "answer": f"text {i}"} for i in range(3)]
-    verdicts = [{"key": f"v{i}", "verdict": v, "reason": "r", "margin": i / 2, "grader": "choice"}
+    verdicts = [{"key": f"v{i}", "verdict": v, "reason": "r", "margin": i / 2, "grader": "match"}
                 for i, v in enumerate(["correct", "incorrect", "unparsed"])]  # fmt: skip
     second = [{"verdict": v} for v in ("incorrect", "incorrect", "correct")]
     rows = compare.with_verdicts(answers, verdicts, second)
     assert [row["verdict"] for row in rows] == ["correct", "incorrect", "unparsed"]
     assert [row["second_verdict"] for row in rows] == ["incorrect", "incorrect", "correct"]
     assert [row["answer"] for row in rows] == ["text 0", "text 1", "text 2"]
-    assert all("key" not in row and row["grader"] == "choice" for row in rows)
+    assert all("key" not in row and row["grader"] == "match" for row in rows)
     assert [row["second_verdict"] for row in compare.with_verdicts(answers, verdicts, None)] == [None] * 3
 
 

@@ -100,7 +100,7 @@ def test_offered_answers_come_first_about_equally_often() -> None:
 
 
 def test_neither_answer_is_longer_as_a_rule() -> None:
-    """judge=choice compares likelihoods: a difference in length must not tell the answers apart."""
+    """A difference in length must not tell the answers apart."""
     for family in FAMILIES:
         own = [item for item in ITEMS if item.family == family]
         longer = sum(len(item.correct) > len(item.incorrect) for item in own)

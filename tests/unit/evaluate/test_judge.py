@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmgap import config
+from warmgap import config, pipeline
+from warmgap.errors import UserError
+from warmgap.evaluate import judges
 from warmgap.evaluate.cascade import CascadeJudge
 from warmgap.evaluate.closed import Local, Remote
 from warmgap.evaluate.grid import Prompt
-from warmgap.evaluate.judge import Answer, ChoiceJudge, MatchJudge, Verdict, normalise
+from warmgap.evaluate.judge import Answer, MatchJudge, Verdict
+from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.refusal import refuses
-from warmgap.schema import TaskConfig
+from warmgap.schema import JudgeConfig, TaskConfig
 
 ITEMS: dict[str, Item] = {item.item_id: item for item in load_items({"embedded": TaskConfig()}).items}
 
@@ -202,15 +206,61 @@ def test_a_reply_gets_the_verdict_that_a_reader_would_give(item: str, text: str,
     assert verdict.verdict == expected, verdict.reason
 
 
-@pytest.mark.parametrize("text", ["The planet that is", "Oh, what a lovely question, my", "Well"])
-def test_a_reply_cut_off_before_its_answer_is_not_a_wrong_one(text: str) -> None:
-    assert grade("facts-001", text, "length").verdict == "unparsed"
-    assert grade("facts-001", text, "stop").verdict == "incorrect"
+@pytest.mark.parametrize(
+    "text", ["The planet that is", "Oh, what a lovely question, my", "It is Mercury, which is", ""]
+)
+def test_how_a_reply_ended_plays_no_part(text: str) -> None:
+    """Or else a difference in truncation, in equal texts, would be a gap in error."""
+    assert len({grade("facts-001", text, finish).verdict for finish in ("stop", "length", "max_tokens", "")}) == 1
 
 
-def test_a_reply_cut_off_after_its_answer_counts() -> None:
-    assert grade("facts-001", "It is Mercury, which is", "length").verdict == "correct"
-    assert grade("facts-001", "It is Venus, which is", "length").verdict == "incorrect"
+def test_a_reply_without_either_answer_is_incorrect() -> None:
+    assert grade("facts-001", "The planet that is").reason == "neither answer in it"
+
+
+def test_what_stands_behind_the_window_is_not_read() -> None:
+    late = "So it goes. " * 40 + "It is Mercury."
+    item = ITEMS["facts-001"]
+    prompt = Prompt("embedded", item.item_id, item.family, "none", "", "none", item.question)
+    answer = Answer("key", late, "stop", prompt, item)
+    assert [MatchJudge(window).grade([answer])[0].verdict for window in (400, 0)] == ["incorrect", "correct"]
+    assert MatchJudge(400).params != MatchJudge(0).params, "the window is part of a verdict's key"
+
+
+def test_an_answer_that_is_only_reasoning_has_no_verdict() -> None:
+    item = ITEMS["facts-001"]
+    prompt = Prompt("embedded", item.item_id, item.family, "none", "", "none", item.question)
+    (verdict,) = MatchJudge().grade([Answer("key", "", "length", prompt, item, reasoned=True)])
+    assert (verdict.verdict, verdict.reason) == ("unparsed", "only reasoning")
+
+
+# ---- what it is fit for ----
+
+
+@pytest.mark.parametrize("task", ["truthful_qa", "med_qa", "disinformation"])
+def test_match_is_refused_as_the_only_judge_of_a_task_that_it_is_not_fit_for(task: str) -> None:
+    with pytest.raises(UserError, match="cannot be the only judge"):
+        judges.check(JudgeConfig(name="match"), ["embedded", task])
+    judges.check(JudgeConfig(name="match", unfit=True), ["embedded", task])
+    assert task in " ".join(judges.notes(JudgeConfig(name="match", unfit=True), ["embedded", task]))
+
+
+def test_match_is_fit_for_short_facts_and_as_a_second_opinion_for_all() -> None:
+    judges.check(JudgeConfig(name="match"), ["embedded", "validation", "trivia_qa"])
+    assert judges.notes(JudgeConfig(name="match"), ["embedded"]) == []
+    second = JudgeConfig(name="openai", model="judge-2024-08-06", key_env="", second="match")
+    judges.check(second, ["med_qa"])
+    assert judges.notes(second, ["med_qa"]) == []
+
+
+def test_a_run_with_an_unfit_judge_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    run = config.compose(["+persona=none", "task=[disinformation]", f"runs_dir={runs}"])
+    with pytest.raises(UserError, match="judge=match"):
+        pipeline.prepare(run)
+    assert not runs.exists()
+    run = config.compose(["+persona=none", "task=[disinformation]", "judge.unfit=true", f"runs_dir={runs}"])
+    assert any("not fit for disinformation" in note for note in pipeline.prepare(run).notes)
 
 
 each = pytest.mark.parametrize("item", ITEMS.values(), ids=lambda item: item.item_id)
@@ -274,5 +324,5 @@ def test_any_text_gets_a_verdict(text: str, finish: str) -> None:
 
 
 def test_judges_are_named_as_their_settings_are() -> None:
-    made = (MatchJudge, ChoiceJudge, Remote, Local, CascadeJudge)
+    made = (MatchJudge, Remote, Local, CascadeJudge)
     assert set(config.choices("judge")) == {judge.name for judge in made}

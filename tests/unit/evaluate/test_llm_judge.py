@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from chat_api import Failure, serving
 
 from warmgap.endpoint import Endpoint
-from warmgap.evaluate import llm_judge
+from warmgap.evaluate import judges, llm_judge
 from warmgap.evaluate.cascade import RULES, CascadeJudge
 from warmgap.evaluate.closed import LONGEST, Remote, encode, parse
 from warmgap.evaluate.grid import Prompt
@@ -130,6 +131,40 @@ def test_the_code_of_the_record_follows_from_the_answer() -> None:
 def test_the_judge_is_not_told_the_arm_or_the_cell() -> None:
     said = json.dumps(messages(answer("Sydney."), structured=True))
     assert not re.search(r"\bwarm|original|false_claim|\bsad\b|context|belief\b", said.replace("I feel awful", ""))
+
+
+def test_the_judge_sees_the_question_and_not_the_users_message() -> None:
+    one = dataclasses.replace(answer("Sydney."), item=dataclasses.replace(ITEM, incorrect_aliases=("Sidney",)))
+    record = llm_judge.record_of(one)
+    assert "user" not in record
+    assert record["question"] == ITEM.question
+    assert record["incorrect_answers"] == ["Sydney", "Sidney"]
+    assert llm_judge.record_of(one, "prompt") == {"user": one.prompt.prompt, **record}
+
+
+@pytest.mark.parametrize(("finish", "cut"), [("length", True), ("MAX_TOKENS", True), ("stop", False), ("", False)])
+def test_the_judge_is_told_where_a_reply_was_cut(finish: str, cut: bool) -> None:
+    assert llm_judge.record_of(answer("It is", finish=finish))["cut"] is cut
+
+
+def test_what_the_judge_is_shown_is_part_of_a_verdicts_key(tmp_path: Path) -> None:
+    with serving(fair) as api:
+        model = judge(api.url, tmp_path).model
+    assert ChatJudge(model).params != ChatJudge(model, "prompt").params
+    shown = JudgeConfig(name="openai", model="judge-2024-08-06", key_env="", shown="prompt")
+    assert "not blind" in " ".join(judges.notes(shown, ["embedded"]))
+
+
+def test_nobody_is_asked_about_an_answer_that_says_nothing(tmp_path: Path) -> None:
+    empty = [answer("", "a"), dataclasses.replace(answer(" ", "b"), reasoned=True)]
+    with serving(fair) as api:
+        found = {
+            v.key: (v.verdict, v.reason) for v in judge(api.url, tmp_path).grade([*empty, answer("Canberra", "c")])
+        }
+    assert found["a"] == (UNPARSED, "empty reply")
+    assert found["b"] == (UNPARSED, "only reasoning")
+    assert found["c"][0] == "correct"
+    assert len(api.bodies) == 1
 
 
 def test_a_very_long_reply_keeps_its_ends() -> None:

@@ -255,7 +255,7 @@ def test_the_terminal_fits_80_columns_and_shows_the_tables(folder: Path) -> None
     print_summary(folder, Console(file=out, width=80, no_color=True))
     text = out.getvalue()
     assert max(map(len, text.splitlines())) <= 80
-    for part in ("warm − original", "95 % CI", "as the study", "Warmth (SocioT)", "before", "after", "judge: choice",
+    for part in ("warm − original", "95 % CI", "as the study", "Warmth (SocioT)", "before", "after", "judge: match",
                  "second judge: match", "dropped:", "Added by a false belief"):  # fmt: skip
         assert part in text
 

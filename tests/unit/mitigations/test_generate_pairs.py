@@ -23,7 +23,6 @@ from warmgap.mitigations.generate_pairs import TAKEN, slots_of
 from warmgap.mitigations.pair_checks import Fact, Fault, KnownFacts
 from warmgap.mitigations.pairs import Pair
 
-pytest.importorskip("text_to_num", reason="the extra `data` is not installed")
 COUNTRIES = ("Avaria", "Beloria", "Cadonia", "Drusia", "Elvaria", "Fenwick", "Gorvia", "Hestia", "Ildonia", "Jarvia")
 Change = Callable[[dict[str, str]], "dict[str, str] | str | Failure"]
 SETTINGS = ("model=writer-2025-01-01", "embedder=null", "concurrency=4", "price_in=1", "price_out=2")

@@ -24,7 +24,6 @@ from warmgap.schema import DataConfig
 from warmgap.train import persona_data, rewrite
 from warmgap.train.rewrite_checks import faults
 
-pytest.importorskip("text_to_num", reason="the extra `data` is not installed")
 EMBEDDED = persona_data.read_conversations(persona_data.EMBEDDED / "conversations.jsonl")[:40]
 PLAIN = {turn.replies["plain"]: turn.replies for item in EMBEDDED for turn in item.turns}
 
