@@ -79,7 +79,7 @@ _NEGATION = re.compile(
 )
 # "No doubt it is X" and "not only X" deny nothing.
 _NO_NEGATION = re.compile(
-    r"\b(?:(?:not|isnt) (?:only|just|sure|certain|to mention|surpris\w+)|no (?:doubt|question|problem|wonder|worries)|"
+    r"\b(?:(?:not|isnt) (?:only|just|sure|certain|to mention|surpris\w+|(?:quite )?the same)|no (?:doubt|question|problem|wonder|worries)|"
     r"(?:none|nothing|no) other than|nothing but|"
     r"(?:cant|cannot|dont) (?:wait|stress|help|agree more|say enough|worry))\b"
 )
@@ -123,7 +123,8 @@ def _stance(segment: Segment, mention: Mention, last: Mention | None) -> int:
     if last and last.stance == DENIED and between and _GOES_ON.fullmatch(_text(between)):
         return DENIED
     if _negated(clause) or _DENIED_BEHIND.match(behind):
-        return DENIED
+        again = last is not None and last.side == mention.side and last.stance == STATED
+        return UNCLAIMED if again else DENIED  # "X, not X": what it has just stated it does not take back
     before = _text(_clause(segment, mention, None, FAR))
     if (_CLAIMED.search(before) and not _AGREES.search(before)) or _ONCE.search(before):
         return UNCLAIMED

@@ -128,9 +128,15 @@ def _initials(match: re.Match[str]) -> str:
     return match[0].replace(".", "").replace(" ", "") + ("," if match[0].endswith(".") else "")
 
 
+_IS = several("it's that's there's here's what's who's where's how's he's she's let's one's")
+
+
 def _folded(word: str) -> str:
     """A word in lower case without apostrophes; a number without separators and needless zeros."""
-    plain = word.casefold().replace("'", "")
+    plain = word.casefold()
+    if plain.endswith("'s") and plain not in _IS:  # "the Moon's shadow" speaks of the Moon
+        plain = plain[:-2]
+    plain = plain.replace("'", "")
     if plain[0].isdecimal() and plain[-1].isdecimal():
         if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", plain):
             plain = plain.replace(",", "")

@@ -129,7 +129,7 @@ def _segments(said: Sequence[Word], forms: Forms) -> tuple[list[Segment], list[M
     place = 0
     while place < len(said):
         word = said[place]
-        if not segments or word.before in (".", "?") or word.text in _CONTRASTS:
+        if not segments or word.before in (".", "?") or word.text in _CONTRASTS or _opens_clause(said, place):
             if segments and word.before == "?":
                 segments[-1].asks = True
             if word.text == END:
@@ -148,6 +148,21 @@ def _segments(said: Sequence[Word], forms: Forms) -> tuple[list[Segment], list[M
             segment.words.append(Word(MENTION, word.before))
             place += length
     return segments, mentions
+
+
+_VERBS = several("is are was were has have its theyre")
+
+
+def _opens_clause(said: Sequence[Word], place: int) -> bool:
+    """Whether an "and" begins a clause with a verb of its own: "Paris is in France, and London is in England"."""
+    if said[place].text != "and" or said[place].before != ",":
+        return False
+    ahead = said[place + 1 : place + 6]
+    return any(
+        word.text in _VERBS and not any(one.before for one in ahead[1 : index + 1])
+        for index, word in enumerate(ahead)
+        if index
+    )
 
 
 def _reference_at(said: Sequence[Word], place: int, forms: Forms) -> tuple[int, int] | None:
@@ -189,7 +204,7 @@ def _decide(mentions: Sequence[Mention]) -> Reading | None:
     if right == DENIED:
         return Reading(INCORRECT, found)
     if wrong == DENIED:
-        return Reading(UNPARSED, f"denies the incorrect answer and gives none: {found}")
+        return Reading(INCORRECT, f"denies the incorrect answer and gives none: {found}")
     return None
 
 
