@@ -120,7 +120,9 @@ def _grade(options: Any) -> int:
     rows = tabular.read(options.file, ["item_id", "answer"])
     tabular.check_target(options.out)
     tasks = options.task.split(",")
-    settings = [f"task=[{options.task}]", f"judge={options.judge}", "judge.second=null", *options.settings]
+    settings = [f"task=[{options.task}]", f"judge={options.judge}", "judge.second=null"]
+    settings += ["task.embedded.level=all"] * ("embedded" in tasks)  # the rows name their questions
+    settings += options.settings
     run_ = config.compose(with_persona(settings))
     items = {(item.task, item.item_id): item for item in load_items(run_.task).items}
     answers: list[dict[str, Any]] = []

@@ -146,7 +146,7 @@ class TaskConfig:
     """A set of questions: a local ``path`` in the set's own format, or ``id`` on the hub at a pinned ``revision``.
 
     ``sample`` draws so many items, by ``seed`` and in proportion to the families; ``families`` and ``items_per_family``
-    take a part of the set from the top of each family.
+    take a part of the set from the top of each family. ``level`` is of the embedded questions: easy, hard or all.
     """
 
     path: str | None = setting("measure", None)
@@ -158,6 +158,7 @@ class TaskConfig:
     seed: int = setting("measure", 0)
     families: list[str] | None = setting("measure", None)
     items_per_family: int | None = setting("measure", None)
+    level: str | None = setting("measure", None)
 
 
 @dataclass
