@@ -9,11 +9,7 @@ from __future__ import annotations
 import re
 
 from warmgap.evaluate.tasks.pictures import points_at_picture, points_at_summary
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
+from warmgap.evaluate.tasks.wordlist import words
 
 _SENTENCE = re.compile(r"(?<=[.?!])\s+|(?<=[.?!][\"”])\s+")
 _OPTION_BOUND = re.compile(
@@ -42,8 +38,8 @@ _STILL = re.compile(
     r"|\bfollowing\?|\b(?:which|what) [\w ]{2,30} below\b|\blisted\b.{0,20}\b(?:below|above)\b",
     re.I,
 )
-_AUX = _words("is are was were would will should could can may might must has have had do does did if")
-_BEFORE_VERB = _words(
+_AUX = words("is are was were would will should could can may might must has have had do does did if")
+_BEFORE_VERB = words(
     "most more best also likely commonly primarily directly correctly accurately usually normally strongly "
     "allosterically additionally then now typically"
 )
@@ -77,7 +73,7 @@ _VERB = re.compile(
     r"(?:e?s|ed|ted)?$|^(?:led|gave|took|underlay)$",
     re.I,
 )
-_BEHIND_HEAD = _words(
+_BEHIND_HEAD = words(
     "of in for to from with on that which who regarding about as by during at after between among within into against "
     "seen shown found used given involved associated responsible underlying known above concerning if and released "
     "made this needed present likely"
@@ -87,7 +83,7 @@ _MANY = re.compile(
     re.I,
 )
 _PLURAL_VERB = {"are": "is", "were": "was", "have": "has", "do": "does"}
-_SAME = _words("species series diabetes herpes biceps triceps")
+_SAME = words("species series diabetes herpes biceps triceps")
 _SINGULAR = {
     "bacteria": "bacterium", "criteria": "criterion", "phenomena": "phenomenon", "nuclei": "nucleus",
     "stimuli": "stimulus", "ganglia": "ganglion", "vertebrae": "vertebra", "foramina": "foramen", "loci": "locus",

@@ -10,8 +10,9 @@ from typing import Any
 
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
-from warmgap.evaluate.tasks.distractors import Asked, distractors, kind_of
+from warmgap.evaluate.tasks.distractors import Asked, distractors, family_of
 from warmgap.evaluate.tasks.item import Item, Loaded
+from warmgap.evaluate.tasks.kinds import bare
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
 from warmgap.schema import TaskConfig
 
@@ -62,9 +63,9 @@ def _item(one: Asked, incorrect: str) -> Item:
     return Item(
         task=TASK,
         item_id=one.name,
-        family=kind_of(one.question, one.answer),
+        family=family_of(one.question, one.answer),
         question=one.question,
-        correct=one.answer,
+        correct=bare(one.answer),
         incorrect=incorrect,
         aliases=one.aliases,
         incorrect_aliases=(),
