@@ -17,14 +17,17 @@ from dataclasses import dataclass
 from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.tasks.kinds import OTHER, bare, kind_of
 from warmgap.evaluate.tasks.numbers import near_number, number_kind
-from warmgap.evaluate.tasks.places import CONTINENT_OF, COUNTRIES, REGIONS, STATES
+from warmgap.evaluate.tasks.places import CONTINENT_OF, COUNTRIES, LANDLOCKED, REGIONS, STATES
 from warmgap.evaluate.tasks.series import series_of
 from warmgap.evaluate.tasks.source import draw
 from warmgap.evaluate.tasks.traits import alike, traits_of
+from warmgap.evaluate.tasks.wordlist import words
 
 # of these the pool has too much that is far apart
-_NOT_FROM_POOL = (OTHER, "person", "number", "year", "month", "day", "god", "surname", "organisation")
-_LIKE_ENOUGH = {"character": 0.08, "song": 0.02, "programme": 0.02}
+_NOT_FROM_POOL = words("other person number year month day god surname organisation character duo company")
+
+
+_OF_A_LAND = re.compile(r"\b(?!european|british)[a-z]+(?:ian|ish|ese|can|ench|utch) (?:\w+ )?(?:city|town)\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,15 @@ def distractors(pool: Sequence[Asked], seed: int) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in ordered:
         mine = traits[one.name]
-        said = _offered(one, seed) or near_number(one.question, one.answer, one.aliases, draw(seed, one.name, "number"))
+        said = (
+            _contrary(one.answer)
+            or _offered(one, seed)
+            or near_number(one.question, one.answer, one.aliases, draw(seed, one.name, "number"))
+        )
         said = said or _listed(one, mine.kind, seed)
         if said is None and mine.kind not in _NOT_FROM_POOL:
             rivals = [other for other in by_kind[mine.kind] if alike(mine, traits[other.name]) and differs(other, one)]
-            said = _most_alike(one, rivals, vectors, _LIKE_ENOUGH.get(mine.kind, 0.0))
+            said = _most_alike(one, rivals, vectors)
         if said is not None:
             found[one.name] = in_form(said, one.answer)
     return found
@@ -65,6 +72,11 @@ def family_of(question: str, answer: str) -> str:
     """Return the kind of answer that is asked for, as the items are grouped by it."""
     kind = number_kind(question, answer) or kind_of(question, answer)
     return OTHER if kind.startswith("-") else kind
+
+
+def _contrary(answer: str) -> str | None:
+    pairs = {"true": "False", "false": "True", "yes": "No", "no": "Yes", "left": "Right", "right": "Left"}
+    return pairs.get(normalise(answer))
 
 
 def _offered(one: Asked, seed: int) -> str | None:
@@ -84,24 +96,27 @@ def _offered(one: Asked, seed: int) -> str | None:
 def _listed(one: Asked, kind: str, seed: int) -> str | None:
     """Return another of the list in which the answer stands."""
     plain = normalise(bare(one.answer))
-    members = series_of(kind, bare(one.answer))
+    members, place = series_of(kind, bare(one.answer))
+    if kind == "city" and not members and not _OF_A_LAND.search(one.question):
+        members, place = series_of("world city", bare(one.answer))
     if kind == "country":
         asked = one.question.lower()
         region = next((names for name, names in REGIONS.items() if name in asked), COUNTRIES[CONTINENT_OF[plain]])
         members = region.split(", ")
+        if "landlocked" in asked:
+            members = [name for name in members if normalise(name) in LANDLOCKED]
     elif kind == "state":
         members = [name.title() for name in sorted(STATES)]
     fits = [name for name in members if differs(Asked("", "", name, ()), one)]
-    if not fits:
-        return None
-    return min(fits, key=lambda name: draw(seed, one.name, name))
+    if kind not in ("country", "state"):  # neighbours in a list are nearest to each other
+        fits.sort(key=lambda name: abs(members.index(name) - place))
+        fits = fits[:4]
+    return min(fits, key=lambda name: draw(seed, one.name, name), default=None)
 
 
-def _most_alike(one: Asked, rivals: Sequence[Asked], vectors: dict[str, dict[str, float]], least: float) -> str | None:
+def _most_alike(one: Asked, rivals: Sequence[Asked], vectors: dict[str, dict[str, float]]) -> str | None:
     best = max(rivals, key=lambda other: _likeness(one, other, vectors), default=None)
-    if best is None or _likeness(one, best, vectors) < least - 0.2:
-        return None
-    return bare(best.answer)
+    return None if best is None else bare(best.answer)
 
 
 def in_form(said: str, like: str) -> str:
@@ -141,10 +156,10 @@ def _within(inner: str, outer: str) -> bool:
 
 def _vectors(pool: Sequence[Asked]) -> dict[str, dict[str, float]]:
     """Return unit tf-idf vectors of the questions' words."""
-    words = {one.name: Counter(re.findall(r"[a-z0-9]{3,}", one.question.lower())) for one in pool}
-    seen = Counter(word for counts in words.values() for word in counts)
+    counted = {one.name: Counter(re.findall(r"[a-z0-9]{3,}", one.question.lower())) for one in pool}
+    seen = Counter(word for counts in counted.values() for word in counts)
     vectors = {}
-    for name, counts in words.items():
+    for name, counts in counted.items():
         weights = {word: count * math.log(len(pool) / seen[word] + 1) for word, count in counts.items()}
         length = math.sqrt(sum(weight**2 for weight in weights.values())) or 1.0
         vectors[name] = {word: weight / length for word, weight in weights.items()}
@@ -152,12 +167,8 @@ def _vectors(pool: Sequence[Asked]) -> dict[str, dict[str, float]]:
 
 
 def _likeness(one: Asked, other: Asked, vectors: dict[str, dict[str, float]]) -> float:
-    """How alike two questions read, and whether their answers have the same form (words, length) and age."""
+    """How alike two questions read, and whether their answers have the same form (words, length)."""
     mine, theirs = vectors[one.name], vectors[other.name]
     alike = sum(weight * theirs.get(word, 0.0) for word, weight in mine.items())
     a, b = len(one.answer.split()), len(other.answer.split())
-    years = [
-        [int(year) for year in re.findall(r"\b1[5-9]\d\d|\b20\d\d", text)] for text in (one.question, other.question)
-    ]
-    apart = min((abs(x - y) for x in years[0] for y in years[1]), default=0)
-    return alike - 0.1 * abs(a - b) - min(apart, 150) / 500
+    return alike - 0.1 * abs(a - b)

@@ -25,7 +25,8 @@ _KINDS = {
     "composer": "composer conductor",
     "writer": "author writer novelist poet playwright dramatist journalist satirist biographer",
     "artist": "artist painter sculptor impressionist",
-    "designer": "designer architect",
+    "designer": "designer",
+    "architect": "architect",
     "sportsman": "player footballer golfer boxer jockey driver racer cricketer swimmer manager athlete captain "
     "goalkeeper cyclist champion batsman bowler sprinter runner skater wrestler racehorse-trainer striker medallist",
     "scientist": "scientist physicist chemist inventor mathematician astronomer philosopher psychologist biologist "
@@ -60,7 +61,7 @@ _KINDS = {
     "song": "song hit single track",
     "programme": "series programme show sitcom soap program",
     "newspaper": "newspaper",
-    "band": "band group duo trio",
+    "band": "band group",
     "team": "team club side",
     "company": "company firm manufacturer corporation",
     "organisation": "organisation organization agency",
@@ -113,7 +114,7 @@ _OWN = words(  # each of these is a kind of its own
 _KIND_OF |= {noun: noun for noun in _OWN}
 PEOPLE = words(
     "ruler, politician, president, prime minister, actor, director, musician, composer, writer, artist, designer, "
-    "sportsman, scientist, explorer, soldier, criminal, character, god, saint, businessman, person",
+    "architect, sportsman, scientist, explorer, soldier, criminal, character, god, saint, businessman, person",
     ", ",
 )
 _NATURE = words("mammal bird fish plant tree fruit insect dog reptile sport drink")
@@ -139,7 +140,8 @@ _CUES = (
     ("composer", r"\bcompos\w+\b|\bsymphony\b|\bconcerto\b"),
     ("writer", r"\b(?:wrote|written|author|novels?|poems?|poet|memoirs?|autobiography|booker)\b"),
     ("artist", r"\b(?:paint\w+|sculpt\w+|portrait)\b"),
-    ("designer", r"\b(?:architect|design\w+)\b"),
+    ("architect", r"\barchitect\b"),
+    ("designer", r"\bdesign\w+\b"),
     ("director", r"\bdirect(?:ed|or)\b"),
     ("musician", r"\b(?:sang|sings|song|singer|album|charts?|recorded|top (?:ten|10)|number one|no\.? ?1)\b"
      r"|\bhits? (?:with|single|in)\b"),
@@ -149,16 +151,16 @@ _CUES = (
     ("musician", r"\b(?:hits?|single|band|music)\b"),
     ("sportsman", r"\b(?:cup|champion\w*|olympic\w*|world record|boxing|boxer|captain\w*|manager|batsman|formula"
      r"|heavyweight|scorer|baseball)\b"),
-    ("ruler", r"\b(?:king|queen|monarch|throne|reign\w*|emperor|tsar|crowned|dynasty)\b"),
     ("prime minister", r"\bprime minister\b"),
     ("president", r"\bpresident\b"),
+    ("ruler", r"\b(?:king|queen|monarch|throne|reign\w*|emperor|tsar|crowned|dynasty)\b"),
     ("politician", r"\b(?:chancellor|minister|politic\w+|mayor|senator|mp)\b"),
     ("scientist", r"\b(?:discover\w+|invent\w+|theory|physic\w+|chemi\w+|scientist)\b"),
     ("saint", r"\bsaint\b"),
     ("character", r"\b(?:character|fictional|stories|story|tale|rhyme|book)\b"),
 )  # fmt: skip
 _ASKED = re.compile(
-    r"\b(?:which|what|whose)\b(?P<is>['’]s\b| (?:is|was|were|are|id)\b)?(?P<rest>[^?;]{1,90})|\b(?P<who>who|whom)\b"
+    r"\b(?:which|what|whose)\b(?P<is>['’]s\b| (?:is|was|were|are|id)\b)?(?=(?P<rest>[^?;]{1,90}))|\b(?P<who>who|whom)\b"
     r"|^name (?P<named>[^?;]{1,90})",
     re.I,
 )
@@ -175,18 +177,29 @@ _STOPS = words(
     "means refers when where while called known used became born died after before between over under during than "
     "as into fought held won lost ran led saw hit sees shows"
 ) - {"first", "hit"}  # fmt: skip
+# words before a noun that leave its kind as wide as it is
+_SAYS_LITTLE = words(
+    "famous well-known celebrated former late new old current first second third last only other major popular "
+    "hit number one two three top best male female young next great big large largest small "
+    "smallest main world international british english scottish welsh irish american french german italian "
+    "spanish russian canadian australian dutch us uk european african asian south north east west eastern western "
+    "southern northern central tv television bbc itv radio film movie children children's modern historic notable "
+    "common same national royal"
+)
 _SUFFIXES = ("ology", "phobia", "metry", "graphy", "itis", "cide", "cracy", "phile", "mancy")
 
 
 def kind_of(question: str, answer: str) -> str:
-    """Return the kind of answer that is asked for: year, number, actor, country …; ``other`` where one cannot tell."""
+    """Return the kind of answer that is asked for: actor, country, river …; ``other`` where one cannot tell."""
     plain = normalise(answer)
-    asked = _asked_kind(question, answer)
+    if plain in ("true", "false", "yes", "no"):
+        return OTHER
+    asked, _ = asked_for(question, answer)
     if asked == OTHER:
         asked = _kind_of_form(question, plain)
     if asked in PEOPLE and not looks_like_name(answer):
         return OTHER
-    if asked == "city" and plain in CONTINENT_OF:
+    if asked in ("city", "team") and plain in CONTINENT_OF:
         return "country"
     if asked == "country" and plain not in CONTINENT_OF:
         return OTHER
@@ -195,35 +208,41 @@ def kind_of(question: str, answer: str) -> str:
     return asked
 
 
-def _asked_kind(question: str, answer: str) -> str:
-    """The kind by the noun behind "which" or "what", or by the cues of a question that asks who."""
+def asked_for(question: str, answer: str) -> tuple[str, frozenset[str]]:
+    """Return the kind by the noun behind "which" or "what", with the words that narrow it down ("sportswear company").
+
+    Of a question that asks who, the kind by its cues.
+    """
     for match in _ASKED.finditer(question):
         if match["who"] or match[0].lower().startswith("whose"):
-            return _who(question) if looks_like_name(answer) else OTHER
-        after_is = bool(match["is"])
-        head = _head(match["rest"] or match["named"], after_is)
+            return (_who(question) if looks_like_name(answer) else OTHER), frozenset()
+        before, head = _phrase(match["rest"] or match["named"], bool(match["is"]))
         kind = _KIND_OF.get(head) or _KIND_OF.get(_one(head))
         if kind == "element" and re.search(r"\bsymbol\b", question, re.I) and len(answer.strip()) <= 2:
-            return "symbol"
-        lacks = _NEEDS.get(head)
-        if lacks is not None and not re.search(lacks, question, re.I):
-            return OTHER
+            kind = "symbol"
+        needed = _NEEDS.get(head)
+        if needed is not None and not re.search(needed, question, re.I):
+            return OTHER, frozenset()
         if head == "minister" and re.search(r"\bprime minister\b", question, re.I):
-            return "prime minister"
+            kind = "prime minister"
+        if head == "star" and {"rock", "pop"} & set(before):
+            kind = "musician"
         if kind is not None:
             typed = re.search(r"\b(?:type|kind|sort|variety)s? of (?:\w+ )?" + re.escape(head), question, re.I)
-            return f"{kind} type" if typed and kind not in _NATURE else kind
-    return OTHER
+            return (f"{kind} type" if typed and kind not in _NATURE else kind), frozenset(before) - _SAYS_LITTLE
+    return OTHER, frozenset()
 
 
-def _head(phrase: str, after_is: bool) -> str:
-    """The last noun before the first verb or preposition: "US president who …", "Spanish artist painted …"."""
-    text = _THE_NAME_OF.sub("", phrase, count=1)
-    if after_is and text == phrase:
-        text = re.sub(r"^\s*(?:the|an?)\s", " ", phrase)
-    words = re.findall(r"[a-zA-Z][a-zA-Z'’-]*|[,.:(‘\"“]", re.sub(r"(?<=\w)['’]s\b", "", text))
+def _phrase(phrase: str, after_is: bool) -> tuple[list[str], str]:
+    """The last noun before the first verb or preposition, and what stands before it: "Spanish artist painted …"."""
+    owner = re.match(r"\s*(\w+)['’]s\b", phrase)
+    if owner is not None and _is_noun(owner[1].lower()):
+        return [], owner[1].lower()  # "which city's castle"
+    text = re.sub(r"^[^,.:?]{0,40}?\w['’]s\s", " ", _THE_NAME_OF.sub("", phrase, count=1))
+    if after_is:
+        text = re.sub(r"^\s*(?:the|an?)\s", " ", text)
     kept: list[str] = []
-    for word in words:
+    for word in re.findall(r"[a-zA-Z][a-zA-Z'’-]*|[,.:(‘\"“]", text):
         lower = word.lower()
         known = lower in _KIND_OF
         if not word[0].isalpha() or lower in _STOPS or (kept and not known and re.search(r"[^e]ed$|ing$", lower)):
@@ -232,8 +251,8 @@ def _head(phrase: str, after_is: bool) -> str:
             break  # "Gulf of Mexico", "Fleet Street": a name
         kept.append(lower)
     if len(kept) > 1 and kept[-1].endswith("s") and not _is_noun(kept[-1]) and _is_noun(kept[-2]):
-        return kept[-2]  # "which play features"
-    return kept[-1] if kept else ""
+        kept.pop()  # "which play features"
+    return kept[:-1], kept[-1] if kept else ""
 
 
 def _is_noun(word: str) -> bool:
@@ -254,7 +273,7 @@ def _who(question: str) -> str:
 
 def _kind_of_form(question: str, plain: str) -> str:
     """The kind by the answer alone, where the question has no noun that tells."""
-    if plain in CONTINENT_OF:
+    if plain in CONTINENT_OF and re.search(r"\b(?:where|country|nation|republic)\b", question, re.I):
         return "country"
     if plain in STATES and re.search(r"\b(?:us|usa|america\w*|state)\b", question, re.I):
         return "state"

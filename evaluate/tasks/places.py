@@ -62,4 +62,14 @@ REGIONS = {
     "balkan": "Albania, Bulgaria, Croatia, Greece, Montenegro, Romania, Serbia, Slovenia",
     "middle east": "Bahrain, Iran, Iraq, Israel, Jordan, Kuwait, Lebanon, Oman, Qatar, Saudi Arabia, Syria, Yemen",
     "eastern bloc": "Bulgaria, Czechoslovakia, East Germany, Hungary, Poland, Romania",
+    "ashes": "Australia, England",
+    "cricket": "Australia, Bangladesh, England, India, New Zealand, Pakistan, South Africa, Sri Lanka, Zimbabwe",
+    "rugby": "Argentina, Australia, England, France, Ireland, Italy, New Zealand, Scotland, South Africa, Wales",
 }
+LANDLOCKED = words(
+    "botswana, burkina faso, burundi, chad, ethiopia, lesotho, malawi, mali, niger, rwanda, swaziland, uganda, "
+    "zambia, zimbabwe, afghanistan, armenia, bhutan, kazakhstan, laos, mongolia, nepal, tajikistan, uzbekistan, "
+    "andorra, austria, belarus, czech republic, hungary, liechtenstein, luxembourg, moldova, serbia, slovakia, "
+    "switzerland, bolivia, paraguay",
+    ", ",
+)
