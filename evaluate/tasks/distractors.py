@@ -122,7 +122,8 @@ def _most_alike(one: Asked, rivals: Sequence[Asked], vectors: dict[str, dict[str
 def in_form(said: str, like: str) -> str:
     """An answer with the capitals of another: all of them, or those of names."""
     letters = [word for word in re.findall(r"[^\W\d_]+", like) if len(word) > 1]
-    shouted = [word for word in re.findall(r"[^\W\d_]+", said) if len(word) > 3 and word.isupper()]
+    words_said = re.findall(r"[^\W\d_]+", said)
+    shouted = any(len(word) > 3 and word.isupper() for word in words_said) or (len(words_said) > 1 and said.isupper())
     if letters and all(word.isupper() for word in letters) and len("".join(letters)) > 2:
         return said.upper()
     if shouted:

@@ -49,7 +49,7 @@ def near_number(question: str, answer: str, aliases: Sequence[str], turn: bytes)
     known = {normalise(text) for text in (answer, *aliases)}
     for shift in range(5):  # another step where the first gives an accepted form
         other = _shifted(answer.strip().rstrip("."), kind, draw + shift)
-        if other is not None and normalise(other) not in known:
+        if other is not None and not any(f" {normalise(other)} " in f" {form} " for form in known):
             return other
     return None
 

@@ -187,7 +187,7 @@ def _noun_phrase(rest: str) -> tuple[str | None, str]:
         return "", " ".join(words)
     if words[head].lower() in ("options", "choices"):
         return ("", " ".join(words[head + 1 :])) if head == 0 else (None, "")
-    if head > 5:
+    if head > 5 or words[0] in ("the", "a", "an"):
         return None, ""
     phrase = words[:end]
     verb = next((place for place in range(end, len(words)) if words[place] not in _BEFORE_VERB), None)
