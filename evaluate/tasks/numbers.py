@@ -80,7 +80,7 @@ def _shifted(answer: str, kind: str, draw: int) -> str | None:
 def _near(number: int, draw: int) -> int:
     """A number some fifteenth part or more away, as round as the first."""
     zeros = len(str(number)) - len(str(number).rstrip("0")) if number else 0
-    round_to = 10**zeros
+    round_to = int("1" + "0" * zeros)
     step = max(round_to, round(number * 0.15 / round_to) * round_to, 1)
     if number % 5 == 0 and round_to == 1 and number > 10:
         step = max(5, round(step / 5) * 5)

@@ -43,28 +43,6 @@ _BEFORE_VERB = words(
     "most more best also likely commonly primarily directly correctly accurately usually normally strongly "
     "allosterically additionally then now typically"
 )
-_VERB = frozenset(
-    [
-        "most",
-        "more",
-        "best",
-        "also",
-        "likely",
-        "commonly",
-        "primarily",
-        "directly",
-        "correctly",
-        "accurately",
-        "usually",
-        "normally",
-        "strongly",
-        "allosterically",
-        "additionally",
-        "then",
-        "now",
-        "typically",
-    ]
-)
 _VERB = re.compile(
     r"^(?:explain|describe|represent|account|contribute|increase|decrease|support|suggest|correspond|fit|match|require|"
     r"predispose|lead|provide|indicate|characteri[sz]e|confirm|reduce|reflect|affect|serve|occur|mediate|inhibit|bind|"

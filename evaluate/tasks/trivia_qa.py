@@ -1,6 +1,6 @@
 """TriviaQA (Joshi et al. 2017), without its documents: short facts with many accepted forms.
 
-The set has no incorrect answers: one of the same kind is drawn from the pool (see `distractors`), unless a row brings
+The set has no incorrect answers: one of the same kind is found (see `distractors`), unless a row brings
 its own in a column ``incorrect``. Reads the hub's format and a flat pool of question, answer and aliases.
 """
 

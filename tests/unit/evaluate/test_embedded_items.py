@@ -162,6 +162,7 @@ def test_a_task_is_named_by_one_word_everywhere() -> None:
     root = Path(__file__).resolve().parents[3]
     configured = {path.stem for path in (root / "conf" / "task").glob("*.yaml")}
     shared = {"__init__", "item", "source", "distractors", "pictures", "rephrase"}
+    shared |= {"kinds", "numbers", "places", "series", "traits", "wordlist"}
     modules = {path.stem for path in (root / "evaluate" / "tasks").glob("*.py")} - shared
     assert configured == modules == set(LOADERS)
     assert LOADERS["embedded"] is embedded.load
