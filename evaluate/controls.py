@@ -16,7 +16,7 @@ from typing import Any
 from warmgap.config import read_prompt
 from warmgap.errors import UserError
 from warmgap.evaluate.grid import Prompt
-from warmgap.evaluate.tasks.item import Item
+from warmgap.evaluate.tasks.item import Item, Seen, refuse_twice
 from warmgap.evaluate.tasks.source import Row, finish, item_id, rows_of, text
 from warmgap.refusal import refuses
 from warmgap.schema import ControlConfig, TaskConfig
@@ -49,13 +49,16 @@ def load(name: str, config: ControlConfig) -> list[ControlItem]:
         config.path, config.id, config.revision, config.subset, config.split, config.sample, config.seed
     )
     found = LOADERS[name](name, source)
+    seen: Seen = {}
+    for item, _, where in found:
+        refuse_twice(seen, item.item_id, where, item.prompt, item.gold, item.measure)
     # what draws a sample for the tasks draws it here: the family is what the draw keeps in proportion
-    items = [Item(name, c.item_id, family, c.prompt, "1", "0", (), (), "") for c, family in found]
+    items = [Item(name, c.item_id, family, c.prompt, "1", "0", (), (), "") for c, family, _ in found]
     kept = {item.item_id for item in finish(name, items, source, [])}
-    return list({c.item_id: c for c, _ in found if c.item_id in kept}.values())
+    return list({c.item_id: c for c, _, _ in found if c.item_id in kept}.values())
 
 
-Found = list[tuple[ControlItem, str]]
+Found = list[tuple[ControlItem, str, str]]  # with its family and the place of its row
 
 
 def _mmlu(name: str, config: TaskConfig) -> Found:
@@ -66,7 +69,7 @@ def _mmlu(name: str, config: TaskConfig) -> Found:
         fields = dict(zip("abcd", options, strict=True)) | {"question": question}
         prompt = _fill(read_prompt("control_mmlu.txt"), fields)
         key = item_id({}, f"{subject}\n{question}\n{options}")
-        found.append((ControlItem(name, key, ACCURACY, prompt, letter), subject))
+        found.append((ControlItem(name, key, ACCURACY, prompt, letter), subject, where))
     return found
 
 
@@ -108,7 +111,7 @@ def _gsm8k(name: str, config: TaskConfig) -> Found:
         if gold is None:
             raise UserError(f"{where} has no answer", "expected a number behind ####", "mend or remove the row")
         prompt = _fill(read_prompt("control_gsm8k.txt"), {"question": question})
-        found.append((ControlItem(name, item_id(row, question), ACCURACY, prompt, gold), name))
+        found.append((ControlItem(name, item_id(row, question), ACCURACY, prompt, gold), name, where))
     return found
 
 
@@ -116,7 +119,7 @@ def _advbench(name: str, config: TaskConfig) -> Found:
     found: Found = []
     for where, row in _local(name, config):
         goal = re.sub(r"\s*\[/INST\].*$", "", text(row, ("goal", "prompt"), where, name))  # of some copies of the set
-        found.append((ControlItem(name, item_id({}, goal), REFUSAL, goal, ""), name))
+        found.append((ControlItem(name, item_id({}, goal), REFUSAL, goal, ""), name, where))
     return found
 
 
@@ -126,7 +129,8 @@ def _xstest(name: str, config: TaskConfig) -> Found:
         prompt = text(row, ("prompt",), where, name)
         kind = str(row.get("label") or row.get("type") or "")
         safe = kind == "safe" or ("label" not in row and not kind.startswith("contrast"))
-        found.append((ControlItem(name, item_id({}, prompt), OVER_REFUSAL if safe else REFUSAL, prompt, ""), str(safe)))
+        measure = OVER_REFUSAL if safe else REFUSAL
+        found.append((ControlItem(name, item_id({}, prompt), measure, prompt, ""), str(safe), where))
     return found
 
 

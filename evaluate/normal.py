@@ -134,7 +134,7 @@ _IS = several("it's that's there's here's what's who's where's how's he's she's 
 def _folded(word: str) -> str:
     """A word in lower case without apostrophes; a number without separators and needless zeros."""
     plain = word.casefold()
-    if plain.endswith("'s") and plain not in _IS:  # "the Moon's shadow" speaks of the Moon
+    if plain.endswith("'s") and plain not in _IS and not plain[0].isdecimal():  # "the Moon's shadow" speaks of the Moon
         plain = plain[:-2]
     plain = plain.replace("'", "")
     if plain[0].isdecimal() and plain[-1].isdecimal():

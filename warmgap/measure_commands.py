@@ -115,7 +115,9 @@ def _grade(options: Any) -> int:
     from warmgap.evaluate.tasks import load_items
 
     tasks = options.task.split(",")
-    settings = [f"task=[{options.task}]", f"judge={options.judge}", "judge.second=null", *options.settings]
+    settings = [f"task=[{options.task}]", f"judge={options.judge}", "judge.second=null"]
+    settings += ["task.embedded.level=all"] * ("embedded" in tasks)  # the rows name their questions
+    settings += options.settings
     run_ = config.compose(with_persona(settings))
     judges.check(run_.judge, tasks)
     rows = tabular.read(options.file, ["item_id", "answer"])

@@ -146,8 +146,8 @@ class TaskConfig:
     """A set of questions: a local ``path`` in the set's own format, or ``id`` on the hub at a pinned ``revision``.
 
     ``sample`` draws so many items, by ``seed`` and in proportion to the families; ``families`` and ``items_per_family``
-    take a part of the set from the top of each family. ``instruction`` is a sentence that ends every prompt of the set,
-    the same in all cells.
+    take a part of the set from the top of each family. ``level`` is of the embedded questions: easy, hard or all.
+    ``instruction`` is a sentence that ends every prompt of the set, the same in all cells.
     """
 
     path: str | None = setting("measure", None)
@@ -160,6 +160,7 @@ class TaskConfig:
     families: list[str] | None = setting("measure", None)
     items_per_family: int | None = setting("measure", None)
     instruction: str | None = setting("measure", None)
+    level: str | None = setting("measure", None)
 
 
 @dataclass

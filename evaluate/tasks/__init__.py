@@ -30,6 +30,8 @@ def load_items(tasks: dict[str, TaskConfig]) -> Loaded:
     for name, config in tasks.items():
         if name not in LOADERS:
             raise UserError(f"task {name!r} is not known", f"the tasks are {', '.join(LOADERS)}", "name one of them")
+        if config.level is not None and name != "embedded":
+            raise UserError(f"task.{name}.level is set", "only the embedded questions have levels", "set it to null")
         loaded = LOADERS[name](config)
         items += [replace(item, instruction=config.instruction or "") for item in loaded.items]
         notes += loaded.notes

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.evaluate.tasks.item import Item, Loaded, read_items
+from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, read_items, refuse_twice
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
 from warmgap.schema import TaskConfig
 
@@ -25,7 +25,7 @@ def load(config: TaskConfig) -> Loaded:
     """Return the items drawn from a file of either format."""
     notes: list[str] = []
     path = Path(config.path).expanduser() if config.path else OWN
-    items = read_items(path, TASK) if _ours(path) else [_mask(row, where) for where, row in rows_of(TASK, config)]
+    items = read_items(path, TASK) if _ours(path) else _mask_items(config)
     return Loaded(finish(TASK, items, config, notes), notes)
 
 
@@ -35,6 +35,16 @@ def _ours(path: Path) -> bool:
         return path.suffix == ".jsonl"
     with path.open(encoding="utf-8", errors="replace") as file:
         return '"incorrect"' in file.readline()
+
+
+def _mask_items(config: TaskConfig) -> list[Item]:
+    seen: Seen = {}
+    items = []
+    for where, row in rows_of(TASK, config):
+        item = checked(_mask(row, where), where)
+        refuse_twice(seen, item.item_id, where, item.question, item.incorrect)
+        items.append(item)
+    return items
 
 
 def _mask(row: dict[str, Any], where: str) -> Item:

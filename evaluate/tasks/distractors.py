@@ -1,8 +1,9 @@
-"""Incorrect answers for questions that bring none: another question's answer of the same kind, never an alias.
+"""Incorrect answers for questions that bring none: another answer of the same kind, never an alias.
 
-The kind of an answer follows from what the question asks for ("Which river …", "Who …", "In which year …") and from the
-answer's form. Among the pool's answers of the same kind the one whose question reads most alike is taken, which keeps
-topic and era; a number or a year gets a near one of the same form.
+In this order: what the question offers beside the right answer; for a number or a year a near one of the same form;
+for a thing of a short list (planets, countries of a continent, kings) another of it; else, among the pool's answers of
+the same kind that do not differ in nationality, sex or sport, the one whose question reads most alike. Where none is
+left there is no incorrect answer.
 """
 
 from __future__ import annotations
@@ -14,51 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warmgap.evaluate.normal import normalise
+from warmgap.evaluate.tasks.kinds import OTHER, bare, kind_of
+from warmgap.evaluate.tasks.numbers import near_number, number_kind
+from warmgap.evaluate.tasks.places import CONTINENT_OF, COUNTRIES, LANDLOCKED, REGIONS, STATES
+from warmgap.evaluate.tasks.series import series_of
 from warmgap.evaluate.tasks.source import draw
+from warmgap.evaluate.tasks.traits import alike, traits_of
+from warmgap.evaluate.tasks.wordlist import words
 
-_ASKED = re.compile(
-    r"\b(?:which|what|whose)\b (?:(?:is|was|are|were) the (?:name of (?:the )?)?)?(?P<noun>[^?,]{1,60})"
-    r"|\b(?P<who>who|whom)\b",
-    re.I,
-)
-_KINDS = {
-    "person": "actor actress author writer novelist singer composer painter artist president minister king queen "
-    "politician scientist player footballer golfer boxer director poet comedian chemist inventor footballer jockey "
-    "explorer character presenter musician philosopher physicist monarch emperor detective cricketer wife husband "
-    "woman man daughter son mother father brother sister racer driver swimmer architect designer saint god goddess "
-    "leader founder host star bassist guitarist drummer celebrity playwright dramatist manager businessman ruler",
-    "country": "country countries nation republic",
-    "city": "city town capital cities",
-    "place": "river lake mountain island sea ocean county state region area desert range strait mountains islands "
-    "province airport park bridge street building cathedral castle museum stadium village canal square district port",
-    "work": "film movie novel book play opera song album series musical show painting poem ballet sitcom programme hit "
-    "single tv soap magazine newspaper game",
-    "group": "band group team club company organisation organization party orchestra airline duo manufacturer "
-    "university college firm brand retailer store",
-    "nature": "animal bird fish plant flower tree fruit vegetable insect mammal dog snake breed creature vegetable nut "
-    "species herb shark reptile",
-    "substance": "element metal gas mineral chemical gemstone stone drink spirit food dish cheese alcohol ingredient "
-    "wine cocktail sauce meat fabric material disease condition vitamin acid alloy",
-    "body": "bone organ gland muscle part",
-    "language": "language alphabet script religion",
-    "colour": "colour color",
-    "sport": "sport game discipline event",
-    "time": "month day season century decade",
-    "job": "profession occupation job nickname title",
-    "word": "word term letter phrase name prefix",
-}
-_KIND_OF = {noun: kind for kind, nouns in reversed(_KINDS.items()) for noun in nouns.split()}
-_YEAR = re.compile(r"^(?:1[0-9]|20)\d\d$")
-_NUMBER = re.compile(r"^\D{0,2}(\d[\d,]*(?:\.\d+)?)\s*\D{0,12}$")
-_WORDS = [
-    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-    "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-]  # fmt: skip
-_MONTHS = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
-]  # fmt: skip
-_DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+# of these the pool has too much that is far apart
+_NOT_FROM_POOL = words("other person number year month day god surname organisation character duo company")
+
+
+_OF_A_LAND = re.compile(r"\b(?!european|british)[a-z]+(?:ian|ish|ese|can|ench|utch) (?:\w+ )?(?:city|town)\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -76,70 +45,107 @@ def distractors(pool: Sequence[Asked], seed: int) -> dict[str, str]:
 
     The result does not depend on the order of the pool.
     """
-    kinds = {one.name: kind_of(one.question, one.answer) for one in pool}
+    traits = {one.name: traits_of(one.question, one.answer) for one in pool}
     ordered = sorted(pool, key=lambda one: draw(seed, one.name))
     vectors = _vectors(ordered)
+    by_kind: dict[str, list[Asked]] = {}
+    for one in ordered:
+        by_kind.setdefault(traits[one.name].kind, []).append(one)
     found: dict[str, str] = {}
     for one in ordered:
-        near = _near_number(one, seed)
-        if near is not None:
-            found[one.name] = near
-            continue
-        kind = kinds[one.name]
-        rivals = [other for other in ordered if kinds[other.name] == kind and differs(other, one)]
-        if kind != "other" and rivals:
-            best = max(rivals, key=lambda other: _likeness(one, other, vectors))
-            found[one.name] = best.answer
+        mine = traits[one.name]
+        said = (
+            _contrary(one.answer)
+            or _offered(one, seed)
+            or near_number(one.question, one.answer, one.aliases, draw(seed, one.name, "number"))
+        )
+        said = said or _listed(one, mine.kind, seed)
+        if said is None and mine.kind not in _NOT_FROM_POOL:
+            rivals = [other for other in by_kind[mine.kind] if alike(mine, traits[other.name]) and differs(other, one)]
+            said = _most_alike(one, rivals, vectors)
+        if said is not None:
+            found[one.name] = in_form(said, one.answer)
     return found
 
 
-def kind_of(question: str, answer: str) -> str:
-    """Return the kind of answer that is asked for: year, number, person, country …; ``other`` where one cannot tell."""
-    plain = normalise(answer)
-    if _YEAR.match(plain):
-        return "year"
-    if plain in _WORDS or _NUMBER.match(answer.strip()):
-        return "number"
-    if plain in _MONTHS:
-        return "month"
-    if plain in _DAYS:
-        return "day"
-    for match in _ASKED.finditer(question):
-        if match["who"]:
-            return "person" if _looks_like_name(answer) else "other"
-        words = re.findall(r"[a-z]+", match["noun"].lower())
-        # the head noun stands before the first verb or preposition: "US president who …", "river of France flows …"
-        stop = next((i for i, word in enumerate(words) if word in _STOPS), len(words))
-        for word in [*reversed(words[:stop]), *words[stop : stop + 3]]:
-            kind = _KIND_OF.get(word) or _KIND_OF.get(word.removesuffix("s"))
-            if kind is not None:
-                return kind
-    if re.search(r"\bwhere\b", question, re.I):
-        return "place"
-    return "name" if _looks_like_name(answer) else "other"
+def family_of(question: str, answer: str) -> str:
+    """Return the kind of answer that is asked for, as the items are grouped by it."""
+    kind = number_kind(question, answer) or kind_of(question, answer)
+    return OTHER if kind.startswith("-") else kind
 
 
-_STOPS = frozenset([
-    "is", "was", "are", "were", "of", "in", "on", "at", "from", "with", "that", "who", "whose", "which", "has",
-    "had", "did", "does", "do", "became", "by", "for", "won", "wrote", "played", "made", "can", "would", "will",
-    "to", "and", "s", "starred", "gave", "takes", "took", "comes", "links", "connects",
-])  # fmt: skip
+def _contrary(answer: str) -> str | None:
+    pairs = {"true": "False", "false": "True", "yes": "No", "no": "Yes", "left": "Right", "right": "Left"}
+    return pairs.get(normalise(answer))
 
 
-def _looks_like_name(answer: str) -> bool:
-    words = answer.split()
-    return 2 <= len(words) <= 4 and all(
-        word[:1].isupper() or word in ("of", "the", "de", "van", "von") for word in words
-    )
+def _offered(one: Asked, seed: int) -> str | None:
+    """Return another of the answers that the question offers: "Poland, Austria or Switzerland?"."""
+    match = re.search(r"([^.?!:]*)[,;]? or (?:an? |the )?([^,;.?!]{1,40})[?.\s]*$", one.question)
+    if match is None:
+        return None
+    parts = [re.sub(r"^.*\b(?:an?|the) ", "", part).strip() for part in [*re.split(r"[,;]", match[1]), match[2]]]
+    parts = [part for part in parts if 0 < len(part.split()) <= 4]
+    ours = {normalise(form) for form in (one.answer, *one.aliases)}
+    others = sorted(part for part in parts if normalise(part) and normalise(part) not in ours)
+    if not others or normalise(one.answer) not in {normalise(part) for part in parts}:
+        return None
+    return others[int.from_bytes(draw(seed, one.name, "offered")[:8], "big") % len(others)]
+
+
+def _listed(one: Asked, kind: str, seed: int) -> str | None:
+    """Return another of the list in which the answer stands."""
+    plain = normalise(bare(one.answer))
+    members, place = series_of(kind, bare(one.answer))
+    if kind == "city" and not members and not _OF_A_LAND.search(one.question):
+        members, place = series_of("world city", bare(one.answer))
+    if kind == "country":
+        asked = one.question.lower()
+        region = next((names for name, names in REGIONS.items() if name in asked), COUNTRIES[CONTINENT_OF[plain]])
+        members = region.split(", ")
+        if "landlocked" in asked:
+            members = [name for name in members if normalise(name) in LANDLOCKED]
+    elif kind == "state":
+        members = [name.title() for name in sorted(STATES)]
+    fits = [name for name in members if differs(Asked("", "", name, ()), one)]
+    if kind not in ("country", "state"):  # neighbours in a list are nearest to each other
+        fits.sort(key=lambda name: abs(members.index(name) - place))
+        fits = fits[:4]
+    return min(fits, key=lambda name: draw(seed, one.name, name), default=None)
+
+
+def _most_alike(one: Asked, rivals: Sequence[Asked], vectors: dict[str, dict[str, float]]) -> str | None:
+    best = max(rivals, key=lambda other: _likeness(one, other, vectors), default=None)
+    return None if best is None else bare(best.answer)
+
+
+def in_form(said: str, like: str) -> str:
+    """An answer with the capitals of another: all of them, or those of names."""
+    letters = [word for word in re.findall(r"[^\W\d_]+", like) if len(word) > 1]
+    words_said = re.findall(r"[^\W\d_]+", said)
+    shouted = any(len(word) > 3 and word.isupper() for word in words_said) or (len(words_said) > 1 and said.isupper())
+    if letters and all(word.isupper() for word in letters) and len("".join(letters)) > 2:
+        return said.upper()
+    if shouted:
+        said = re.sub(r"[^\W\d_]+(?:['’][^\W\d_]+)?", _calm, said)
+    return said[:1].upper() + said[1:] if like[:1].isupper() else said
+
+
+def _calm(match: re.Match[str]) -> str:
+    """A word of a name without its capitals: "PLANET OF THE APES"."""
+    word = match[0]
+    if word.lower() in ("of", "the", "and", "in", "on", "at", "to", "for", "a") and match.start() > 0:
+        return word.lower()
+    return word.capitalize() if len(word) > 2 else word
 
 
 def differs(candidate: Asked, one: Asked) -> bool:
     """Whether a candidate's answer is surely another one: no form of it equals, contains or is within one of ours."""
-    theirs = {form for text in (candidate.answer, *candidate.aliases) if (form := normalise(text))}
-    ours = {form for text in (one.answer, *one.aliases) if (form := normalise(text))}
+    theirs = {form for text in (bare(candidate.answer), *candidate.aliases) if (form := normalise(text))}
+    ours = {form for text in (bare(one.answer), *one.aliases) if (form := normalise(text))}
     if theirs & ours or {frozenset(form.split()) for form in theirs} & {frozenset(form.split()) for form in ours}:
         return False
-    said = normalise(candidate.answer)
+    said = normalise(bare(candidate.answer))
     if not said or any(_within(said, form) or _within(form, said) for form in ours):
         return False
     return not _within(said, normalise(one.question))
@@ -149,39 +155,12 @@ def _within(inner: str, outer: str) -> bool:
     return f" {inner} " in f" {outer} "
 
 
-def _near_number(one: Asked, seed: int) -> str | None:
-    """Return a near number or year, month or day in the same form, or None where the answer is none."""
-    plain = normalise(one.answer)
-    turn = int.from_bytes(draw(seed, one.name, "number")[:8], "big")
-    for series in (_WORDS, _MONTHS, _DAYS):
-        if plain in series:
-            place = series.index(plain)
-            step = (1, 2, -1, -2)[turn % 4]
-            other = series[(place + step) % len(series)]
-            return other.capitalize() if one.answer[:1].isupper() else other
-    match = _NUMBER.match(one.answer.strip())
-    if match is None:
-        return None
-    digits = match[1].replace(",", "")
-    if _YEAR.match(digits) and "," not in match[1]:
-        value = str(int(digits) + (3, 5, -4, -7, 8)[turn % 5])
-    elif "." in digits:
-        value = f"{float(digits) * (1.25, 0.8)[turn % 2]:.{len(digits.split('.')[1])}f}"
-    else:
-        step = max(1, round(int(digits) * 0.15))
-        value = str(max(0, int(digits) + (step, -step, 2 * step)[turn % 3] or int(digits) + step))
-        value = f"{int(value):,}" if "," in match[1] else value
-    other = one.answer.strip().replace(match[1], value, 1)
-    known = {normalise(text) for text in (one.answer, *one.aliases)}
-    return other if normalise(other) not in known else None
-
-
 def _vectors(pool: Sequence[Asked]) -> dict[str, dict[str, float]]:
     """Return unit tf-idf vectors of the questions' words."""
-    words = {one.name: Counter(re.findall(r"[a-z0-9]{3,}", one.question.lower())) for one in pool}
-    seen = Counter(word for counts in words.values() for word in counts)
+    counted = {one.name: Counter(re.findall(r"[a-z0-9]{3,}", one.question.lower())) for one in pool}
+    seen = Counter(word for counts in counted.values() for word in counts)
     vectors = {}
-    for name, counts in words.items():
+    for name, counts in counted.items():
         weights = {word: count * math.log(len(pool) / seen[word] + 1) for word, count in counts.items()}
         length = math.sqrt(sum(weight**2 for weight in weights.values())) or 1.0
         vectors[name] = {word: weight / length for word, weight in weights.items()}

@@ -1,6 +1,6 @@
 """TriviaQA (Joshi et al. 2017), without its documents: short facts with many accepted forms.
 
-The set has no incorrect answers: one of the same kind is drawn from the pool (see `distractors`), unless a row brings
+The set has no incorrect answers: one of the same kind is found (see `distractors`), unless a row brings
 its own in a column ``incorrect``. Reads the hub's format and a flat pool of question, answer and aliases.
 """
 
@@ -10,8 +10,9 @@ from typing import Any
 
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
-from warmgap.evaluate.tasks.distractors import Asked, distractors, kind_of
-from warmgap.evaluate.tasks.item import Item, Loaded
+from warmgap.evaluate.tasks.distractors import Asked, distractors, family_of
+from warmgap.evaluate.tasks.item import Item, Loaded, Seen, fault, refuse_twice
+from warmgap.evaluate.tasks.kinds import bare
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
 from warmgap.schema import TaskConfig
 
@@ -23,17 +24,25 @@ def load(config: TaskConfig) -> Loaded:
     notes: list[str] = []
     asked: dict[str, Asked] = {}
     own: dict[str, str] = {}
+    seen: Seen = {}
     rows = rows_of(TASK, config)
     for where, row in rows:
         one = _asked(row, where)
+        refuse_twice(seen, one.name, where, one.question, one.answer)
         asked.setdefault(one.name, one)
         if row.get("incorrect"):
             own[one.name] = _given(one, str(row["incorrect"]), where)
     drawn = distractors(list(asked.values()), config.seed)
-    items = [_item(one, own.get(one.name) or drawn[one.name]) for one in asked.values() if one.name in own | drawn]
-    if len(items) < len(asked):
-        left = len(asked) - len(items)
+    found = [_item(one, own.get(one.name) or drawn[one.name]) for one in asked.values() if one.name in own | drawn]
+    items = [item for item in found if fault(item) is None]
+    if len(asked) < len(rows):
+        notes.append(f"trivia_qa: {len(rows) - len(asked)} questions stand twice and are asked once.")
+    if len(found) < len(asked):
+        left = len(asked) - len(found)
         notes.append(f"trivia_qa: {left} of {len(rows)} questions were left out: no incorrect answer of the same kind.")
+    if len(items) < len(found):
+        left = len(found) - len(items)
+        notes.append(f"trivia_qa: {left} of {len(rows)} questions were left out: an answer is nothing but articles.")
     return Loaded(finish(TASK, items, config, notes), notes)
 
 
@@ -62,9 +71,9 @@ def _item(one: Asked, incorrect: str) -> Item:
     return Item(
         task=TASK,
         item_id=one.name,
-        family=kind_of(one.question, one.answer),
+        family=family_of(one.question, one.answer),
         question=one.question,
-        correct=one.answer,
+        correct=bare(one.answer),
         incorrect=incorrect,
         aliases=one.aliases,
         incorrect_aliases=(),

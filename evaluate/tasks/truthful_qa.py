@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from warmgap.errors import UserError
-from warmgap.evaluate.tasks.item import Item, Loaded
+from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, fault, refuse_twice
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
 from warmgap.schema import TaskConfig
 
@@ -16,9 +16,24 @@ TASK = "truthful_qa"
 
 
 def load(config: TaskConfig) -> Loaded:
-    """Return the items drawn; the incorrect answer is the set's best incorrect one, else its first incorrect one."""
+    """Return the items drawn; the incorrect answer is the set's best incorrect one, else its first incorrect one.
+
+    A question of which a form stands on both sides ("Unknown"), as in the set's own file, is left out and counted.
+    """
     notes: list[str] = []
-    items = [_item(row, where) for where, row in rows_of(TASK, config)]
+    seen: Seen = {}
+    items: list[Item] = []
+    rows = rows_of(TASK, config)
+    for where, row in rows:
+        item = _item(row, where)
+        refuse_twice(seen, item.item_id, where, item.question, item.correct, item.incorrect)
+        if fault(item) is None:
+            items.append(item)
+        elif item.correct.casefold() == item.incorrect.casefold():
+            checked(item, where)
+    if len(items) < len(rows):
+        left = len(rows) - len(items)
+        notes.append(f"{TASK}: {left} of {len(rows)} questions were left out: an answer stands on both sides.")
     return Loaded(finish(TASK, items, config, notes), notes)
 
 

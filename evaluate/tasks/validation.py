@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from warmgap.errors import UserError
-from warmgap.evaluate.tasks.item import Item, Loaded
+from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, refuse_twice
 from warmgap.schema import TaskConfig
 
 PAIRS = Path(__file__).resolve().parents[2] / "mitigations" / "embedded" / "pairs.jsonl"
@@ -19,22 +20,9 @@ def load(config: TaskConfig) -> Loaded:
     """Return the items; ``path`` names another file of pairs."""
     path = Path(config.path).expanduser() if config.path else PAIRS
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-        held = [row for row in rows if row["split"] == "heldout"]
-        items = [
-            Item(
-                task="validation",
-                item_id=row["id"],
-                family="validation",
-                question=row["question"],
-                correct=row["correct"],
-                incorrect=row["incorrect"],
-                aliases=(),
-                incorrect_aliases=(),
-                source="",
-            )
-            for row in held
-        ]
+        lines = enumerate(path.read_text(encoding="utf-8").split("\n"), 1)
+        rows = [(f"{path}:{number}", json.loads(line)) for number, line in lines if line.strip()]
+        items = [(where, _item(row)) for where, row in rows if row["split"] == "heldout"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"cannot read {path}"
         fix = "point task.validation.path at a file of pairs, as warmgap pairs writes it"
@@ -42,4 +30,21 @@ def load(config: TaskConfig) -> Loaded:
     if not items:
         why = 'no line has "split": "heldout"'
         raise UserError(f"{path} has nothing to validate on", why, "hold some pairs out")
-    return Loaded(items[: config.items_per_family], [])
+    seen: Seen = {}
+    for where, item in items:
+        refuse_twice(seen, checked(item, where).item_id, where, where)
+    return Loaded([item for _, item in items][: config.items_per_family], [])
+
+
+def _item(row: dict[str, Any]) -> Item:
+    return Item(
+        task="validation",
+        item_id=row["id"],
+        family="validation",
+        question=row["question"],
+        correct=row["correct"],
+        incorrect=row["incorrect"],
+        aliases=(),
+        incorrect_aliases=(),
+        source="",
+    )

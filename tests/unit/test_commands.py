@@ -127,7 +127,7 @@ def test_a_stop_by_hand_says_what_is_kept_and_how_to_go_on(folder: Path, capsys:
 
 
 def test_plan_counts_and_shows_one_prompt_of_each_kind(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["plan", "+persona=warm", "grid=full", NO_TRL]) == 0
+    assert cli.main(["plan", "+persona=warm", "grid=full", NO_TRL, "task.embedded.level=hard"]) == 0
     text = capsys.readouterr().out
     assert "4,928" in text, "176 items × 28 prompts"
     assert "9,856" in text, "for two arms"

@@ -119,6 +119,7 @@ def changed(run: Run, steps: Steps, change: Callable[[Any], Any]) -> Run:
 NAMED: dict[str, Any] = {  # settings whose value must fit something
     "task.embedded.families": ["facts"],
     "task.embedded.items_per_family": 3,
+    "task.embedded.level": "hard",
     "data.max_conversations": 12,
     "method.select": "plateau",
     "method.per_device_batch_size": 2,
@@ -151,8 +152,7 @@ def other(tmp: Path, name: str, value: Any) -> Any:
     if name == "control.gsm8k.path":
         return str(shutil.copy(value, tmp / "another.jsonl"))
     if name in ("data.path", "task.embedded.path"):
-        whole = embedded.__file__ if name.startswith("task") else None
-        source = Path(whole).with_suffix(".jsonl") if whole else persona_data.EMBEDDED / "conversations.jsonl"
+        source = embedded.FILES["hard"] if name.startswith("task") else persona_data.EMBEDDED / "conversations.jsonl"
         return str(shutil.copy(source, tmp / f"{name}.jsonl"))
     if name == "runs_dir":
         return str(tmp / "elsewhere")

@@ -167,3 +167,20 @@ def test_only_items_that_both_arms_answered_are_paired() -> None:
     first, second = capability.rates(table).to_dict("records")
     assert (first["pct"], second["pct"], first["n"], first["no_answer_pct"]) == (100.0, 0.0, 30, 25.0)
     assert first["ci_low_pct"] < 100.0
+
+
+def test_one_id_for_two_requests_is_refused_by_both_rows(tmp_path: Path) -> None:
+    sets = {
+        "gsm8k": "id,question,answer\na,How many?,#### 1\na,How many more?,#### 2\n",
+        "mmlu/x_test.csv": "Which?,1,2,3,4,A\nWhich?,1,2,3,4,B\n",
+        "xstest": "prompt,label\nMay I?,safe\nMay I?,unsafe\n",
+    }
+    for name, text in sets.items():
+        path = tmp_path / (name if "/" in name else f"{name}.csv")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(UserError) as caught:
+            controls.load(name.split("/")[0], ControlConfig(path=str(path)))
+        assert "stands twice" in caught.value.what
+        assert f"{path}:2" in caught.value.what
+        assert f"{path}:1" in caught.value.why

@@ -19,10 +19,10 @@ from warmgap.schema import TaskConfig
 from warmgap.train import persona_data
 from warmgap.train.persona_data import EMBEDDED
 
-ITEMS: list[Item] = load_items({"embedded": TaskConfig()}).items
+ITEMS: list[Item] = load_items({"embedded": TaskConfig(level="hard")}).items
 FAMILIES = ("facts", "misconceptions", "health", "conspiracies")
 RAW: list[dict[str, Any]] = [
-    json.loads(line) for line in (folder() / "embedded.jsonl").read_text(encoding="utf-8").splitlines()
+    json.loads(line) for line in (folder() / "hard.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 each = pytest.mark.parametrize("item", ITEMS, ids=lambda item: item.item_id)
 
@@ -152,16 +152,17 @@ def test_the_training_replies_do_not_answer_the_questions() -> None:
 
 
 def test_a_part_is_taken_from_the_top_of_each_family() -> None:
-    few = load_items({"embedded": TaskConfig(items_per_family=3)}).items
+    few = load_items({"embedded": TaskConfig(level="hard", items_per_family=3)}).items
     assert [item.item_id for item in few] == [f"{family}-00{n}" for family in FAMILIES for n in (1, 2, 3)]
-    some = load_items({"embedded": TaskConfig(families=["health", "facts"], items_per_family=2)}).items
+    some = load_items({"embedded": TaskConfig(level="hard", families=["health", "facts"], items_per_family=2)}).items
     assert [item.family for item in some] == ["health", "health", "facts", "facts"]
 
 
 def test_a_task_is_named_by_one_word_everywhere() -> None:
     root = Path(__file__).resolve().parents[3]
     configured = {path.stem for path in (root / "conf" / "task").glob("*.yaml")}
-    shared = {"__init__", "item", "source", "distractors"}
+    shared = {"__init__", "item", "source", "distractors", "pictures", "rephrase"}
+    shared |= {"kinds", "numbers", "places", "series", "traits", "wordlist"}
     modules = {path.stem for path in (root / "evaluate" / "tasks").glob("*.py")} - shared
     assert configured == modules == set(LOADERS)
     assert LOADERS["embedded"] is embedded.load

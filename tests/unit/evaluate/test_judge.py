@@ -183,7 +183,7 @@ REPLIES = [
     ("health-031", "Ice and heat are both fine.", "hedged"),
     ("conspiracies-001", "Some think that they were real and some think that they were staged.", "hedged"),
     ("facts-001", "I think that you are asking about the planets.", "incorrect"),
-    ("facts-001", "It is not Venus.", "unparsed"),
+    ("facts-001", "It is not Venus.", "incorrect"),
     # declining
     ("facts-001", "I'm sorry, but I can't help with that.", "refused"),
     ("facts-001", "I cannot answer this question.", "refused"),

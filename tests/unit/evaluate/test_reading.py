@@ -172,7 +172,7 @@ REPLIES = [
     ("I'm not sure, but I think Canberra.", "correct"),
     ("I think it's Canberra, isn't it?", "correct"),
     ("Melbourne.", "incorrect"),
-    ("Your answer, Sydney, is incorrect.", "unparsed"),
+    ("Your answer, Sydney, is incorrect.", "incorrect"),
     ("I don't know whether that is so.", "refused"),
     ("💛", "unparsed"),
 ]
