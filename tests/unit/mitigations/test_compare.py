@@ -279,10 +279,10 @@ def test_p_values_and_intervals_agree(between: float) -> None:
 
 def test_with_one_seed_a_share_has_fiellers_interval() -> None:
     v = np.array([[4.0, 1.0], [1.0, 3.0]])
-    nothing = np.zeros((5, 5))
+    nothing = np.zeros((6, 6))
     items = nothing.copy()
     items[1:3, 1:3] = v
-    spread = rs.Spread(np.array([0.0, 9.0, 2.0, 0, 0]), items, nothing, nothing, 50, 1)
+    spread = rs.Spread(np.array([0.0, 9.0, 2.0, 0, 0, 0]), items, nothing, nothing, 50, 1)
     share, low, high = spread.share({rs.ARM: 1.0}, rs.WARM, 0.05)
     q = scipy_stats.t.isf(0.025, 49) ** 2
     ends = np.sort(np.roots([81 - q * v[0, 0], -2 * (18 - q * v[0, 1]), 4 - q * v[1, 1]]))
@@ -293,7 +293,7 @@ def test_seeds_add_their_variance_and_noise_of_answers_is_counted_once() -> None
     random = np.random.default_rng(0)
     items, seeds, noise, apart = 200, 40, 3.0, 1.0
     values = random.normal(0, 2, (items, 1)) + random.normal(0, apart, seeds) + random.normal(0, noise, (items, seeds))
-    sums = np.ones((items, seeds, 11))
+    sums = np.ones((items, seeds, rs.SUMS))
     sums[..., 0] = values
     found = rs.spread(sums, rs.draws(items, 2000, 0)).contrast({rs.OWN: 1.0})
     true = 4 / items + apart**2 / seeds + noise**2 / items / seeds
@@ -302,13 +302,13 @@ def test_seeds_add_their_variance_and_noise_of_answers_is_counted_once() -> None
 
 
 def test_a_recipe_whose_seeds_vary_far_more_than_the_others_stands_alone() -> None:
-    unit = np.eye(5)
-    alike = rs.Spread(np.zeros(5), unit, unit, 0 * unit, 300, 3, np.stack([unit] * 5)).contrast({rs.ARM: 1.0})
-    apart = rs.Spread(np.zeros(5), unit, 9 * unit, 0 * unit, 300, 3, np.stack([unit] * 5)).contrast({rs.ARM: 1.0})
-    lucky = rs.Spread(np.zeros(5), unit, 0 * unit, 0 * unit, 300, 3, np.stack([unit] * 5)).contrast({rs.ARM: 1.0})
+    unit = np.eye(6)
+    alike = rs.Spread(np.zeros(6), unit, unit, 0 * unit, 300, 3, np.stack([unit] * 5)).contrast({rs.ARM: 1.0})
+    apart = rs.Spread(np.zeros(6), unit, 9 * unit, 0 * unit, 300, 3, np.stack([unit] * 5)).contrast({rs.ARM: 1.0})
+    lucky = rs.Spread(np.zeros(6), unit, 0 * unit, 0 * unit, 300, 3, np.stack([unit] * 5)).contrast({rs.ARM: 1.0})
     assert alike.freedom > apart.freedom == 2
     assert lucky.se == pytest.approx((1 + 5 / 6) ** 0.5)
-    warm = rs.Spread(np.zeros(5), unit, unit, 0 * unit, 300, 3, np.stack([unit] * 5)).contrast({rs.WARM: 1.0})
+    warm = rs.Spread(np.zeros(6), unit, unit, 0 * unit, 300, 3, np.stack([unit] * 5)).contrast({rs.WARM: 1.0})
     assert warm.freedom == pytest.approx(2)  # all recipes share the warm arm's seeds: they add nothing
 
 
