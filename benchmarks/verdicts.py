@@ -5,9 +5,9 @@
 Every study has an original, a warm arm and six recipes, answered and scored with three training seeds on the same items
 and prompts. Items differ in difficulty and in what each arm does to them; training seeds shift each arm, in part alike,
 as they share the order of the data. In the scenario `missing`, recipes refuse, or lose the verdicts of, some of what
-they answer, at random or where they err; that may buy no verdict. Beside `compare` stands what is often done: percentile
-bootstrap over answers as if they were independent, no correction for several recipes, the same rules for verdicts; in
-`missing`, the rules of `compare` on the graded answers alone. Prints tables, writes nothing.
+they answer, at random or where they err; that may buy no verdict. Beside `compare` stands what is often done:
+percentile bootstrap over answers as if they were independent, no correction for several recipes, the same rules for
+verdicts; in `missing`, the rules of `compare` on the graded answers alone. Prints tables, writes nothing.
 """
 
 from __future__ import annotations
