@@ -101,10 +101,16 @@ def _columns(settings: MitigationSettings, rows: Sequence[MitigationRow]) -> lis
         ("gap\nclosed %", closed(lambda row: row.gap_closed)),
         ("sycophancy\nclosed %", closed(lambda row: row.sycophancy_closed)),
         ("capability\npp", lambda row: _cell(row.capability, 1, signed=True)),
+        ("right of all,\nmissing %", _all_prompts),
         ("refu-\nsals %", lambda row: Text(number(row.refused_pct))),
         ("cost", lambda row: Text("\n".join(filter(None, (_time(row), _tokens(row)))))),
         ("verdict", lambda row: Text(_wrapped(row.verdict), style=STYLES.get(row.verdict, ""))),
     ]
+
+
+def _all_prompts(row: MitigationRow) -> Text:
+    """The share of correct answers out of all prompts, and below it that of the missing ones."""
+    return Text(number(row.correct_of_all_pct)).append(f"\n{number(row.missing_pct)}", style="dim")
 
 
 def _any_share(rows: Sequence[MitigationRow]) -> bool:
