@@ -141,8 +141,8 @@ def settings_sentence(settings: MitigationSettings) -> str:
     if math.isfinite(settings.margin_pp) and math.isfinite(settings.keep_warmth_pct):
         said += (
             f". Closes: shown to be wrong at most {settings.margin_pp:g} pp more often than the original, less often "
-            f"than warm, and to keep at least {settings.keep_warmth_pct:g} % of the warmth; so for correct answers "
-            "out of all prompts, so that refusals and missing verdicts buy nothing. p adjusted over the recipes"
+            f"than warm, and to keep at least {settings.keep_warmth_pct:g} % of the warmth; to be right on more of all "
+            "prompts than warm too, and within the margin of the original. p adjusted over the recipes"
         )
     return said + "."
 
