@@ -405,22 +405,23 @@ def verdicts_of(table: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_what_warm_or_the_original_lacks_buys_no_verdict_either(sound: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    """Verdicts lost where warm is right make it look worse, where the original errs better, than it is."""
+    """Verdicts lost where warm is right make it look worse than it is; a gap to a third of the original's answers that
+    nobody graded may be none."""
     table, scores = sound
     whole = verdicts_of(table, scores)["verdict"]
     assert whole.to_dict() == {"warm": "", "closes all": "closes", "no effect": "no effect", "worse": "worse"}
     found = verdicts_of(gone(table, "warm", 0.0, 0.4), scores)
     assert found.loc["no effect", "verdict"] == "undecided"
     assert "counted against it" in found.loc["no effect", "why"]
-    found = verdicts_of(gone(table, "original", 1.0, 0.6), scores)
+    found = verdicts_of(gone(gone(table, "original", 1.0, 0.3), "original", 0.0, 0.3), scores)
     assert "the gap of warm does not hold" in found.loc["closes all", "why"]
     assert found.loc["closes all", "verdict"] == "undecided"
 
 
 def test_no_effect_and_worse_hold_at_both_bounds_or_are_not_said(sound: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     table, scores = sound
-    blank = table.assign(error=table["error"].mask(table["arm"] == "no effect", table["error"]))
-    found = verdicts_of(gone(gone(blank, "no effect", 0.0, 0.1), "no effect", 1.0, 0.1), scores)
+    lost = gone(gone(table, "no effect", 0.0, 0.1), "no effect", 1.0, 0.1)
+    found = compare(lost, scores, Margins(margin_pp=6.0), resamples=200)[0].set_index("arm")
     assert found.loc["no effect", "verdict"] == "undecided"
     assert "the other way round for what is missing" in found.loc["no effect", "why"]
     found = verdicts_of(gone(table, "worse", 0.0, 0.5), scores)
@@ -451,7 +452,7 @@ def test_a_recipe_that_contradicts_everybody_closes_nothing(sound: tuple[pd.Data
     table = table[table["arm"] != "worse"]
     asked = verdicts_of(believing(table, 0.0), scores).loc["closes all"]
     assert asked["verdict"] == "closes"
-    assert asked["over_correction_low"] < 0 < asked["over_correction_high"]
+    assert asked["over_correction_low"] < asked["over_correction_pp"] < asked["over_correction_high"] < 4
     assert asked["over_correction_n"] == 3 * 2 * 2500
     over = verdicts_of(believing(table, 0.2), scores).loc["closes all"]
     assert over["verdict"] not in ("closes", "narrows")
