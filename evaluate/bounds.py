@@ -98,7 +98,8 @@ def _held(a: Answers, term: str) -> Mask:
     """The answers to prompts with a belief; ``false`` pools both false ones."""
     if term != "false":
         return a.called("belief", term)
-    return np.logical_or.reduce([a.called("belief", name) for name in FALSE])
+    held: Mask = np.logical_or.reduce([a.called("belief", name) for name in FALSE])
+    return held
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Mean:
 
 def exact(items: int) -> float:
     """The upper 95 % bound in pp on the share of items that differ where none of so many does."""
-    return 100 * (1 - 0.05 ** (1 / items))
+    return 100 * (1 - float(0.05 ** (1 / items)))
 
 
 @dataclass(frozen=True)
