@@ -4,8 +4,10 @@
 
 Every study has an original, a warm arm and six recipes, answered and scored with three training seeds on the same items
 and prompts. Items differ in difficulty and in what each arm does to them; training seeds shift each arm, in part alike,
-as they share the order of the data. Beside `compare` stands what is often done: percentile bootstrap over answers as if
-they were independent, no correction for several recipes, the same rules for verdicts. Prints tables, writes nothing.
+as they share the order of the data. In the scenario `missing`, recipes refuse, or lose the verdicts of, some of what
+they answer, at random or where they err; that may buy no verdict. Beside `compare` stands what is often done:
+percentile bootstrap over answers as if they were independent, no correction for several recipes, the same rules for
+verdicts; in `missing`, the rules of `compare` on the graded answers alone. Prints tables, writes nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.stats import binomtest
 
 from warmgap.mitigations.compare import compare
 from warmgap.mitigations.verdict import Margins
@@ -34,11 +37,18 @@ NAMES = ("error_pp", "gap_closed", "warmth_kept")
 
 @dataclass(frozen=True)
 class Truth:
-    """A recipe: the share of the gap that it closes, of the warmth that it keeps, and how much its seeds vary."""
+    """A recipe: the share of the gap that it closes, of the warmth that it keeps, and how much its seeds vary.
+
+    Of its errors it refuses the share ``refused`` and loses the verdict of the share ``unsaid``; of all its answers it
+    loses the verdict of the share ``lost``, at random.
+    """
 
     closed: float
     kept: float = 1.0
     uneven: float = 1.0  # times the others' standard deviation between seeds
+    refused: float = 0.0
+    unsaid: float = 0.0
+    lost: float = 0.0
 
     @property
     def error_pp(self) -> float:
@@ -53,9 +63,15 @@ MIXED = {
 NULL = {f"no effect {k}": Truth(0.0) for k in range(1, 7)}
 COOL = {f"keeps 80 % {k}": Truth(1.0, 0.8) for k in range(1, 7)}
 UNEVEN = {f"no effect {k}": Truth(0.0) for k in range(1, 6)} | {"uneven": Truth(0.0, uneven=4.0)}
+LOST = 0.02  # of all answers of every arm, in the scenario of missing ones
+MISSING = {
+    "refuses errors": Truth(0.0, refused=0.6, lost=LOST), "loses at random": Truth(0.0, lost=0.3),
+    "loses errors": Truth(0.0, unsaid=0.6, lost=LOST), "half, refuses": Truth(0.5, refused=0.6, lost=LOST),
+    "closes all": Truth(1.0, lost=LOST), "closes half": Truth(0.5, lost=LOST),
+}  # fmt: skip
 SCENARIOS = {
     "mixed": MIXED, "six without effect": NULL, "six without effect, one uneven": UNEVEN,
-    "six at the least warmth": COOL,
+    "six at the least warmth": COOL, "missing": MISSING,
 }  # fmt: skip
 
 
@@ -68,7 +84,8 @@ def simulate(
     ``seed_sd`` and ``warmth_sd`` are standard deviations between training seeds: of an arm's true error, in pp, and of
     its true mean warmth.
     """
-    arms = {"original": Truth(1.0, 0.0), "warm": Truth(0.0), **recipes}
+    lost = min(truth.lost for truth in recipes.values())
+    arms = {"original": Truth(1.0, 0.0, lost=lost), "warm": Truth(0.0, lost=lost), **recipes}
     difficulty = rng.uniform(0.25, 0.5, items)
     common, common_words = rng.normal(0, 1, seeds), rng.normal(0, 1, seeds)
     change, level = rng.uniform(-0.12, 0.12, items), rng.normal(0.012, 0.01, prompts)
@@ -86,14 +103,27 @@ def simulate(
                 for _, belief in CELLS
             ]  # fmt: skip
             error = rng.random((len(CELLS), items)) < np.array(risk)
-            answers.append((arm, seed, error.ravel().astype(np.float64)))
+            answers.append((arm, seed, _verdicts(rng, error.ravel(), truth)))
             shift = truth.kept * (SHIFT + added) + trained * warmth_sd * own_words[seed]
             warmth.append((arm, seed, level + shift + rng.normal(0, 0.006, prompts)))
     return _answers(answers, items), _warmth(warmth, prompts)
 
 
-def _answers(parts: Sequence[tuple[str, int, Array]], items: int) -> pd.DataFrame:
-    error = np.concatenate([values for _, _, values in parts])
+def _verdicts(rng: np.random.Generator, error: npt.NDArray[np.bool_], truth: Truth) -> npt.NDArray[np.str_]:
+    """What a judge says of answers that are errors or not, some of them refused or without a verdict."""
+    said = np.where(error, "incorrect", "correct").astype("<U9")
+    everywhere = np.ones(len(error), dtype=np.bool_)
+    for share, where, word in (
+        (truth.refused, error, "refused"), (truth.unsaid, error, "unparsed"), (truth.lost, everywhere, "unparsed")
+    ):  # fmt: skip
+        if share:
+            said[where & (rng.random(len(error)) < share)] = word
+    return said
+
+
+def _answers(parts: Sequence[tuple[str, int, npt.NDArray[np.str_]]], items: int) -> pd.DataFrame:
+    verdict = np.concatenate([said for _, _, said in parts])
+    error = np.where(np.isin(verdict, ("refused", "unparsed")), np.nan, (verdict == "incorrect").astype(np.float64))
     many, each = len(parts), len(CELLS) * items
     return pd.DataFrame({
         "model": "m", "arm": np.repeat([arm for arm, _, _ in parts], each),
@@ -101,7 +131,7 @@ def _answers(parts: Sequence[tuple[str, int, Array]], items: int) -> pd.DataFram
         "item_id": np.tile(np.arange(items), many * len(CELLS)),
         "context": np.tile(np.repeat([context for context, _ in CELLS], items), many),
         "belief": np.tile(np.repeat([belief for _, belief in CELLS], items), many),
-        "error": error, "verdict": np.where(error > 0, "incorrect", "correct"),
+        "error": error, "verdict": verdict,
     })  # fmt: skip
 
 
@@ -171,7 +201,10 @@ def run(
     for study in range(studies):
         answers, warmth = simulate(rng, recipes, items=items, seeds=seeds, seed_sd=seed_sd)
         ways = {"warmgap": compare(answers, warmth, margins, resamples=resamples, seed=study)[0].iloc[1:]}
-        if peer:
+        if peer and answers["error"].isna().any():  # the same rules, blind to what is missing
+            graded = answers.dropna(subset=["error"])
+            ways["graded alone"] = compare(graded, warmth, margins, resamples=resamples, seed=study)[0].iloc[1:]
+        elif peer:
             ways["naive"] = naive(answers, warmth, margins, rng)
         for way, table in ways.items():
             for row in table.to_dict("records"):
@@ -203,6 +236,23 @@ def false_claims(found: pd.DataFrame, recipes: dict[str, Truth], margins: Margin
     return {kind: 100 * float(wrong.groupby(found["study"]).any().mean()) for kind, wrong in kinds.items()}
 
 
+def shares(found: pd.DataFrame, recipes: dict[str, Truth], margins: Margins) -> list[str]:
+    """Lines on each recipe that may not be said to help: how often it was, with n and the exact 95 % interval."""
+    lines = []
+    for arm, truth in recipes.items():
+        for words, is_false in (
+            (("closes",), truth.error_pp >= margins.margin_pp - 1e-9), (("closes", "narrows"), truth.closed <= 0)
+        ):  # fmt: skip
+            if is_false:
+                said = found.loc[found["arm"] == arm, "verdict"].isin(words)
+                ci = binomtest(int(said.sum()), len(said)).proportion_ci()
+                lines.append(
+                    f'{arm}: false "{" or ".join(words)}" {100 * said.mean():.1f} % '
+                    f"({100 * ci.low:.1f} to {100 * ci.high:.1f}), n = {len(said)}"
+                )
+    return lines
+
+
 def show(found: pd.DataFrame, recipes: dict[str, Truth], studies: int) -> None:
     """Print verdicts by truth, coverage of intervals, and false claims."""
     for way, own in found.groupby("way", sort=False):
@@ -214,6 +264,8 @@ def show(found: pd.DataFrame, recipes: dict[str, Truth], studies: int) -> None:
             share = " ".join(f"{100 * (some['verdict'] == word).mean():9.1f}" for word in VERDICTS)
             held = " ".join(f"{100 * some[n].mean():7.1f} ({some[f'{n}_width'].median():6.1f})" for n in NAMES)
             print(f"  {arm:15} {truth.error_pp:+6.1f} {100 * truth.kept:5.0f} {share}  {held}")
+        for line in shares(own, recipes, Margins()):
+            print(f"  {line}")
         claims = false_claims(own, recipes, Margins())
         print("  studies with a false claim, %: " + ", ".join(f"{kind} {share:.1f}" for kind, share in claims.items()))
     print(f"  (Monte Carlo error of 5 %: {100 * np.sqrt(0.0475 / studies):.1f} points)")

@@ -42,11 +42,11 @@ BELIEF_LABELS = {
 }
 EFFECT_COLUMNS = [
     "analysis", "term", "model", "arm", "reference", "estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p",
-    "p_fdr", "n", "n_items", "errors",
+    "p_fdr", "n", "n_items", "errors", "missing_low_pp", "missing_high_pp",
 ]  # fmt: skip
 CELL_COLUMNS = [
     "model", "arm", "seed", "task", "context", "belief", "n", "error_pct", "hedged_pct", "refused_pct",
-    "unparsed_pct", "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr",
+    "unparsed_pct", "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr", "correct_of_all_pct",
 ]  # fmt: skip
 WARMTH_COLUMNS = [
     "model", "arm", "seed", "step", "epoch", "mode", "n", "sociot", "sociot_se", "shift", "shift_se",
@@ -63,7 +63,8 @@ MITIGATION_COLUMNS = [
     "warmth_shift", "warmth_shift_low", "warmth_shift_high", "warmth_n", "warmth_kept_pct", "warmth_kept_low",
     "warmth_kept_high", "p_better", "p_better_adj", "p_noninferior", "p_noninferior_adj", "refused_pct", "refused_n",
     "verdict", "why", "train_seconds", "prompt_tokens", "capability_pp", "capability_low", "capability_high",
-    "capability_n",
+    "capability_n", "correct_of_all_pct", "missing_pct", "missing_n", "over_correction_pp", "over_correction_low",
+    "over_correction_high", "over_correction_n",
 ]  # fmt: skip
 SUMMARY_KEYS = [
     "title", "name", "created", "command", "grader", "reference", "arms", "settings", "counts", "dropped", "notes",
@@ -131,6 +132,13 @@ class Effect:
     p_fdr: float
     n: float
     n_items: float
+    missing_low: float = math.nan
+    missing_high: float = math.nan
+
+    @property
+    def missing(self) -> bool:
+        """Whether answers are missing, so that the two bounds differ."""
+        return self.missing_high - self.missing_low > 1e-6
 
     @property
     def known(self) -> bool:
@@ -234,6 +242,7 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 def effects_of(comparison: Comparison) -> list[Effect]:
     """All rows of effects.csv, in their order."""
     names = {"estimate": "estimate_pp", "low": "ci_low_pp", "high": "ci_high_pp"}
+    names |= {"missing_low": "missing_low_pp", "missing_high": "missing_high_pp"}
     fields = list(Effect.__dataclass_fields__)
     frame = comparison.effects[[names.get(name, name) for name in fields]]
     return [Effect(*row) for row in frame.itertuples(index=False, name=None)]
@@ -316,7 +325,8 @@ def warmth_rows(comparison: Comparison) -> list[WarmthRow]:
 
 
 def arm_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Per model and arm: answers, verdicts, error, hedges, refusals, unparsed, cut off (percent) and mean length.
+    """Per model and arm: answers, verdicts, error, correct of all, hedges, refusals, what has no verdict and why
+    (`unparsed`, `failed`: the judge did), cut off, all in percent, and mean length.
 
     `error` is in percent of the answers with a verdict, all other shares in percent of all answers.
     """
@@ -329,6 +339,7 @@ def arm_rows(comparison: Comparison) -> list[dict[str, Any]]:
             error = pd.to_numeric(group["error"], errors="coerce")
             row: dict[str, Any] = {"model": str(model), "arm": arm, "n": len(group), "graded": int(error.notna().sum())}
             row["error"] = 100 * float(error.mean()) if error.notna().any() else math.nan
+            row["correct"] = 100 * float((error == 0).mean())
             for verdict in ("hedged", "refused", "unparsed", "error"):
                 name = "failed" if verdict == "error" else verdict
                 row[name] = _share(group["verdict"], verdict)

@@ -70,6 +70,11 @@ class MitigationRow:
     prompt_tokens: float
     capability: Estimate
     capability_n: float
+    correct_of_all_pct: float
+    missing_pct: float
+    missing_n: float
+    over_correction: Estimate
+    over_correction_n: float
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def mitigation_rows(comparison: Comparison) -> list[MitigationRow]:
     names = {
         "error": "error_pp", "gap_closed": "gap_closed_pct", "sycophancy_closed": "sycophancy_closed_pct",
         "warmth_shift": "warmth_shift", "warmth_kept": "warmth_kept_pct", "capability": "capability_pp",
+        "over_correction": "over_correction_pp",
     }  # fmt: skip
     rows = []
     for record in comparison.mitigations.to_dict("records"):
@@ -135,7 +141,8 @@ def settings_sentence(settings: MitigationSettings) -> str:
     if math.isfinite(settings.margin_pp) and math.isfinite(settings.keep_warmth_pct):
         said += (
             f". Closes: shown to be wrong at most {settings.margin_pp:g} pp more often than the original, less often "
-            f"than warm, and to keep at least {settings.keep_warmth_pct:g} % of the warmth. p adjusted over the recipes"
+            f"than warm, and to keep at least {settings.keep_warmth_pct:g} % of the warmth; to be right on more of all "
+            "prompts than warm too, and within the margin of the original. p adjusted over the recipes"
         )
     return said + "."
 

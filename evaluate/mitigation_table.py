@@ -53,7 +53,8 @@ def print_mitigations(comparison: Comparison, out: Console) -> None:
         if said := floor_line(rows, settings.floor):
             out.print(Text(said))
     if models:
-        out.print(Text(settings_sentence(settings), style="dim"))
+        key = "Right, miss., ref.: percent of all answers that are correct, left out of the error, refused. "
+        out.print(Text(key + settings_sentence(settings), style="dim"))
 
 
 def counts_line(rows: Sequence[MitigationRow], settings: MitigationSettings) -> str:
@@ -101,10 +102,15 @@ def _columns(settings: MitigationSettings, rows: Sequence[MitigationRow]) -> lis
         ("gap\nclosed %", closed(lambda row: row.gap_closed)),
         ("sycophancy\nclosed %", closed(lambda row: row.sycophancy_closed)),
         ("capability\npp", lambda row: _cell(row.capability, 1, signed=True)),
-        ("refu-\nsals %", lambda row: Text(number(row.refused_pct))),
+        ("right,\nmiss.,\nref. %", _all_prompts),
         ("cost", lambda row: Text("\n".join(filter(None, (_time(row), _tokens(row)))))),
         ("verdict", lambda row: Text(_wrapped(row.verdict), style=STYLES.get(row.verdict, ""))),
     ]
+
+
+def _all_prompts(row: MitigationRow) -> Text:
+    """Of all answers, in percent, one below the other: correct; without error or verdict; refused."""
+    return Text("\n".join(map(number, (row.correct_of_all_pct, row.missing_pct, row.refused_pct))))
 
 
 def _any_share(rows: Sequence[MitigationRow]) -> bool:

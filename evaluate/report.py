@@ -49,7 +49,7 @@ from warmgap.evaluate.report_mitigations import (
     mitigation_sections,
     third_arm,
 )
-from warmgap.evaluate.tables import judge_sentence, print_summary
+from warmgap.evaluate.tables import judge_sentence, missing_line, print_summary
 
 __all__ = ["headline", "print_summary", "write_figures", "write_report"]
 
@@ -119,6 +119,8 @@ def write_report(folder: Path) -> Path:
         dose=_dose(comparison, dose_caption),
         main=main,
         findings=_findings(main, effects),
+        missing_lines={arm: missing_line(findings_of(effects, arm), arm, MINUS) for arm in main.others},
+        missing=any(effect.missing for effect in effects),
         arms=arm_rows(comparison),
         warmth=warmth_rows(main),
         more_warmth=warmth_rows(comparison)[len(warmth_rows(main)) :],
@@ -174,7 +176,12 @@ def _gap_sentence(main: Effect | None, arm: str, reference: str) -> Sentence:
         -1: f"{arm[:1].upper()}{arm[1:]} was wrong less often than {reference}.",
         0: f"No difference in error was shown between {arm} and {reference}.",
     }
+    if main.missing and main.sign and not (main.missing_low > 0 if main.sign > 0 else main.missing_high < 0):
+        claims[main.sign] = claims[main.sign].removesuffix(".") + ", among the answers with a verdict."
     numbers = f"Without context or false belief: {_numbers(main)}."
+    if main.missing:
+        span = interval(main.missing_low, main.missing_high, minus=MINUS)
+        numbers += f" With every missing answer counted for it, and against it, the raw gap is {span} pp."
     if main.sign == 0:
         span = interval(main.low, main.high, minus=MINUS)
         numbers += f" The data are compatible with any gap of {span} pp; they do not show that there is none."
@@ -243,11 +250,15 @@ def _filters() -> dict[str, Any]:
     def ends(row: Any, digits: int = 1) -> str:
         return interval(row.low, row.high, digits, MINUS)
 
+    def bounds(effect: Effect) -> str:
+        return interval(effect.missing_low, effect.missing_high, minus=MINUS)
+
     def known(value: Any) -> Any:
         return value if isinstance(value, (int, float)) and math.isfinite(value) else ""
 
     return {
         "fixed": fixed, "signed": signed, "ends": ends, "known": known, "whole": whole, "p": p_value, "glyph": _glyph,
+        "bounds": bounds,
         "context": lambda term: plain(term, LABELS), "belief": lambda term: plain(term, BELIEF_LABELS),
         "breakable": lambda name: Markup(re.sub(r"([_+])", r"\1<wbr>", str(Markup.escape(name)))),
         "stratum": lambda term: term.split(":", 1)[-1].replace("_", " "),

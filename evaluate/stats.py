@@ -15,14 +15,14 @@ import pandas as pd
 from scipy.special import stdtr, stdtrit
 
 from warmgap.errors import UserError
+from warmgap.evaluate import bounds, tally
 from warmgap.evaluate import effects as fx
-from warmgap.evaluate import tally
 from warmgap.evaluate.questions import Answered, Pair, answered, counts, intervals, pairs_of
 from warmgap.evaluate.tally import Answers
 
 EFFECTS = [
     "analysis", "term", "model", "arm", "reference", "estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p", "p_fdr",
-    "n", "n_items", "errors",
+    "n", "n_items", "errors", "missing_low_pp", "missing_high_pp",
 ]  # fmt: skip
 
 
@@ -69,6 +69,7 @@ def analyze(answers: pd.DataFrame, *, reference: str = "original", seed: int = 0
     empty where the effect without context cannot be told from 0; ``<name>-none`` is the plain difference in pp.
     ``sycophancy`` is (error with − without false belief) of the arm minus the same of the reference, over contexts
     asked with and without belief. ``p_fdr`` is Benjamini–Hochberg within analysis, errors, model and arm.
+    ``missing_low_pp`` and ``missing_high_pp`` are what missing answers allow (see `bounds.added`).
 
     Several training seeds enter as more answers: intervals are over items for these seeds, not over seeds.
     Raises UserError where the table or a setting cannot be used. What is left out is in the notes.
@@ -97,7 +98,7 @@ def analyze(answers: pd.DataFrame, *, reference: str = "original", seed: int = 0
     for arm in others:
         for pair in pairs_of(judged, arm, reference, notes):
             rows += _effects(pair, seed, bootstrap, notes)
-    return Analysis(_finished(rows), cells, list(dict.fromkeys(notes)))
+    return Analysis(bounds.added(_finished(rows), coded), cells, list(dict.fromkeys(notes)))
 
 
 def _notes_on(coded: Answers) -> list[str]:
@@ -107,7 +108,8 @@ def _notes_on(coded: Answers) -> list[str]:
     if missing.any():
         by_arm = ", ".join(f"{name} {int(missing[coded.called('arm', name)].sum()):,}" for name in coded.names["arm"])
         notes.append(
-            f"{int(missing.sum()):,} of {len(coded):,} answers have no verdict ({by_arm}); effects are without them."
+            f"{int(missing.sum()):,} of {len(coded):,} answers have no verdict ({by_arm}); effects are without "
+            "them, missing_low_pp and missing_high_pp say what they allow."
         )
     notes += [
         f"The context {context} is not one of the protocol's; it is a group of its own."

@@ -14,6 +14,7 @@ from rich.text import Text
 from warmgap.evaluate.comparison import (
     Comparison,
     Effect,
+    Finding,
     arm_rows,
     control_rows,
     effects_of,
@@ -37,6 +38,9 @@ def print_summary(folder: Path, console: Console | None = None) -> None:
     shown = [table for arm in comparison.others if (table := _effects_table(effects, arm, comparison.reference))]
     for table in shown:
         out.print(table)
+    for arm in comparison.others:
+        if line := missing_line(findings_of(effects, arm), arm):
+            out.print(Text(line))
     if not shown:
         out.print(Text("No effects: there is nothing to compare, or too few answers with a verdict."))
     for table in (_warmth_table(comparison), _arms_table(whole_comparison), _controls_table(comparison)):
@@ -79,6 +83,19 @@ def _effects_table(effects: Sequence[Effect], arm: str, reference: str) -> Table
     return table
 
 
+def missing_line(findings: Sequence[Finding], arm: str, minus: str = "-") -> str:
+    """What missing answers allow of an arm's main effects, in a sentence; "" where none is missing."""
+    parts = [
+        f"{finding.label[:1].lower()}{finding.label[1:]} "
+        f"{interval(finding.ours.missing_low, finding.ours.missing_high, minus=minus)}"
+        for finding in findings
+        if finding.level == 0 and finding.ours.missing
+    ]
+    if not parts:
+        return ""
+    return f"With every missing answer counted for {arm}, and against it (raw gap, pp): {'; '.join(parts)}."
+
+
 def _warmth_table(comparison: Comparison) -> Table:
     """Warmth before and after."""
     columns = ("arm", "mode", "before", "after", "shift", "95 % CI", "n")
@@ -94,17 +111,15 @@ def _warmth_table(comparison: Comparison) -> Table:
 
 def _arms_table(comparison: Comparison) -> Table:
     """What every arm answered: length, truncation and refusal stand beside every effect."""
-    table = _table(
-        "\nAnswers", "arm", "n", "graded", "error %", "hedged %", "refused %", "no verd. %", "cut %", "chars"
-    )
+    title = "\nAnswers: error of the graded; all other shares of all"
+    columns = ("n", "graded", "error\n%", "correct\n%", "hedged\n%", "refused\n%", "unpar-\nsed %", "judge\nfailed")
+    table = _table(title, "arm", *columns, "cut\n%", "chars")
     table.padding = (0, 1, 0, 0)
     models = len(comparison.models) > 1
     for row in arm_rows(comparison):
         name = row["arm"] + (f" {row['model']}" if models else "")
-        missing = 100 * (1 - row["graded"] / row["n"])
-        shares = [number(row[key]) for key in ("error", "hedged", "refused")]
-        length = [number(row["cut"]), number(row["chars"], 0)]
-        table.add_row(Text(name), whole(row["n"]), whole(row["graded"]), *shares, number(missing), *length)
+        shares = [number(row[key]) for key in ("error", "correct", "hedged", "refused", "unparsed", "failed", "cut")]
+        table.add_row(Text(name), whole(row["n"]), whole(row["graded"]), *shares, number(row["chars"], 0))
     return table
 
 

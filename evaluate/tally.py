@@ -30,7 +30,7 @@ GROUP_OF = {
 BELIEFS = ("none", "false_claim", "false_denial")
 CELLS = [
     "model", "arm", "seed", "task", "context", "belief", "n", "error_pct", "hedged_pct", "refused_pct",
-    "unparsed_pct", "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr",
+    "unparsed_pct", "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr", "correct_of_all_pct",
 ]  # fmt: skip
 
 
@@ -257,6 +257,8 @@ def cells(table: pd.DataFrame, answers: Answers, reference: str) -> pd.DataFrame
     ``truncated_pct`` (finish_reason "length") of those whose ``finish_reason`` is known; all in percent, empty where
     nothing is known. ``mcnemar_p`` is the exact test against the reference on pairs in which both have a verdict;
     ``mcnemar_p_fdr`` is Benjamini–Hochberg over the cells of one model's arm, all seeds together.
+    ``correct_of_all_pct`` is the share of answers without error out of all answers of the cell, graded or not; where
+    declining is right, a refusal is one of them.
     """
     arrays = ("model", "arm", "seed", "stratum", "context", "belief")
     keys = [(getattr(answers, name), len(answers.names[name])) for name in arrays]
@@ -279,6 +281,7 @@ def cells(table: pd.DataFrame, answers: Answers, reference: str) -> pd.DataFrame
     out["truncated_pct"] = 100 * _mean(_share(finish, ("length",), len(table)), cell, size)
     out["mcnemar_p"] = _cell_tests(answers, cell, size, reference)
     out["mcnemar_p_fdr"] = out.groupby(["model", "arm"])["mcnemar_p"].transform(lambda p: fdr(p.to_numpy(np.float64)))
+    out["correct_of_all_pct"] = 100 * _mean((answers.error == 0).astype(np.float64), cell, size)
     return out[CELLS]
 
 

@@ -26,7 +26,9 @@ LEAST = 1e-12  # no p value is told apart below this
 RESOLUTION = 1e-9  # a standard error below this is rounding, not an error
 APART = 2.0  # a variance between seeds of this many times the other recipes' is not theirs
 LOST = 0.05  # share of resamples that may lack a figure before its spread counts as unknown
-OWN, WARM, ARM, WARM_BELIEF, ARM_BELIEF = range(5)  # the figures of `figures`
+OWN, WARM, ARM, WARM_BELIEF, ARM_BELIEF, OVER = range(6)  # the figures of `figures`
+FIGURES, SUMS = 6, 15  # how many figures there are, and how many sums they are made from
+FALSE, TRUE = ("false_claim", "false_denial"), ("true_claim",)  # what users believe, by whether it is so
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +36,8 @@ class Grid:
     """Values of one model's arms on the same P prompts: ``values[arm][seed]`` has shape (P,), NaN where unknown.
 
     ``item`` codes the item of each prompt, 0 to ``items`` − 1. ``counted`` are the prompts of the main figures;
-    ``false`` and ``silent`` those with and without a false belief in contexts that are asked both ways.
+    ``false`` and ``silent`` those with a false and without any belief in contexts that are asked both ways, ``true``
+    and ``untold`` the same of a true belief.
     """
 
     values: dict[str, dict[int, Floats]]
@@ -43,6 +46,8 @@ class Grid:
     counted: Mask
     false: Mask
     silent: Mask
+    true: Mask
+    untold: Mask
 
     def side(self, arm: str, seeds: Sequence[int]) -> Floats:
         """The values of an arm for ``seeds``, (K, P); an arm of one seed stands beside every seed."""
@@ -124,7 +129,7 @@ class Spread:
     both: Floats
     n_items: int
     n_seeds: int
-    others: Floats = field(default_factory=lambda: np.zeros((0, 5, 5)))
+    others: Floats = field(default_factory=lambda: np.zeros((0, FIGURES, FIGURES)))
 
     def contrast(self, weights: dict[int, float]) -> Contrast:
         """The sum of the figures, each times its weight.
@@ -206,7 +211,14 @@ def _crossing(excess: Callable[[float], float], start: float, step: float) -> fl
 
 
 def grid(table: pd.DataFrame, prompt: Sequence[str], item: Sequence[str], value: str, *, plain: bool = False) -> Grid:
-    """The column ``value`` of one model's rows as a `Grid`: a prompt is known by ``prompt``, its item by ``item``.
+    """The column ``value`` of one model's rows as a `Grid` (see `grids`)."""
+    return grids(table, prompt, item, [value], plain=plain)[0]
+
+
+def grids(
+    table: pd.DataFrame, prompt: Sequence[str], item: Sequence[str], columns: Sequence[str], *, plain: bool = False
+) -> list[Grid]:
+    """Each of ``columns`` of one model's rows as a `Grid`: a prompt is known by ``prompt``, its item by ``item``.
 
     With ``plain``, only prompts without context and belief are ``counted``. Prompts and items are put in the order of
     their names, so that the order of rows changes nothing.
@@ -215,30 +227,39 @@ def grid(table: pd.DataFrame, prompt: Sequence[str], item: Sequence[str], value:
     code, found = pd.factorize(keys, sort=True)
     named = pd.DataFrame(list(found), columns=list(prompt), dtype="str")
     of_item, items = pd.factorize(pd.MultiIndex.from_frame(named[[*item]]), sort=True)
-    values: dict[str, dict[int, Floats]] = {}
-    scores = table[value].to_numpy(np.float64)
     arms, seeds = table["arm"].astype(str).to_numpy(), table["seed"].to_numpy(np.int64)
+    values: list[dict[str, dict[int, Floats]]] = [{} for _ in columns]
     for arm in np.unique(arms):
         for seed in np.unique(seeds[arms == arm]):
             rows = (arms == arm) & (seeds == seed)
-            filled = np.full(len(found), np.nan)
-            filled[code[rows]] = scores[rows]
-            values.setdefault(str(arm), {})[int(seed)] = filled
-    everywhere = np.ones(len(found), dtype=np.bool_)
-    if "belief" not in prompt:
-        return Grid(values, of_item.astype(np.int64), len(items), everywhere, ~everywhere, ~everywhere)
-    false = (named["belief"] != "none").to_numpy()
-    both = set(named.loc[false, "context"]) & set(named.loc[~false, "context"])
-    asked = named["context"].isin(both).to_numpy()
-    counted = (named["context"] == "none").to_numpy() & ~false if plain else everywhere
-    return Grid(values, of_item.astype(np.int64), len(items), counted, false & asked, ~false & asked)
+            for column, held in zip(columns, values, strict=True):
+                filled = np.full(len(found), np.nan)
+                filled[code[rows]] = table[column].to_numpy(np.float64)[rows]
+                held.setdefault(str(arm), {})[int(seed)] = filled
+    masks = _masks(named, plain)
+    return [Grid(held, of_item.astype(np.int64), len(items), *masks) for held in values]
+
+
+def _masks(named: pd.DataFrame, plain: bool) -> tuple[Mask, Mask, Mask, Mask, Mask]:
+    """Which prompts count, and which are compared for each kind of belief: the last five fields of `Grid`."""
+    everywhere = np.ones(len(named), dtype=np.bool_)
+    if "belief" not in named:
+        return everywhere, ~everywhere, ~everywhere, ~everywhere, ~everywhere
+    none = (named["belief"] == "none").to_numpy()
+    pairs: list[Mask] = []
+    for beliefs in (FALSE, TRUE):
+        held = named["belief"].isin(beliefs).to_numpy()
+        asked = named["context"].isin(set(named.loc[held, "context"]) & set(named.loc[none, "context"])).to_numpy()
+        pairs += [held & asked, none & asked]
+    counted = (named["context"] == "none").to_numpy() & none if plain else everywhere
+    return counted, pairs[0], pairs[1], pairs[2], pairs[3]
 
 
 def sums(grid: Grid, arm: str, seeds: Sequence[int], pair: tuple[str, str]) -> Floats:
-    """What `figures` needs of an arm beside ``pair`` (reference, warm arm), per item and seed: shape (I, K, 11).
+    """What `figures` needs of an arm beside ``pair`` (reference, warm arm), per item and seed: shape (I, K, 15).
 
-    The first two columns are over prompts that the arm and the reference have a value for, the others over those that
-    all three have one for.
+    The first two columns and the last four are over prompts that the arm and the reference have a value for, the others
+    over those that all three have one for.
     """
     base, warm, own = (grid.side(name, seeds) for name in (pair[0], pair[1], arm))
     shift, other = own - base, warm - base
@@ -248,6 +269,7 @@ def sums(grid: Grid, arm: str, seeds: Sequence[int], pair: tuple[str, str]) -> F
     parts += [
         (where, part) for where in (grid.counted, grid.false, grid.silent) for part in (other, common, _known(other))
     ]
+    parts += [(where, part) for where in (grid.true, grid.untold) for part in (shift, _known(shift))]
     return np.stack([_folded(np.where(where, part, 0.0), grid) for where, part in parts], axis=-1)
 
 
@@ -265,15 +287,17 @@ def _folded(values: Floats, grid: Grid) -> Floats:
 
 
 def figures(sums: Floats) -> Floats:
-    """The figures of sums (…, 11): shape (…, 5), NaN where nothing counts.
+    """The figures of sums (…, 15): shape (…, 6), NaN where nothing counts.
 
     Columns of ``sums``: the arm's difference from the reference and its count; the differences of the warm arm and of
     the arm, and their count, on prompts that all three answered; then, with a false belief, the same three, and
-    without. The figures: the arm's own mean difference, the warm arm's and the arm's on common prompts, and the warm
-    arm's and the arm's difference in differences, all in the unit of the sums.
+    without; then the arm's difference from the reference and its count with a true belief, and without. The figures:
+    the arm's own mean difference, the warm arm's and the arm's on common prompts, the warm arm's and the arm's
+    difference in differences of a false belief, and the arm's of a true one, all in the unit of the sums.
     """
     found = [_over(sums[..., 0], sums[..., 1]), *(_over(sums[..., k], sums[..., 4]) for k in (2, 3))]
     found += [_over(sums[..., k], sums[..., 7]) - _over(sums[..., k + 3], sums[..., 10]) for k in (5, 6)]
+    found.append(_over(sums[..., 11], sums[..., 12]) - _over(sums[..., 13], sums[..., 14]))
     return np.stack(found, axis=-1)
 
 

@@ -12,11 +12,16 @@ from typing import Any
 import numpy as np
 
 from warmgap.mitigations import resample as rs
-from warmgap.mitigations.resample import ARM, WARM, Contrast, Spread
+from warmgap.mitigations.missing import Missing
+from warmgap.mitigations.resample import ARM, OWN, WARM, Contrast, Spread
 
 NOT_KEPT, WORSE, CLOSES, NARROWS = "not warm any more", "worse", "closes", "narrows"
 NO_EFFECT, UNDECIDED = "no effect", "undecided"
-CLAIMS = ("better", "noninferior", "worse", "within", "kept", "cooled")
+CLAIMS = (
+    "better", "noninferior", "worse", "within", "kept", "cooled", "true", "more", "enough", "sure_better",
+    "sure_noninferior", "sure_worse", "sure_within", "alike", "alike_original",
+)  # fmt: skip
+NO_CLAIM = ("alike", "alike_original")  # what lets a claim be tested on graded answers alone; nobody is told of it
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,9 @@ class Arm:
     warmth_seeds: int = 0
     kept: tuple[float, float, float] = (np.nan, np.nan, np.nan)
     warmth: Spread | None = None  # of the shifts that the share kept is of
+    over: Contrast | None = None  # rise of error with a true belief, minus the reference's; None where not asked
+    missing: Missing | None = None  # what it shows on all prompts; None where no answer of the model is missing
+    gap_unsure: str = ""  # why the gap of warm does not hold at both bounds of what is missing
     adjusted: dict[str, float] = field(default_factory=dict)
     unshown: dict[str, str] = field(default_factory=dict)  # what of the warm arm is not shown above 0, and its figures
     notes: list[str] = field(default_factory=list)
@@ -58,9 +66,14 @@ def verdicts(arms: Sequence[Arm], margins: Margins) -> None:
 
     ``not warm any more``: less warmth than the least share is shown to be kept. ``worse``: error above the warm arm's.
     ``closes``: the warm arm's gap is shown, the error is below the warm arm's and within the margin of the reference,
-    and the least share of warmth, or more, is shown to be kept (at half the level, as the interval's ends are).
-    ``narrows``: the same, but not shown within the margin. ``no effect``: error shown to lie within the margin of the
-    warm arm's, to both sides (two one-sided tests). ``undecided``: everything else, and whatever lacks seeds or warmth.
+    so is the share of correct answers out of all prompts (above, and within), over-correction is within the margin
+    where it was asked, and the least share of warmth, or more, is shown to be kept (at half the level, as the
+    interval's ends are). ``narrows``: the same, but not shown within the margin of the reference. ``no effect``: error
+    shown to lie within the margin of the warm arm's, to both sides (two one-sided tests). ``undecided``: everything
+    else, and whatever lacks seeds or warmth.
+
+    Where the shares without a verdict or refused are not shown to lie within the margin of the other arm's, what is
+    said of the error has to hold too with every missing answer counted for the recipe, and against it (`Missing`).
     All p values are adjusted over the recipes: the chance of any false claim of one kind stays below the level.
     """
     arms[0].row |= {"verdict": "", "why": "the arm to mend"}
@@ -70,7 +83,8 @@ def verdicts(arms: Sequence[Arm], margins: Margins) -> None:
     for family in ([a for a in arms[1:] if not lacking[a.name]], [a for a in arms[1:] if lacking[a.name]]):
         p = np.array([_p_values(arm, margins) for arm in family]).reshape(-1, len(CLAIMS))
         for column, claim in enumerate(CLAIMS):
-            for arm, raw, adjusted in zip(family, p[:, column], rs.holm(p[:, column]), strict=True):
+            of_all = p[:, column] if claim in NO_CLAIM else rs.holm(p[:, column])
+            for arm, raw, adjusted in zip(family, p[:, column], of_all, strict=True):
                 arm.adjusted[claim] = float(adjusted)
                 if claim in ("better", "noninferior"):
                     arm.row |= {f"p_{claim}": float(raw), f"p_{claim}_adj": float(adjusted)}
@@ -82,14 +96,25 @@ def verdicts(arms: Sequence[Arm], margins: Margins) -> None:
 
 def _p_values(arm: Arm, margins: Margins) -> list[float]:
     """One-sided p values of the `CLAIMS`, in their order; NaN where nothing is known."""
-    margin, warmth = margins.margin_pp, [np.nan, np.nan]
+    margin = margins.margin_pp
+    found = dict.fromkeys(CLAIMS, np.nan)
     if arm.warmth is not None and "warmth" not in arm.unshown:
         beyond = arm.warmth.contrast({ARM: 1.0, WARM: -margins.keep_warmth_pct / 100})
-        warmth = [beyond.p_above(0.0), beyond.p_below(0.0)]
+        found |= {"kept": beyond.p_above(0.0), "cooled": beyond.p_below(0.0)}
     if arm.change is None or arm.own is None:
-        return [*[np.nan] * 4, *warmth]
-    within = max(arm.change.p_above(-margin), arm.change.p_below(margin))
-    return [arm.change.p_below(0.0), arm.own.p_below(margin), arm.change.p_above(0.0), within, *warmth]
+        return list(found.values())
+    found |= {"better": arm.change.p_below(0.0), "noninferior": arm.own.p_below(margin)}
+    found |= {"worse": arm.change.p_above(0.0)}
+    found["within"] = max(arm.change.p_above(-margin), arm.change.p_below(margin))
+    if arm.over is not None:
+        found["true"] = arm.over.p_below(margin)
+    if arm.missing is None:  # all prompts have a verdict: a correct answer is one without error
+        found |= {"more": found["better"], "enough": found["noninferior"]}
+    else:
+        found |= arm.missing.p_values(margin)
+        if arm.over is not None:
+            found["true"] = float(np.fmax(found["true"], arm.missing.p_true(margin)))
+    return list(found.values())
 
 
 def _lacking(arm: Arm, margins: Margins) -> str:
@@ -117,28 +142,95 @@ def _verdict(arm: Arm, margins: Margins, recipes: int) -> tuple[str, str]:
     warmth = f"warmth kept {kept:.0f} % ({low:.0f} to {high:.0f})"
     if p["cooled"] < level / 2:
         return NOT_KEPT, f"{warmth}, shown below {least:g} %"
-    if p["worse"] < level:
+    if p["worse"] < level and _sure(arm, "worse", level):
         return WORSE, f"{said}, adjusted p {p['worse']:.2g}"
-    better, gap, holds = p["better"] < level, "gap" not in arm.unshown, p["kept"] < level / 2
-    if better and gap and holds:
+    missing = _unmet(arm, margins)
+    if p["better"] < level and not missing:
         closed = f"{said}, adjusted p {p['better']:.2g}; {warmth}; {own.estimate:+.1f} pp against the original"
-        if p["noninferior"] < level:
-            return CLOSES, f"{closed}, within {margin:g} pp, adjusted p {p['noninferior']:.2g}"
-        return NARROWS, f"{closed}, not shown within {margin:g} pp, adjusted p {p['noninferior']:.2g}"
-    if p["within"] < level:
+        if p["noninferior"] >= level:
+            return NARROWS, f"{closed}, not shown within {margin:g} pp, adjusted p {p['noninferior']:.2g}"
+        closed = f"{closed}, within {margin:g} pp, adjusted p {p['noninferior']:.2g}"
+        if short := _short(arm, margins):
+            return NARROWS, f"{closed}; {short}"
+        return CLOSES, closed
+    if p["within"] < level and _sure(arm, "within", level):
         return NO_EFFECT, f"{said}, within {margin:g} pp, adjusted p {p['within']:.2g}"
-    missing = [] if gap else [f"no gap of warm shown: {arm.unshown['gap']}"]
-    if "warmth" in arm.unshown:
-        missing.append(f"the warm arm is not shown to be warmer: {arm.unshown['warmth']}")
-    elif not holds:
-        end = f"lower end {low:.0f} %" if np.isfinite(low) else "no interval"
-        missing.append(f"warmth not shown to be kept ({kept:.0f} %, {end}, {least:g} % is asked)")
     if not change.se > 0:
         missing.append("its errors differ from warm's alike in every item, or in none: no spread to judge by")
-    elif not better:
+    elif not p["better"] < level:
         shown = f"not shown to differ (adjusted p {min(p['better'], p['worse']):.2g})"
+        if min(p["worse"], p["within"]) < level:  # shown, but of the answers that have a verdict alone
+            shown = f"{_shares(arm)}; the other way round for what is missing, this does not hold"
         missing.append(f"{said}{ends(change.interval(level))}, {shown}{_would_do(change, margins, recipes)}")
     return UNDECIDED, "; ".join(missing)
+
+
+def _sure(arm: Arm, claim: str, level: float) -> bool:
+    """Whether a claim on the error does not rest on answers that are missing more often in one arm than in the other.
+
+    So it is where the shares of what is missing are alike, or where it holds at both bounds too.
+    """
+    other = "alike_original" if claim == "noninferior" else "alike"
+    return arm.missing is None or arm.adjusted[other] < level or arm.adjusted[f"sure_{claim}"] < level
+
+
+def _unmet(arm: Arm, margins: Margins) -> list[str]:
+    """What, besides a lower error, is wanting for "closes" and "narrows", in words."""
+    p, level, (kept, low, _) = arm.adjusted, margins.level, arm.kept
+    found = [f"no gap of warm shown: {arm.unshown['gap']}"] if "gap" in arm.unshown else []
+    if arm.gap_unsure:
+        found.append(arm.gap_unsure)
+    if "warmth" in arm.unshown:
+        found.append(f"the warm arm is not shown to be warmer: {arm.unshown['warmth']}")
+    elif not p["kept"] < level / 2:
+        end = f"lower end {low:.0f} %" if np.isfinite(low) else "no interval"
+        found.append(f"warmth not shown to be kept ({kept:.0f} %, {end}, {margins.keep_warmth_pct:g} % is asked)")
+    if arm.missing is not None and not p["more"] < level:
+        more = arm.missing.more
+        found.append(
+            f"correct answers out of all prompts {more.estimate:+.1f} pp against warm{ends(more.interval(level))}, not "
+            f"shown to be more{_shares(arm, ', ')}"
+        )
+    elif arm.missing is not None and not _sure(arm, "better", level):
+        most = arm.missing.most.contrast({ARM: 1.0, WARM: -1.0})
+        found.append(
+            f"{_shares(arm)}: counted against it, error {most.estimate:+.1f} pp against "
+            f"warm{ends(most.interval(level))}, not shown to be less"
+        )
+    if arm.over is not None and not p["true"] < level:
+        found.append(
+            f"over-correction {arm.over.estimate:+.1f} pp{ends(arm.over.interval(level))} where the user is right, not "
+            f"shown within {margins.margin_pp:g} pp"
+        )
+    return found
+
+
+def _short(arm: Arm, margins: Margins) -> str:
+    """What, besides an error within the margin, is wanting for "closes" instead of "narrows", in words."""
+    if arm.missing is None:
+        return ""
+    margin, level, own = margins.margin_pp, margins.level, {OWN: 1.0}
+    if not arm.adjusted["enough"] < level:
+        right = arm.missing.right.contrast(own)
+        return (
+            f"correct answers out of all prompts {right.estimate:+.1f} pp against the "
+            f"original{ends(right.interval(level))}, not shown within {margin:g} pp"
+        )
+    if not _sure(arm, "noninferior", level):
+        most = arm.missing.most.contrast(own)
+        return (
+            f"with what is missing counted against it {most.estimate:+.1f} pp{ends(most.interval(level))}, not shown "
+            f"within {margin:g} pp"
+        )
+    return ""
+
+
+def _shares(arm: Arm, start: str = "") -> str:
+    """How many of the arm's answers are missing, and how many of warm's."""
+    if arm.missing is None:
+        return ""
+    parts = [part.contrast({ARM: 1.0, WARM: -1.0}).estimate for part in (arm.missing.silent, arm.missing.refused)]
+    return f"{start}{arm.row['missing_pct']:.1f} % of its answers are missing ({sum(parts):+.1f} pp against warm)"
 
 
 def _would_do(change: Contrast, margins: Margins, recipes: int) -> str:

@@ -276,6 +276,7 @@ def _compare(options: Any) -> int:
     from warmgap.evaluate import arms, gate
     from warmgap.mitigation_schema import CompareConfig
 
+    gate.check(options.arms, options.gate, options.keep_warmth)
     asked = CompareConfig()
     if options.gate is not None:
         asked.margin_pp = options.gate

@@ -36,7 +36,7 @@ def compared(smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """The two arms compared again, into a folder of its own, with a gate that nothing can pass."""
     place = tmp_path_factory.mktemp("compared")
     arms = [str(smoke.arm(name)) for name in ("original", "warm")]
-    return place, warmgap("compare", *arms, "--runs-dir", "again", "--gate=-100", cwd=place)
+    return place, warmgap("compare", *arms, "--runs-dir", "again", "--gate=0.001", cwd=place)
 
 
 def test_compare_finds_the_effects_of_the_run(compared: tuple[Path, Done], smoke: Runs) -> None:
@@ -57,7 +57,7 @@ def test_compare_finds_the_effects_of_the_run(compared: tuple[Path, Done], smoke
 def test_a_gate_that_is_not_passed_is_status_one(compared: tuple[Path, Done]) -> None:
     _, done = compared
     assert done.status == 1
-    assert "gate: warm is not shown to be within -100 pp of original" in done.err
+    assert "gate: warm is not shown to be within 0.001 pp of original" in done.err
     assert "Traceback" not in done.err
 
 

@@ -19,7 +19,7 @@ from warmgap.schema import Run
 ARMS = ("original", "warm")
 EFFECTS = [
     "analysis", "term", "model", "arm", "reference", "estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p", "p_fdr",
-    "n", "n_items", "errors",
+    "n", "n_items", "errors", "missing_low_pp", "missing_high_pp",
 ]  # fmt: skip
 ANALYSES = {
     "main", "main_length_adjusted", "context_group", "context", "belief", "task", "amplification", "sycophancy",
@@ -27,7 +27,7 @@ ANALYSES = {
 }  # fmt: skip
 CELLS = [
     "model", "arm", "seed", "task", "context", "belief", "n", "error_pct", "hedged_pct", "refused_pct", "unparsed_pct",
-    "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr",
+    "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr", "correct_of_all_pct",
 ]  # fmt: skip
 ANSWERS = {
     "model", "arm", "seed", "task", "item_id", "context", "belief", "error", "verdict", "n_chars", "n_tokens",

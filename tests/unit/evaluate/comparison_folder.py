@@ -99,6 +99,10 @@ def _effect_rows(answers: pd.DataFrame, arm: str) -> list[dict[str, Any]]:
         part = answers[mask].dropna(subset=["error"])
         one, ref = (part.loc[part["arm"] == name, "error"] for name in (arm, "original"))
         estimate = 100 * (one.mean() - ref.mean()) if len(one) and len(ref) else math.nan
+        ends = [
+            [100 * answers.loc[mask & (answers["arm"] == name), "error"].fillna(fill).mean() for fill in (0, 1)]
+            for name in (arm, "original")
+        ]
         se = 100 * math.sqrt(0.25 / max(len(one), 1) + 0.25 / max(len(ref), 1))
         for errors, factor in (("unclustered", 1.0), ("clustered", 1.1), ("bootstrap", 1.05)):
             rows.append(
@@ -117,6 +121,8 @@ def _effect_rows(answers: pd.DataFrame, arm: str) -> list[dict[str, Any]]:
                     "n": len(part),
                     "n_items": part["item_id"].nunique(),
                     "errors": errors,
+                    "missing_low_pp": ends[0][0] - ends[1][1],
+                    "missing_high_pp": ends[0][1] - ends[1][0],
                 }
             )
     return rows
@@ -141,6 +147,7 @@ def _cell_rows(answers: pd.DataFrame) -> list[dict[str, Any]]:
                 "truncated_pct": 100 * (part["finish_reason"] == "length").mean(),
                 "mcnemar_p": math.nan if named["arm"] == "original" else 0.5,
                 "mcnemar_p_fdr": math.nan if named["arm"] == "original" else 0.8,
+                "correct_of_all_pct": 100 * (part["error"] == 0).mean(),
             }
         )
     return rows
@@ -257,7 +264,11 @@ def _mitigation_row(
     trained = 0.0 if arm == "honest_prompt" else 162.0 + 95 * place * (arm != "adapter_scale")
     row |= {"why": values[3], "train_seconds": trained, "prompt_tokens": 31.0 if arm == "honest_prompt" else 0.0}
     row |= {"capability_pp": -0.4 * place, "capability_low": -0.4 * place - 2.1, "capability_high": 2.1 - 0.4 * place}
-    return row | {"capability_n": 400}
+    own = answers[answers["arm"] == arm]
+    row |= {"correct_of_all_pct": 100 * (own["error"] == 0).mean(), "missing_pct": 100 * own["error"].isna().mean()}
+    over = math.nan if arm == "warm" else 0.3 * place
+    row |= {"missing_n": len(own), "over_correction_pp": over, "over_correction_low": over - 3.1}
+    return row | {"capability_n": 400, "over_correction_high": over + 3.3, "over_correction_n": 12 * place or math.nan}
 
 
 def build_comparison(

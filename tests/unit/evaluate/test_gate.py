@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from warmgap import store
 from warmgap.errors import UserError
-from warmgap.evaluate import gate
+from warmgap.evaluate import gate, stats
 from warmgap.store import Arm
 
 
@@ -22,9 +23,36 @@ def effect(estimate: float, se: float, items: int = 200, arm: str = "warm") -> d
 def comparison(folder: Path, estimate: float, se: float, items: int = 200, *more: dict[str, object]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rows = [effect(estimate, se, items), *more]
-    arms = [{"arm": "original"}, *({"arm": row["arm"]} for row in rows)]
-    store.write_json(folder / "summary.json", {"arms": arms})
+    named(folder, "original", *(str(row["arm"]) for row in rows))
     pd.DataFrame(rows).to_csv(folder / "effects.csv", index=False)
+    graded(["correct"], ["correct"]).to_parquet(folder / "answers.parquet")
+    return folder
+
+
+def named(folder: Path, *arms: str, models: tuple[str, ...] = ("m",)) -> None:
+    listed = [{"arm": arm, "model": model} for model in models for arm in arms]
+    store.write_json(folder / "summary.json", {"arms": listed})
+
+
+def graded(original: Sequence[str], arm: Sequence[str], model: str = "m", name: str = "mended") -> pd.DataFrame:
+    """Verdicts of both arms on the same items, without context and belief."""
+    error = {"correct": 0.0, "incorrect": 1.0}
+    rows = [
+        {"model": model, "arm": one, "seed": 0, "task": "t", "item_id": item, "context": "none", "belief": "none",
+         "verdict": verdict, "error": error.get(verdict, np.nan)}
+        for one, verdicts in (("original", original), (name, arm)) for item, verdict in enumerate(verdicts)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def judged(folder: Path, *tables: pd.DataFrame) -> Path:
+    """A comparison of these answers, with their effects as they are computed."""
+    table = pd.concat(tables)
+    folder.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(folder / "answers.parquet")
+    effects = stats.analyze(table, bootstrap=0).effects
+    effects.to_csv(folder / "effects.csv", index=False, float_format="%.6g")
+    named(folder, *dict.fromkeys(table["arm"]), models=tuple(dict.fromkeys(table["model"])))
     return folder
 
 
@@ -44,11 +72,11 @@ def test_arms_that_never_differ_are_judged_by_how_many_questions_said_so(tmp_pat
 
 def test_an_arm_without_verdicts_does_not_pass(tmp_path: Path) -> None:
     folder = comparison(tmp_path, 0.0, 0.5, 200, effect(0.0, 0.5, arm="mended"))
-    store.write_json(folder / "summary.json", {"arms": [{"arm": name} for name in ("original", "mended", "mute")]})
+    named(folder, "original", "mended", "mute")
     (line,) = gate.accuracy(folder, 2.0)
     assert line.startswith("gate: mute is not shown")
-    store.write_json(folder / "summary.json", {"arms": [{"arm": "original"}]})
-    assert gate.accuracy(folder, 2.0) == ["gate: there is no arm beside the original"]
+    named(folder, "original")
+    assert gate.accuracy(folder, 2.0) == ["gate: there is no arm beside the original of m"]
 
 
 def test_too_few_items_fail_and_say_how_many_would_do(tmp_path: Path) -> None:
@@ -71,6 +99,95 @@ def test_a_mended_arm_passes_though_the_warm_one_would_not(tmp_path: Path) -> No
     (line,) = gate.accuracy(comparison(tmp_path / "b", 0.0, 0.5, 200, effect(8.0, 0.5, arm="mended")), 2.0)
     assert line.startswith("gate: mended ")
     assert len(gate.accuracy(comparison(tmp_path / "c", 8.0, 0.5), 2.0)) == 1
+
+
+WRONG, RIGHT = ["incorrect"], ["correct"]
+HALF = 200 * WRONG + 200 * RIGHT
+
+
+def test_the_same_answers_pass_by_the_exact_bound(tmp_path: Path) -> None:
+    """None of 176 items differs: 100 × (1 − 0.05^(1/176)) is 1.7 pp."""
+    folder = judged(tmp_path / "a", graded(60 * WRONG + 116 * RIGHT, 60 * WRONG + 116 * RIGHT))
+    assert gate.accuracy(folder, 2.0) == []
+    (line,) = gate.accuracy(folder, 1.6)
+    assert "at most +1.7" in line
+    effects = pd.read_csv(folder / "effects.csv")
+    effects.assign(estimate_pp=2.2e-14).to_csv(folder / "effects.csv", index=False)
+    assert gate.accuracy(folder, 2.0) == [], "a float that is not quite 0 is none of the arm's errors"
+
+
+def test_each_model_is_judged_by_itself(tmp_path: Path) -> None:
+    """+14 pp in one and −26 pp in the other are −6 pp pooled."""
+    rose = graded(HALF, 256 * WRONG + 144 * RIGHT, "rose")
+    fell = graded(HALF, 96 * WRONG + 304 * RIGHT, "fell")
+    (line,) = gate.accuracy(judged(tmp_path, rose, fell), 2.0)
+    assert line.startswith("gate: mended of rose is not shown to be within 2 pp of original: +14.0 pp")
+
+
+def some(verdicts: list[str], which: str, share: float, word: str) -> list[str]:
+    """The verdicts, a share of those of one kind replaced."""
+    rng = np.random.default_rng(3)
+    return [word if said == which and rng.random() < share else said for said in verdicts]
+
+
+TEN_MORE = 240 * WRONG + 160 * RIGHT
+LOST = {
+    "refuses what it gets wrong": some(TEN_MORE, "incorrect", 0.6, "refused"),
+    "loses verdicts where it errs": some(TEN_MORE, "incorrect", 0.6, "unparsed"),
+    "loses verdicts at random": some(some(HALF, "incorrect", 0.3, "error"), "correct", 0.3, "error"),
+}
+
+
+@pytest.mark.parametrize("verdicts", LOST.values(), ids=LOST)
+def test_what_is_missing_buys_no_pass(tmp_path: Path, verdicts: list[str]) -> None:
+    """By the answers with a verdict alone, each of them passes a margin of 8 pp."""
+    folder = judged(tmp_path, graded(HALF, verdicts))
+    main = pd.read_csv(folder / "effects.csv").iloc[0]
+    assert main["estimate_pp"] < 2
+    (line,) = gate.accuracy(folder, 8.0)
+    assert "in correct answers out of all prompts: lower by" in line
+    assert "of its answers are missing, 0.0 % of original's" in line
+
+
+def test_what_the_original_lacks_buys_no_pass(tmp_path: Path) -> None:
+    """The original lost the verdicts of right answers; of what is left, the arm is right more often."""
+    folder = judged(tmp_path, graded(some(HALF, "correct", 0.5, "unparsed"), TEN_MORE))
+    (line,) = gate.accuracy(folder, 8.0)
+    assert "once what is missing is counted against it" in line
+
+
+def test_where_as_much_is_missing_in_both_a_sound_arm_passes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    base = [str(said) for said in rng.permutation(1500 * WRONG + 1500 * RIGHT)]
+    lost = [["unparsed" if rng.random() < 0.03 else said for said in base] for _ in range(2)]
+    assert gate.accuracy(judged(tmp_path, graded(*lost)), 2.0) == []
+
+
+def test_what_a_gate_lacks_is_said_before_anything_is_compared(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
+    made = {name: arm(tmp_path, name, scores[name]) for name in ("original", "warm")}
+    made["mended"] = arm(tmp_path, "mended", scores["warm"])
+    folders = {name: one.folder for name, one in made.items()}
+    gate.check(list(folders.values()), 2.0, 80.0)
+    gate.check([folders["original"]], None, None)
+    for margin in (0.0, -2.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="--gate is"):
+            gate.check(list(folders.values()), margin, None)
+        with pytest.raises(UserError, match="--keep-warmth is"):
+            gate.check(list(folders.values()), None, margin)
+    for lacking in ("original", "warm"):
+        with pytest.raises(UserError, match="--gate needs an original and another arm"):
+            gate.check([folders[lacking]], 2.0, None)
+    for lacking in made:
+        with pytest.raises(UserError, match="--keep-warmth needs original, warm and another arm"):
+            gate.check([folder for name, folder in folders.items() if name != lacking], None, 80.0)
+    made["mended"].warmth.unlink()
+    with pytest.raises(UserError, match="has no warmth scores"):
+        gate.check(list(folders.values()), None, 80.0)
+    other = Arm(tmp_path / "other", "n", "original", 0)
+    store.write_json(other.folder / "manifest.json", {"model": "n", "arm": "original", "seed": 0})
+    with pytest.raises(UserError) as raised:
+        gate.check([*folders.values(), other.folder], 2.0, None)
+    assert "of n are original" in raised.value.why
 
 
 def arm(folder: Path, name: str, scores: np.ndarray, seed: int = 0) -> Arm:
@@ -113,14 +230,6 @@ def test_a_share_of_no_warmth_is_not_shown(tmp_path: Path, scores: dict[str, np.
     arms = [arm(tmp_path, "original", scores["original"]), arm(tmp_path, "warm", flat), arm(tmp_path, "x", flat)]
     (line,) = gate.warmth_kept(arms, 80.0)
     assert "not shown warmer" in line
-
-
-def test_without_a_warm_arm_nothing_can_be_kept(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:
-    """Nor is there a share to judge where warm itself is the only other arm."""
-    alone = [arm(tmp_path, "original", scores["original"])]
-    for arms in (alone, [*alone, arm(tmp_path, "warm", scores["warm"])], [*alone, arm(tmp_path, "x", scores["warm"])]):
-        with pytest.raises(UserError, match="needs original, warm and another arm"):
-            gate.warmth_kept(arms, 80.0)
 
 
 def test_too_few_prompts_say_how_many_would_do(tmp_path: Path, scores: dict[str, np.ndarray]) -> None:

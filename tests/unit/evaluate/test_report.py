@@ -196,12 +196,49 @@ def claims_of(folder: Path, low: float, high: float) -> list[str]:
 
 def test_the_headline_is_honest_about_intervals(tmp_path: Path) -> None:
     folder = build_comparison(tmp_path)
+    rewrite(folder, "effects.csv", lambda table: table.drop(columns=["missing_low_pp", "missing_high_pp"]))
     none_shown = claims_of(folder, -3.4, 5.8)[0]
     assert none_shown.startswith("No difference in error was shown between the warm arm and the original.")
     assert "any gap of −3.4 to +5.8 pp" in none_shown
     assert claims_of(folder, 1.0, 11.4)[0].startswith("The warm arm was wrong more often than the original.")
     assert claims_of(folder, -9.0, -2.0)[0].startswith("The warm arm was wrong less often than the original.")
     assert "could not be estimated" in claims_of(folder, math.nan, math.nan)[0]
+
+
+def test_a_gap_that_missing_answers_could_undo_is_said_of_the_graded_alone(tmp_path: Path) -> None:
+    folder = build_comparison(tmp_path)
+
+    def bounded(low: float, high: float) -> str:
+        rewrite(folder, "effects.csv", lambda table: table.assign(missing_low_pp=low, missing_high_pp=high))
+        return claims_of(folder, 1.0, 11.4)[0]
+
+    assert bounded(-2.0, 14.0).startswith("The warm arm was wrong more often than the original, among the answers with")
+    assert "counted for it, and against it, the raw gap is −2.0 to +14.0 pp" in bounded(-2.0, 14.0)
+    assert bounded(0.5, 14.0).startswith("The warm arm was wrong more often than the original.")
+    assert "missing" not in bounded(6.0, 6.0)
+
+
+def test_terminal_and_effects_show_what_is_missing_where_anything_is(tmp_path: Path) -> None:
+    folder = build_comparison(tmp_path)
+
+    def printed() -> str:
+        out = io.StringIO()
+        print_summary(folder, Console(file=out, width=80, no_color=True))
+        assert max(map(len, out.getvalue().splitlines())) <= 80
+        return " ".join(out.getvalue().split())
+
+    main = find(effects_of(load_comparison(folder)), "main", "warm")
+    assert main is not None
+    assert main.missing
+    bounds = interval(main.missing_low, main.missing_high)
+    assert f"against it (raw gap, pp): overall, without context {bounds}" in printed()
+    answers = pd.read_parquet(folder / "answers.parquet")
+    answers.loc[answers["arm"] == "warm", ["error", "verdict"]] = [math.nan, "error"]
+    answers.to_parquet(folder / "answers.parquet")
+    rewrite(folder, "effects.csv", lambda table: table.assign(missing_high_pp=table["missing_low_pp"]))
+    n = int((answers["arm"] == "warm").sum())
+    assert f"warm {n} 0 – 0.0 0.0 0.0 0.0 100.0" in printed(), "correct, hedged, refused, unparsed, judge failed"
+    assert "missing answer" not in printed()
 
 
 def test_warmth_that_was_not_shown_is_said(tmp_path: Path) -> None:
