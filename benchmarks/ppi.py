@@ -13,7 +13,6 @@ import argparse
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from warmgap.evaluate import ppi
@@ -39,18 +38,19 @@ def judged(rng: np.random.Generator, truth: np.ndarray, judge: str, prone: np.nd
 JUDGES = ("misses a third", "random", "perfect", "wrong on 5 %")
 
 
-def study(rng: np.random.Generator, judge: str, share: float, items: int) -> pd.DataFrame:
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray]  # of an arm's answers: the judge's error, people's, the item
+
+
+def study(rng: np.random.Generator, judge: str, share: float, items: int) -> dict[str, Columns]:
     """The answers of one study: both arms to the same items, a share of each arm's labelled."""
     item = np.repeat(np.arange(items), ANSWERS)
     hard, prone = rng.uniform(-0.25, 0.25, items)[item], rng.uniform(-0.3, 0.3, items)[item]
-    parts = []
+    arms = {}
     for arm, rate in RATES.items():
         truth = (rng.random(len(item)) < rate + hard).astype(float)
         seen = rng.permutation(len(item)) < round(share * len(item))
-        label = np.where(seen, truth, np.nan)
-        table = pd.DataFrame({"arm": arm, "item_id": item, "error": judged(rng, truth, judge, prone), "label": label})
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+        arms[arm] = (judged(rng, truth, judge, prone), np.where(seen, truth, np.nan), item)
+    return arms
 
 
 def two_samples(judge: np.ndarray, label: np.ndarray, item: np.ndarray) -> tuple[float, float]:
@@ -60,7 +60,14 @@ def two_samples(judge: np.ndarray, label: np.ndarray, item: np.ndarray) -> tuple
     spread, covariance = float(np.var(judge)), float(np.mean((f - f.mean()) * (y - y.mean())))
     tuning = min(1.0, max(0.0, covariance / ((1 + len(f) / len(judge)) * spread))) if spread > 0 else 0.0
     value = tuning * float(judge.mean()) + float(np.mean(y - tuning * f))
-    return value, tuning**2 * ppi.mean(judge, item).variance + ppi.mean(y - tuning * f, item[seen]).variance
+    return value, tuning**2 * clustered(judge, item) + clustered(y - tuning * f, item[seen])
+
+
+def clustered(values: np.ndarray, item: np.ndarray) -> float:
+    """The variance of a mean whose values repeat within items."""
+    groups = int((np.bincount(item) > 0).sum())
+    sums = np.bincount(item, values - values.mean())
+    return float(sums @ sums) / len(values) ** 2 * groups / (groups - 1)
 
 
 @dataclass
@@ -76,8 +83,7 @@ def cover(rng: np.random.Generator, judge: str, share: float, items: int, studie
     """Coverage of rate and gap in so many studies."""
     tallies = {"rate": Tally(), "gap": Tally()}
     for _ in range(studies):
-        columns = study(rng, judge, share, items).groupby("arm", sort=False)
-        arms = {str(arm): [some[name].to_numpy() for name in ("error", "label", "item_id")] for arm, some in columns}
+        arms = study(rng, judge, share, items)
         found = {arm: ppi.ppi(*values) for arm, values in arms.items()}
         peer = {arm: two_samples(*values) for arm, values in arms.items()}
         alone = {arm: ppi.mean(y[~np.isnan(y)], item[~np.isnan(y)]) for arm, (_, y, item) in arms.items()}
@@ -102,10 +108,11 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--items", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--judge", choices=JUDGES, help="one of the judges alone")
     options = parser.parse_args()
     print(f"{options.items} items, {ANSWERS} answers each by two arms, {options.studies} studies a line")
     print(f"{'judge':15} {'labelled':>8} {'figure':6} {'covered %':>10}  {'Wilson':13} {'peer %':>7} {'width':>6}")
-    for judge in JUDGES:
+    for judge in [options.judge] if options.judge else JUDGES:
         for share in SHARES:
             rng = np.random.default_rng([options.seed, JUDGES.index(judge), round(100 * share)])
             for name, tally in cover(rng, judge, share, options.items, options.studies).items():

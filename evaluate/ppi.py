@@ -15,6 +15,7 @@ variance.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -41,16 +42,15 @@ class Estimate:
     @property
     def variance(self) -> float:
         """The estimate's variance, clustered by item."""
-        return float((self.influence**2).sum(skipna=False)) if self.value == self.value else math.nan
+        influence = self.influence.to_numpy()
+        return float(influence @ influence) if self.value == self.value else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval by Student's t; NaN where nothing is known of the spread."""
-        from scipy.stats import t
-
         if self.free < 1:
             return math.nan, math.nan
-        half = float(t.ppf(0.975, self.free)) * math.sqrt(self.variance)
+        half = _student(self.free) * math.sqrt(self.variance)
         return self.value - half, self.value + half
 
     def __sub__(self, other: Estimate) -> Estimate:
@@ -63,6 +63,13 @@ class Estimate:
         value = self.value / other.value if other.value > 0 else math.nan
         influence = self.influence.sub(value * other.influence, fill_value=0.0) / other.value
         return Estimate(value, influence, min(self.free, other.free))
+
+
+@functools.cache
+def _student(free: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, free))
 
 
 def mean(values: np.ndarray, item: np.ndarray) -> Estimate:
@@ -78,18 +85,20 @@ def ppi(judge: np.ndarray, label: np.ndarray, item: np.ndarray) -> Estimate:
     seen = ~np.isnan(label)
     n, total = int(seen.sum()), len(judge)
     codes, items = pd.factorize(item)
-    looked = len(np.unique(codes[seen]))
+    answers = np.bincount(codes[seen], minlength=len(items))  # labelled, of each item
+    looked = int((answers > 0).sum())
     if looked < 2:
         return Estimate(math.nan, pd.Series(math.nan, index=items), 0)
 
-    def influence(values: np.ndarray, some: np.ndarray) -> np.ndarray:
+    def influence(values: np.ndarray, some: np.ndarray, groups: int) -> np.ndarray:
         """What each item adds to the error of the mean of some answers' values."""
-        groups = len(np.unique(codes[some]))
-        sums = np.bincount(codes[some], values[some] - values[some].mean(), len(items))
-        return np.asarray(sums / some.sum() * math.sqrt(groups / max(1, groups - 1)))
+        sums = np.bincount(some, values - values.mean(), len(items))
+        return np.asarray(sums / len(values) * math.sqrt(groups / (groups - 1)))
 
-    by_label = influence(label, seen)
-    by_judge = influence(judge, np.ones(total, dtype=bool)) - influence(judge, seen)
+    by_label = influence(label[seen], codes[seen], looked)
+    by_judge = np.zeros(len(items))
+    if n < total:
+        by_judge = influence(judge, codes, len(items)) - influence(judge[seen], codes[seen], looked)
     f, y = judge[seen] - judge[seen].mean(), label[seen] - label[seen].mean()
     tuning = min(1.0, max(0.0, float(f @ y) / float(f @ f))) if n < total and f @ f > 0 else 0.0
     value = float(label[seen].mean()) + tuning * float(judge.mean() - judge[seen].mean())
