@@ -17,7 +17,7 @@ from chat_api import serving
 from warmgap import commands, config, recipes
 from warmgap.errors import UserError
 from warmgap.generate import Engine
-from warmgap.schema import DataConfig
+from warmgap.schema import DataConfig, GenerateConfig
 from warmgap.train import own_replies, persona_data
 
 pytest.importorskip("text_to_num", reason="the extra `data` is not installed")
@@ -278,4 +278,4 @@ def test_the_settings_of_the_file_are_as_said() -> None:
     found = config.choice("own", "study")
     assert set(found) == {"max_new_tokens", "temperature", "seed", "batch_size"}
     with pytest.raises(UserError, match=r"own\.seed=-1"):
-        own_replies.check(config.settings(own_replies.GenerateConfig, "own", found, ["own.seed=-1"]))
+        own_replies.check(config.settings(GenerateConfig, "own", found, ["own.seed=-1"]))
