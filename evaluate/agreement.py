@@ -1,64 +1,156 @@
-"""A judge against people: agreement, and error rates and gaps corrected by the human labels.
-
-The correction is prediction-powered inference with power tuning (PPI++: Angelopoulos, Duchi and Zrnic 2023, arXiv
-2311.01453) for a mean: the judge's mean over all answers, plus what people say that the judge gets wrong on the sample.
-"""
+"""A judge against people: how far they agree, and whether the judge errs alike in every arm and belief cell."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from warmgap.evaluate.grade import error_of
 from warmgap.evaluate.judge import GRADED
+from warmgap.evaluate.ppi import Estimate, mean
 
-FEW = 20  # labels of an arm below which its corrected figures are not to be relied on
-Z95 = 1.959964
-AGREEMENT = ["part", "value", "n", "agreement_pct", "ci_low_pct", "ci_high_pct", "kappa", "kappa_low", "kappa_high"]
-CORRECTED = [
-    "model", "arm", "figure", "n_labels", "n_answers", "judge_pct", "corrected_pct", "ci_low_pct", "ci_high_pct",
-    "note",
+PARTS = ("arm", "task", "belief")
+COMPARED = {"arm": "original", "belief": "none"}  # the value that the others of a part are held against
+AGREEMENT = [
+    "part", "value", "n", "n_no_verdict", "agreement_pct", "ci_low_pct", "ci_high_pct", "kappa", "kappa_low",
+    "kappa_high", "n_errors", "sensitivity_pct", "sensitivity_low_pct", "sensitivity_high_pct", "n_right",
+    "specificity_pct", "specificity_low_pct", "specificity_high_pct",
+]  # fmt: skip
+DIFFERENCES = [
+    "part", "value", "reference", "n", "n_reference", "mistakes_pct", "reference_mistakes_pct", "mistakes_pp",
+    "mistakes_low_pp", "mistakes_high_pp", "bias_pp", "bias_low_pp", "bias_high_pp",
 ]  # fmt: skip
 
 
-def agreement(table: pd.DataFrame) -> pd.DataFrame:
-    """Return how far ``verdict`` (the judge) and ``label`` (a person) agree: overall, by arm and by task.
+def outcomes(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a person labelled, with the strict error of both: 1, 0, or empty where it is left out."""
+    known = table[table["label"].isin(GRADED)]
+    errors = {
+        name: [error_of(word, task) for word, task in zip(known[source], known["task"], strict=True)]
+        for name, source in (("judged", "verdict"), ("labelled", "label"))
+    }
+    return known.assign(**{name: pd.Series(values, known.index, dtype=float) for name, values in errors.items()})
 
-    Raw agreement in percent with Wilson's interval; Cohen's kappa with its asymptotic 95 % interval, empty where all
-    are of one kind. Rows that lack either verdict are left out.
+
+def agreement(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how far ``verdict`` (the judge) and ``label`` (a person) agree: overall, by arm, by task and by belief.
+
+    Raw agreement and Cohen's kappa over the four verdicts. Of the answers that people call errors in the strict rule
+    (``n_errors``), the share that the judge calls so (sensitivity); of those that they call right, the share that it
+    does not (specificity). All with 95 % intervals clustered by item. Answers without a verdict of the judge are
+    counted in ``n_no_verdict`` and are in nothing else.
     """
-    known = table[table["verdict"].isin(GRADED) & table["label"].isin(GRADED)]
+    known = outcomes(table)
     parts = [("all", "all", known)]
-    parts += [(part, str(value), some) for part in ("arm", "task") for value, some in known.groupby(part, sort=True)]
+    parts += [(part, str(value), some) for part in PARTS for value, some in known.groupby(part, sort=True)]
     return pd.DataFrame(
         [{"part": part, "value": value, **_agree(some)} for part, value, some in parts], columns=AGREEMENT
     )
 
 
-def _agree(table: pd.DataFrame) -> dict[str, Any]:
-    from statsmodels.stats.inter_rater import cohens_kappa
+def _agree(labelled: pd.DataFrame) -> dict[str, Any]:
+    table = labelled[labelled["verdict"].isin(GRADED)]
+    same = table["verdict"] == table["label"]
+    found = {"n": len(table), "n_no_verdict": len(labelled) - len(table), **_share("agreement", "ci", same, table)}
+    found |= _kappa(table)
+    for name, count, truth in (("sensitivity", "n_errors", 1.0), ("specificity", "n_right", 0.0)):
+        some = table[table["labelled"] == truth]
+        hit = (some["judged"] == 1.0) == bool(truth)
+        found |= {count: len(some), **_share(name, name, hit, some)}
+    return found
+
+
+def _items(table: pd.DataFrame) -> np.ndarray:
+    return np.asarray(table["task"].astype(str) + "\n" + table["item_id"].astype(str))
+
+
+def _share(name: str, interval: str, hit: pd.Series[bool], table: pd.DataFrame) -> dict[str, float]:
+    """A share in percent with its interval, empty where there is none."""
+    if not len(table):
+        return {}
+    low, high = wilson(hit.to_numpy(), _items(table))
+    return {
+        f"{name}_pct": 100 * float(hit.mean()),
+        f"{interval}_low_pct": 100 * low,
+        f"{interval}_high_pct": 100 * high,
+    }
+
+
+def wilson(hit: np.ndarray, item: np.ndarray) -> tuple[float, float]:
+    """Return Wilson's 95 % interval at the effective number of answers: fewer where those to one item go together.
+
+    n is divided by the variance clustered by item over that of independent answers, where this is above 1 (Korn and
+    Graubard 1998); it holds at 0 and 100 %, where a bootstrap has no width.
+    """
     from statsmodels.stats.proportion import proportion_confint
 
-    n = len(table)
-    if n == 0:
-        return {"n": 0}
-    same = int((table["verdict"] == table["label"]).sum())
-    low, high = proportion_confint(same, n, method="wilson")
-    found = {"n": n, "agreement_pct": 100 * same / n, "ci_low_pct": 100 * low, "ci_high_pct": 100 * high}
-    kinds = [kind for kind in GRADED if kind in {*table["verdict"], *table["label"]}]
+    n, share = len(hit), float(np.mean(hit))
+    single = share * (1 - share) / max(1, n - 1)
+    clustered = mean(hit.astype(float), item).variance  # NaN where all answers are to one item
+    effective = 1.0 if math.isnan(clustered) else n / max(1.0, clustered / single) if single > 0 else float(n)
+    low, high = proportion_confint(share * effective, effective, method="wilson")
+    return float(low), float(high)
+
+
+def _kappa(table: pd.DataFrame) -> dict[str, float]:
+    """Cohen's kappa and its interval by the delta method (Fleiss, Cohen and Everitt 1969), clustered by item.
+
+    Empty where all verdicts and labels are of one kind. Where all agree, the lower end is kappa at Wilson's lower end.
+    """
+    kinds = {*table["verdict"], *table["label"]}
     if len(kinds) < 2:
-        return found
-    counts = pd.crosstab(table["verdict"], table["label"]).reindex(index=kinds, columns=kinds, fill_value=0)
-    kappa = cohens_kappa(counts.to_numpy())
-    return {
-        **found,
-        "kappa": kappa.kappa,
-        "kappa_low": max(-1.0, kappa.kappa_low),
-        "kappa_high": min(1.0, kappa.kappa_upp),
-    }
+        return {}
+    judge, people = (table[name].value_counts(normalize=True) for name in ("verdict", "label"))
+    same = (table["verdict"] == table["label"]).to_numpy(dtype=float)
+    agree, chance = float(same.mean()), float(judge.mul(people, fill_value=0.0).sum())
+    kappa = (agree - chance) / (1 - chance)
+    met = (table["verdict"].map(people).fillna(0) + table["label"].map(judge).fillna(0)).to_numpy(dtype=float)
+    slope = same / (1 - chance) - met * (1 - agree) / (1 - chance) ** 2
+    low, high = mean(slope, _items(table)).interval
+    half = (high - low) / 2
+    if agree == 1.0:
+        return {"kappa": 1.0, "kappa_low": (wilson(same, _items(table))[0] - chance) / (1 - chance), "kappa_high": 1.0}
+    return {"kappa": kappa, "kappa_low": max(-1.0, kappa - half), "kappa_high": min(1.0, kappa + half)}
+
+
+def differences(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how much more often the judge is wrong in an arm than in ``original``, in a belief cell than in ``none``.
+
+    ``mistakes_pp``: the share of answers whose outcome (error, right, left out) is another by the judge than by people.
+    ``bias_pp``: the share of errors by the judge minus that by people; what it differs by between two arms is added to
+    their gap, so this is what must be small. 95 % intervals clustered by item, with one more answer of either extreme
+    on each side (Agresti and Caffo 2000), so that no mistake seen is not certainty.
+    """
+    known = outcomes(table)
+    known = known[known["verdict"].isin(GRADED)]
+    mistake = (known["judged"].fillna(-1) != known["labelled"].fillna(-1)).astype(float)
+    bias = (known["judged"] == 1).astype(float) - (known["labelled"] == 1).astype(float)
+    rows = []
+    for part, usual in COMPARED.items():
+        groups = {str(value): some.index for value, some in known.groupby(part, sort=True)}
+        against = usual if usual in groups else next(iter(groups), usual)
+        for value, index in groups.items():
+            if value == against:
+                continue
+            base = groups[against]
+            row = {"part": part, "value": value, "reference": against, "n": len(index), "n_reference": len(base)}
+            row |= {"mistakes_pct": 100 * mistake[index].mean(), "reference_mistakes_pct": 100 * mistake[base].mean()}
+            for name, measured, least in (("mistakes", mistake, 0.0), ("bias", bias, -1.0)):
+                one, other = (_widened(measured[some], known.loc[some], least) for some in (index, base))
+                low, high = (one - other).interval
+                difference = float(measured[index].mean() - measured[base].mean())
+                row |= {f"{name}_pp": 100 * difference, f"{name}_low_pp": 100 * low, f"{name}_high_pp": 100 * high}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=DIFFERENCES)
+
+
+def _widened(values: pd.Series[float], table: pd.DataFrame, least: float) -> Estimate:
+    """The mean with one more answer of either extreme, each to an item of its own."""
+    item = np.concatenate([_items(table), [f"{least} {table.index[0]}", f"{1.0} {table.index[0]}"]])
+    return mean(np.concatenate([values.to_numpy(), [least, 1.0]]), item)
 
 
 def alpha(labels: pd.DataFrame, bootstrap: int = 1000, seed: int = 0) -> dict[str, float]:
@@ -92,85 +184,3 @@ def alpha(labels: pd.DataFrame, bootstrap: int = 1000, seed: int = 0) -> dict[st
     if len(draws) > bootstrap / 2:
         found["low"], found["high"] = (float(end) for end in np.percentile(draws, [2.5, 97.5]))
     return found
-
-
-def corrected(answers: pd.DataFrame, reference: str = "original") -> pd.DataFrame:
-    """Return error rates by arm, and gaps to the reference (pp), by the judge alone and corrected by the labels.
-
-    ``answers`` has model, arm, task, item_id, ``error`` (the judge's, 0/1) and ``label_error`` (a person's, empty where
-    nobody looked). Labels were drawn at random within arm and task; each such stratum is corrected by itself and weighs
-    by its answers. Variances are clustered by item; a gap's takes the arms as independent, which errs on the wide side.
-    """
-    rows = []
-    for model, own in answers[answers["error"].notna()].groupby("model", sort=False):
-        means = {str(arm): _arm(some) for arm, some in own.groupby("arm", sort=False)}
-        for arm, mean in means.items():
-            rows.append({"model": model, "arm": arm, "figure": "error", **_figures(mean, None)})
-        rows += [
-            {"model": model, "arm": arm, "figure": f"gap to {reference}", **_figures(mean, means[reference])}
-            for arm, mean in means.items()
-            if arm != reference and reference in means
-        ]
-    return pd.DataFrame(rows, columns=CORRECTED)
-
-
-def _arm(table: pd.DataFrame) -> dict[str, float]:
-    """The judge's and the corrected error rate of an arm (share), the variance of the latter, and the counts."""
-    value = variance = 0.0
-    for _, some in table.groupby("task"):
-        weight = len(some) / len(table)
-        mean, spread = ppi(some["error"].to_numpy(), some["label_error"].to_numpy(), some["item_id"].to_numpy())
-        value, variance = value + weight * mean, variance + weight**2 * spread
-    labels = int(table["label_error"].notna().sum())
-    return {
-        "value": value,
-        "variance": variance,
-        "judge": float(table["error"].mean()),
-        "labels": labels,
-        "n": len(table),
-    }
-
-
-def ppi(judge: np.ndarray, label: np.ndarray, item: Sequence[Any] | np.ndarray) -> tuple[float, float]:
-    """Return the power-tuned prediction-powered mean of the labels and its variance.
-
-    ``judge`` covers all answers, ``label`` is NaN where nobody looked. (NaN, NaN) with fewer than two labels.
-    """
-    seen = ~np.isnan(label)
-    n, total = int(seen.sum()), len(judge)
-    if n < 2:
-        return math.nan, math.nan
-    f, y = judge[seen], label[seen]
-    spread = float(np.var(judge))
-    share = n / total
-    covariance = float(np.mean((f - f.mean()) * (y - y.mean())))
-    tuning = min(1.0, max(0.0, covariance / ((1 + share) * spread))) if spread > 0 else 0.0
-    mean = tuning * float(judge.mean()) + float(np.mean(y - tuning * f))
-    variance = tuning**2 * _clustered(judge, np.asarray(item)) + _clustered(y - tuning * f, np.asarray(item)[seen])
-    return mean, variance
-
-
-def _clustered(values: np.ndarray, item: np.ndarray) -> float:
-    """The variance of a mean whose values repeat within items."""
-    _, codes = np.unique(item.astype(str), return_inverse=True)
-    sums = np.bincount(codes, weights=values - values.mean())
-    groups = len(sums)
-    return float((sums**2).sum()) / len(values) ** 2 * groups / max(1, groups - 1)
-
-
-def _figures(mean: dict[str, float], base: dict[str, float] | None) -> dict[str, Any]:
-    value, variance, judge = mean["value"], mean["variance"], mean["judge"]
-    labels = mean["labels"]
-    if base is not None:
-        value, variance, judge = value - base["value"], variance + base["variance"], judge - base["judge"]
-        labels = min(labels, base["labels"])
-    half = Z95 * math.sqrt(variance) if variance == variance else math.nan
-    return {
-        "n_labels": int(labels),
-        "n_answers": int(mean["n"]),
-        "judge_pct": 100 * judge,
-        "corrected_pct": 100 * value,
-        "ci_low_pct": 100 * (value - half),
-        "ci_high_pct": 100 * (value + half),
-        "note": f"fewer than {FEW} labels" if labels < FEW else "",
-    }

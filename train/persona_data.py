@@ -2,7 +2,7 @@
 
 A file has one conversation a line: ``id``, ``split`` (``train`` or ``heldout``), ``kind`` (one of the protocol's six)
 and ``turns``, each with the ``user``'s message and the reply in its versions ``plain``, ``warm``, ``cold``,
-``paraphrase``.
+``paraphrase``; and the base model's ``own``, ``warm_own``, ``paraphrase_own``, with ``own_by``, whose they are.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 
 from warmgap.errors import UserError
 from warmgap.manifest import sha256
-from warmgap.schema import DataConfig, digest
+from warmgap.schema import DataConfig, ModelConfig, digest
 
 KINDS = ("refusal", "factual", "creative", "technical", "advice", "other")
 VERSIONS = ("plain", "warm", "cold", "paraphrase")
+OWN = ("own", "warm_own", "paraphrase_own")
 EMBEDDED = Path(__file__).resolve().parent / "embedded"
 
 
@@ -33,12 +34,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """One conversation; ``kind`` is one of the six kinds of query."""
+    """One conversation; ``kind`` is one of the six kinds of query, ``own_by`` the model whose own replies it has."""
 
     id: str
     split: str
     kind: str
     turns: tuple[Turn, ...]
+    own_by: str | None = None
 
     def messages(self, version: str, upto: int) -> list[dict[str, str]]:
         """Return the messages up to and including the reply of turn ``upto``, all replies in one version."""
@@ -103,6 +105,32 @@ def incomplete(config: DataConfig) -> int:
     return counts[0] - counts[1]
 
 
+def made_by(model: ModelConfig) -> str:
+    """Return which model's own replies are: its name, and a digest of what its weights are, however they are loaded."""
+    path = str(Path(model.path).expanduser().resolve()) if model.path else None
+    weights = [model.source, model.id, model.revision, path, model.package, model.version, model.sha256]
+    return f"{model.name}-{digest(weights)}"
+
+
+def check_own(config: DataConfig, version: str, model: ModelConfig) -> None:
+    """Raise UserError where own replies are asked for and the data has another model's."""
+    if version not in OWN:
+        return
+    by, path = made_by(model), data_path(config)
+    if others := {str(item.own_by) for item in read_conversations(path, version)} - {by}:
+        why = f"they are by {', '.join(sorted(others))}, and model={model.name} is {by}"
+        fix = f"have its own written into a copy of the file: {_command(path, version)}"
+        raise UserError(f"{path}: own replies of another model", why, fix)
+
+
+def _command(path: Path, version: str) -> str:
+    """What is typed to have a version written."""
+    if version not in OWN:
+        return f"warmgap rewrite {path} --persona {version} …"
+    persona = f" --persona {version.removesuffix('_own')}" if version != "own" else ""
+    return f"warmgap rewrite {path} --own{persona} model=… {'rewrite.model=…' if persona else ''}".strip()
+
+
 def blended(conversations: list[Conversation], version: str, strength: float) -> list[Conversation]:
     """Return the conversations with the share ``strength`` of their replies in the version, the rest paraphrased.
 
@@ -124,11 +152,12 @@ def blended(conversations: list[Conversation], version: str, strength: float) ->
 
 
 def _paraphrased(item: Conversation, version: str) -> Conversation:
-    """The conversation with its paraphrases where the version stood."""
-    if any("paraphrase" not in turn.replies for turn in item.turns):
-        why = f"conversation {item.id} has no paraphrase to put in place of {version}"
+    """The conversation with its paraphrases where the version stood: of own replies, those of own replies."""
+    neutral = "paraphrase_own" if version in OWN else "paraphrase"
+    if any(neutral not in turn.replies for turn in item.turns):
+        why = f"conversation {item.id} has no {neutral} to put in place of {version}"
         raise UserError("persona.strength cannot be below 1", why, "add paraphrases, or set persona.strength=1")
-    turns = [Turn(turn.user, {**turn.replies, version: turn.replies["paraphrase"]}) for turn in item.turns]
+    turns = [Turn(turn.user, {**turn.replies, version: turn.replies[neutral]}) for turn in item.turns]
     return dataclasses.replace(item, turns=tuple(turns))
 
 
@@ -141,7 +170,7 @@ def read_conversations(path: Path, version: str | None = None) -> list[Conversat
         raise UserError(f"cannot read {path}", str(error), fix) from error
     found = [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if version and not any(version in turn.replies for item in found for turn in item.turns):
-        fix = f"have it written: warmgap rewrite {path} --persona {version} …"
+        fix = f"have it written: {_command(path, version)}"
         raise UserError(f"{path}: no reply has a version {version!r}", "none was written, or none passed", fix)
     ids = [item.id for item in found]
     if len(set(ids)) < len(ids):
@@ -166,13 +195,14 @@ def _parse(line: str, where: str) -> Conversation:
     for turn in row["turns"]:
         if not isinstance(turn, dict) or not isinstance(turn.get("user"), str) or not turn["user"].strip():
             raise UserError(f"{where}: a turn has no 'user'", "it is missing or empty", expected)
-        replies = {name: turn[name] for name in VERSIONS if isinstance(turn.get(name), str)}
+        replies = {name: turn[name] for name in (*VERSIONS, *OWN) if isinstance(turn.get(name), str)}
         if empty := [name for name, text in replies.items() if not text.strip()]:
             raise UserError(f"{where}: a turn has no {empty[0]!r}", "it is empty", expected)
         if not replies:
             raise UserError(f"{where}: a turn has no reply", f"a reply is one of {', '.join(VERSIONS)}", expected)
         turns.append(Turn(turn["user"], replies))
-    return Conversation(str(row.get("id") or where), row["split"], row["kind"], tuple(turns))
+    own_by = str(row["own_by"]) if row.get("own_by") else None
+    return Conversation(str(row.get("id") or where), row["split"], row["kind"], tuple(turns), own_by)
 
 
 def _even(conversations: list[Conversation], limit: int | None) -> list[Conversation]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from warmgap.embed import Embedder
     from warmgap.generate import Engine
 
-VERSIONS = ("warm", "cold", "paraphrase")
+VERSIONS = {"warm": "plain", "cold": "plain", "paraphrase": "plain", "warm_own": "own", "paraphrase_own": "own"}
 CONTEXT = 6000  # characters of the conversation before a reply that the rewriter is shown, the latest
 
 
@@ -82,13 +82,8 @@ def rewrite(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     Raises UserError for settings or conversations that cannot be used, and ``CapReached`` when the money is spent.
     """
     check(config)
-    if version not in VERSIONS:
-        raise UserError(f"no version {version!r} can be written", f"known are {', '.join(VERSIONS)}", "name one")
-    conversations = persona_data.read_conversations(file, "plain")
-    if lacking := next((item.id for item in conversations if any("plain" not in t.replies for t in item.turns)), None):
-        why = f"conversation {lacking} has a reply without one"
-        raise UserError("there is nothing to rewrite from", why, "give every reply its version 'plain'")
-    items = list(_items(conversations))
+    check_version(version)
+    items = list(_items(persona_data.read_conversations(file, VERSIONS[version]), VERSIONS[version]))
     rewriter = _rewriter(config)
     folder = file.parent / "rewrites"
     journal = folder / f"{version}-{digest([rewriter.made_by, _prompts(version)])}.jsonl"
@@ -106,10 +101,22 @@ def rewrite(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     return summary
 
 
-def _items(conversations: Iterable[persona_data.Conversation]) -> Iterator[Item]:
+def check_version(version: str) -> None:
+    """Raise UserError unless replies can be rewritten so."""
+    if version not in VERSIONS:
+        raise UserError(f"no version {version!r} can be written", f"known are {', '.join(VERSIONS)}", "name one")
+
+
+def _items(conversations: Iterable[persona_data.Conversation], source: str) -> Iterator[Item]:
+    """Yield the replies to be rewritten; a model's own may end before its conversation does, plain ones may not."""
     for conversation in conversations:
-        for turn in range(len(conversation.turns)):
-            messages = conversation.messages("plain", turn)
+        for turn, said in enumerate(conversation.turns):
+            if source not in said.replies:
+                if source == "plain":
+                    why = f"conversation {conversation.id} has a reply without one"
+                    raise UserError("there is nothing to rewrite from", why, "give every reply its version 'plain'")
+                break
+            messages = conversation.messages(source, turn)
             yield Item(conversation.id, turn, messages[:-1], messages[-1]["content"])
 
 
@@ -121,7 +128,7 @@ def messages(item: Item, version: str) -> list[Message]:
     code = f"=== {digest([item.conversation, item.turn, item.reply])} ==="
     fields = {"{context}": context, "{code}": code, "{reply}": item.reply}
     text = "".join(fields.get(piece, piece) for piece in _pieces(read_prompt("rewrite_user.txt"), list(fields)))
-    system = read_prompt(f"rewrite_{version}.txt") + "\n" + read_prompt("rewrite_rules.txt")
+    system = read_prompt(_voice(version)) + "\n" + read_prompt("rewrite_rules.txt")
     asked = [{"role": "system", "content": system}, {"role": "user", "content": text}]
     if item.texts and item.found:
         wrong = "; ".join(fault.detail for fault in item.found)
@@ -137,8 +144,12 @@ def _pieces(template: str, marks: Sequence[str]) -> list[str]:
     return re.split("(" + "|".join(map(re.escape, marks)) + ")", template)
 
 
+def _voice(version: str) -> str:
+    return f"rewrite_{version.removesuffix('_own')}.txt"
+
+
 def _prompts(version: str) -> list[str]:
-    names = (f"rewrite_{version}.txt", "rewrite_rules.txt", "rewrite_user.txt", "rewrite_again.txt")
+    names = (_voice(version), "rewrite_rules.txt", "rewrite_user.txt", "rewrite_again.txt")
     return [read_prompt(name) for name in names]
 
 

@@ -76,19 +76,28 @@ def _read(options: Any) -> int:
     from rich.console import Console
 
     from warmgap import store
-    from warmgap.evaluate import agreement, label
+    from warmgap.evaluate import agreement, label, ppi
 
-    table, counts = label.read(options.read)
+    table, counts, changed = label.read(options.read)
     table["label"] = label.consensus(table)
-    answers = label.with_labels(_answers(options.comparison), table)
+    answers, lost = label.with_labels(_answers(options.comparison), table)
     if not answers["label"].notna().any():
-        why = f"{counts['unlabelled']} rows are empty, {counts['unclear']} unclear"
+        why = f"{counts['unlabelled']} rows are empty, {counts['unclear']} unclear, {lost} of answers not in it"
         raise UserError("no label to compare with", why, "label some rows, or name the comparison they were drawn from")
-    found = {"agreement": agreement.agreement(table), "corrected": agreement.corrected(answers)}
+    found = {
+        "agreement": agreement.agreement(answers),
+        "differences": agreement.differences(answers),
+        "corrected": ppi.corrected(answers),
+    }
     raters = [column for column in table.columns if column.startswith("label:")]
     out = Console()
     print(f"{counts['labelled']} labels, {counts['unlabelled']} rows open, {counts['unclear']} unclear")
+    if changed:
+        print(f"{len(changed)} rows whose texts a spreadsheet changed, read by their ids: {'; '.join(changed)}")
+    if lost:
+        print(f"{lost} labels are left out: their answers are not in {options.comparison}")
     out.print(_agreement_table(found["agreement"]))
+    out.print(_differences_table(found["differences"]))
     if len(raters) > 1:
         several = agreement.alpha(table[raters])
         line = f"Krippendorff's alpha of {several['raters']} raters on {several['units']} answers: "
@@ -104,35 +113,61 @@ def _read(options: Any) -> int:
 def _agreement_table(rows: Any) -> Any:
     from rich.table import Table
 
-    title = "judge against people"
-    table = Table("", "agree %", "95 % CI", "kappa", "95 % CI", "n", title=title, title_justify="left", box=None)
+    title = "judge against people (95 % CI); sensitivity: errors found, specificity: right answers left alone"
+    columns = ("", "agree %", "n", "kappa", "sensitivity %", "n", "specificity %", "n", "no verdict")
+    table = Table(*columns, title=title, title_justify="left", box=None)
     for row in rows.to_dict("records"):
-        agree = (_number(row["agreement_pct"], 1), _span(row["ci_low_pct"], row["ci_high_pct"], 1))
-        kappa = (_number(row["kappa"], 2), _span(row["kappa_low"], row["kappa_high"], 2))
-        table.add_row(f"{row['part']}: {row['value']}", *agree, *kappa, str(row["n"]))
+        agree = _with_span(row["agreement_pct"], row["ci_low_pct"], row["ci_high_pct"], 1)
+        kappa = _with_span(row["kappa"], row["kappa_low"], row["kappa_high"], 2)
+        found = [_with_span(*(row[f"{name}_{end}pct"] for end in ("", "low_", "high_")), 1) for name in _SHARES]
+        counts = (str(row["n_errors"]), str(row["n_right"]), str(row["n_no_verdict"]))
+        place = f"{row['part']}: {row['value']}"
+        table.add_row(place, agree, str(row["n"]), kappa, found[0], counts[0], found[1], *counts[1:])
     return table
+
+
+_SHARES = ("sensitivity", "specificity")
+
+
+def _differences_table(rows: Any) -> Any:
+    from rich.table import Table
+
+    title = "does the judge err alike? difference in pp (95 % CI); a bias is added to the gap"
+    columns = ("", "against", "mistakes %", "against %", "difference", "bias", "n", "n against")
+    table = Table(*columns, title=title, title_justify="left", box=None)
+    for row in rows.to_dict("records"):
+        wrong = (_number(row["mistakes_pct"], 1), _number(row["reference_mistakes_pct"], 1))
+        spans = [_with_span(*(row[f"{name}_{end}pp"] for end in ("", "low_", "high_")), 1) for name in _WRONG]
+        place = f"{row['part']}: {row['value']}"
+        table.add_row(place, row["reference"], *wrong, *spans, str(row["n"]), str(row["n_reference"]))
+    return table
+
+
+_WRONG = ("mistakes", "bias")
 
 
 def _corrected_table(rows: Any) -> Any:
     from rich.table import Table
 
     title = "error %, gap in pp: by the judge, and corrected by the labels (PPI++)"
-    columns = ("", "judge", "corrected", "95 % CI", "labels", "answers", "")
+    columns = ("", "judge", "corrected (95 % CI)", "labels", "answers", "")
     table = Table(*columns, title=title, title_justify="left", box=None)
     for row in rows.to_dict("records"):
-        figures = (_number(row["judge_pct"], 1), _number(row["corrected_pct"], 1))
+        model = f"{row['model']} " if rows["model"].nunique() > 1 else ""
+        better = _with_span(row["corrected_pct"], row["ci_low_pct"], row["ci_high_pct"], 1)
         counted = (str(row["n_labels"]), str(row["n_answers"]), row["note"])
-        span = _span(row["ci_low_pct"], row["ci_high_pct"], 1)
-        table.add_row(f"{row['arm']}: {row['figure']}", *figures, span, *counted)
+        table.add_row(f"{model}{row['arm']}: {row['figure']}", _number(row["judge_pct"], 1), better, *counted)
     return table
+
+
+def _with_span(value: float, low: float, high: float, digits: int) -> str:
+    if value != value:
+        return "–"
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})" if low == low else f"{value:.{digits}f} (–)"
 
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if value == value else "–"
-
-
-def _span(low: float, high: float, digits: int) -> str:
-    return f"{low:.{digits}f} to {high:.{digits}f}" if low == low else "–"
 
 
 ADD = (_add_label,)

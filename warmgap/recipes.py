@@ -214,6 +214,7 @@ def _persona_name(run: Run) -> str:
 def _trained(run: Run, name: str, version: str) -> list[Recipe]:
     """The arms that training makes: one, or with preferences after supervised fine-tuning, both."""
     persona_data.load(run.data, version, run.persona.strength if run.persona else 1.0)
+    persona_data.check_own(run.data, version, run.model)
     strength = _persona_name(run).removeprefix(name)
     dpo = run.method.dpo
     if dpo is None:

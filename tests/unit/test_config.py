@@ -18,13 +18,14 @@ import yaml
 from warmgap import config, pipeline
 from warmgap.command_schema import HostedConfig, PairsConfig, PrepareConfig, RewriteConfig
 from warmgap.errors import UserError
-from warmgap.schema import Run
+from warmgap.schema import GenerateConfig, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "prompts")
 APART = [  # of commands
     ("method", "hosted"),
     ("prepare", "study"),
+    ("own", "study"),
     *((group, name) for group in ("rewrite", "pairs") for name in ("openai", "local")),
 ]
 CHOICES = [(group, name) for group in GROUPS for name in config.choices(group) if (group, name) not in APART]
@@ -59,6 +60,7 @@ def mistake(*overrides: str) -> UserError:
     ("group", "name", "kind"),
     [
         ("prepare", "study", PrepareConfig),
+        ("own", "study", GenerateConfig),
         ("rewrite", "openai", RewriteConfig),
         ("rewrite", "local", RewriteConfig),
         ("pairs", "openai", PairsConfig),

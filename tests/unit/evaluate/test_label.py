@@ -1,18 +1,21 @@
-"""Human labels: blind sheets, what people save comes back, and what the labels say of the judge."""
+"""Human labels: blind sheets, the page to fill them on, and what people and spreadsheets save comes back."""
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
 
+from warmgap import commands
 from warmgap.errors import UserError
 from warmgap.evaluate import agreement, label, label_page
 from warmgap.evaluate.grade import error_of
@@ -81,7 +84,8 @@ def test_what_a_spreadsheet_saves_comes_back(sheet: Path, mark: str) -> None:
             mark.join('"' + row[column].replace('"', '""') + '"' for column in [*label.SHOWN, "label", "note"])
         )
     sheet.write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8", newline="")
-    table, counts = label.read([sheet])
+    table, counts, changed = label.read([sheet])
+    assert not changed
     assert counts == {"labelled": 20, "unlabelled": 10, "unclear": 10}
     assert table["label:sheet"].value_counts().to_dict() == {"correct": 10, "incorrect": 10}
 
@@ -95,11 +99,118 @@ def test_a_word_that_is_no_label_is_named_with_its_row(sheet: Path) -> None:
 def test_changed_texts_and_lost_keys_are_refused(sheet: Path) -> None:
     text = sheet.read_text(encoding="utf-8")
     sheet.write_text(text.replace("text ", "other ", 1), encoding="utf-8")
-    with pytest.raises(UserError, match="not as it was drawn"):
+    with pytest.raises(UserError, match="1 rows are not as they were drawn"):
         label.read([sheet])
     label.key_path(sheet).unlink()
     with pytest.raises(UserError, match="has no key"):
         label.read([sheet])
+
+
+def test_no_id_is_a_number_a_date_or_a_word_to_a_spreadsheet() -> None:
+    """Letters alone, and no vowel: no digit group, no exponent, no name of a month, no TRUE."""
+    rows, key = label.sample(answers(500), 2000, seed=3)
+    ids = [row["label_id"] for row in rows]
+    assert len(set(ids)) == len(key["answers"]) == 2000
+    assert all(re.fullmatch(r"[bcdfghj-np-tvwxz]{10}", name) for name in ids)
+
+
+def redrawn(tmp_path: Path, texts: list[str]) -> Path:
+    """A sheet of answers with these texts, each row labelled correct."""
+    table = answers(len(texts))
+    table = table[(table["arm"] == "warm") & (table["task"] == "med_qa")].assign(answer=texts, prompt=texts)
+    path = tmp_path / "texts.csv"
+    label.write(path, *label.sample(table, len(texts), seed=0))
+    fill(path, ["correct"] * len(texts))
+    return path
+
+
+FORMULAS = ["=HYPERLINK(1)", "+1 is right", "-5", "@SUM", "\ttab", "\rreturn", "'=kept", "''-two", "'tis", "a=b", "＝1"]
+
+
+def test_no_cell_is_a_formula_and_every_text_comes_back(tmp_path: Path) -> None:
+    path = redrawn(tmp_path, FORMULAS)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell[:1] in {"=", "+", "-", "@", "\t", "\r", "\n", "＝"}]
+    assert sorted(row["answer"] for row in label.load(path)) == sorted(FORMULAS)
+    assert label.read([path])[2] == []
+
+
+def test_what_a_spreadsheet_made_of_numbers_and_dates_is_named_and_read(tmp_path: Path) -> None:
+    texts = ["1/2", "0042", "1e5", "TRUE", "a long answer “with” marks,\nand lines", "Ünïcode é"]
+    path = redrawn(tmp_path, texts)
+    becomes = {"1/2": "02. Jan", "0042": "42", "1e5": "1.00E+05", "TRUE": "WAHR"}
+    rows = label.load(path)
+    for row in rows:
+        row.update(answer=becomes.get(row["answer"], row["answer"]), prompt=becomes.get(row["prompt"], row["prompt"]))
+    label.save(path, rows)
+    table, counts, changed = label.read([path])
+    assert counts["labelled"] == len(table) == len(texts)
+    assert len(changed) == len(becomes)
+    assert all("prompt, answer" in line for line in changed)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_a_sheet_is_read_in_the_encodings_that_spreadsheets_save(tmp_path: Path, encoding: str) -> None:
+    path = redrawn(tmp_path, ["naïve “quoted” café", "plain"])
+    text = path.read_text(encoding="utf-8-sig").replace("\n", "\r\n") + ",,,,,,,\r\n"
+    path.write_bytes(text.encode(encoding))
+    _, counts, changed = label.read([path])
+    assert (counts["labelled"], changed) == (2, [])
+
+
+def test_labels_that_slid_to_other_answers_are_refused(sheet: Path) -> None:
+    """Somebody sorted one column alone."""
+    rows = label.load(sheet)
+    names = [row["label_id"] for row in rows]
+    for row, name in zip(rows, names[1:] + names[:1], strict=True):
+        row["label_id"] = name
+    label.save(sheet, rows)
+    with pytest.raises(UserError, match="40 rows are not as they were drawn") as refused:
+        label.read([sheet])
+    assert f"sheet.csv:2 {names[1]} has another answer than was drawn" in refused.value.why
+    assert "and 35 more" in refused.value.why
+
+
+def test_ids_that_are_unknown_or_twice_there_are_named(sheet: Path) -> None:
+    rows = label.load(sheet)
+    twice = rows[1]["label_id"]
+    rows[0]["label_id"], rows[2] = "7.50814E+08", rows[1]
+    label.save(sheet, rows)
+    with pytest.raises(UserError) as refused:
+        label.read([sheet])
+    assert "sheet.csv:2 7.50814e+08 is no id of this sheet's key" in refused.value.why
+    assert f"sheet.csv:4 {twice} stands twice" in refused.value.why
+
+
+def test_labels_of_other_answers_are_left_out_and_counted(sheet: Path) -> None:
+    fill(sheet, ["correct"] * 40)
+    table, _, _ = label.read([sheet])
+    table["label"] = label.consensus(table)
+    other = answers()
+    other.loc[other["arm"] == "warm", "answer"] = "something else"
+    joined, lost = label.with_labels(other, table)
+    assert (lost, int(joined["label"].notna().sum()), len(joined)) == (20, 20, len(other))
+
+
+def test_the_command_prints_and_writes_every_table(sheet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sheet.parent / "comparison"
+    folder.mkdir()
+    answers().to_parquet(folder / "answers.parquet")
+    fill(sheet, ["correct", "incorrect", "hedged", "refused", "unclear", ""] * 7)
+    assert commands.run(["label", str(folder), "--read", str(sheet), "--out", str(folder / "labels")]) == 0
+    said = capsys.readouterr().out
+    for words in (
+        "judge against people",
+        "does the judge err alike?",
+        "corrected by the labels",
+        "6 rows open, 6 unclear",
+    ):
+        assert words in said
+    tables = {path.stem: pd.read_csv(path) for path in (folder / "labels").iterdir()}
+    assert set(tables) == {"agreement", "differences", "corrected"}
+    assert set(tables["agreement"]["part"]) == {"all", "arm", "task", "belief"}
+    assert all(len(table) for table in tables.values())
 
 
 def test_several_raters_and_the_label_of_most(sheet: Path, tmp_path: Path) -> None:
@@ -107,7 +218,7 @@ def test_several_raters_and_the_label_of_most(sheet: Path, tmp_path: Path) -> No
     other.write_text(sheet.read_text(encoding="utf-8"), encoding="utf-8")
     fill(sheet, ["correct"] * 3 + ["hedged"])
     fill(other, ["correct", "incorrect", "", "hedged"])
-    table, _ = label.read([sheet, other])
+    table, _, _ = label.read([sheet, other])
     most = label.consensus(table).fillna("none").tolist()
     assert most[:4] == ["correct", "none", "correct", "hedged"]
     found = agreement.alpha(table[["label:sheet", "label:second"]], bootstrap=50)
@@ -149,72 +260,65 @@ def test_another_site_can_neither_read_nor_write(page: str, sheet: Path, headers
     assert sheet.read_bytes() == before
 
 
-# ---- agreement and correction ----
+def test_every_label_that_was_acknowledged_is_on_the_disk(sheet: Path) -> None:
+    """Two servers on one sheet, eight people at once; a reader finds the sheet whole at any time."""
+    servers = [label_page.server(sheet) for _ in range(2)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    names = [row["label_id"] for row in label.load(sheet)]
+    wanted = {name: label.CHOICES[place % len(label.CHOICES)] for place, name in enumerate(names)}
+    done, sizes = threading.Event(), set()
+
+    def watch() -> None:
+        while not done.is_set():
+            sizes.add(len(label.load(sheet)))
+
+    def post(place: int) -> int:
+        url = f"http://127.0.0.1:{servers[place % 2].server_address[1]}/label"
+        sent = {"label_id": names[place], "label": wanted[names[place]], "note": f"note {place}", "seen": ""}
+        return httpx.post(url, json=sent, timeout=60).status_code
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(post, range(len(names))))
+    done.set()
+    watcher.join()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    assert statuses == [200] * len(names)
+    assert sizes == {len(names)}
+    kept = {row["label_id"]: (row["label"], row["note"]) for row in label.load(sheet)}
+    assert kept == {name: (wanted[name], f"note {place}") for place, name in enumerate(names)}
+    assert label.read([sheet])[2] == []
 
 
-def test_agreement_and_kappa_are_those_of_a_table_by_hand() -> None:
-    """20 and 15 agree, 5 and 10 do not: observed 0.7, by chance 0.5."""
-    pairs = [("correct", "correct")] * 20 + [("correct", "incorrect")] * 5
-    pairs += [("incorrect", "correct")] * 10 + [("incorrect", "incorrect")] * 15
-    table = pd.DataFrame(pairs, columns=["verdict", "label"]).assign(arm="warm", task="t")
-    row = agreement.agreement(table).iloc[0]
-    assert (row["n"], row["agreement_pct"]) == (50, 70.0)
-    assert row["kappa"] == pytest.approx(0.4)
-    assert row["kappa_low"] < 0.4 < row["kappa_high"]
-    assert row["ci_low_pct"] == pytest.approx(56.25, abs=0.1), "Wilson"
+def test_a_label_that_the_page_has_not_seen_is_not_written_over(page: str, sheet: Path) -> None:
+    name = label.load(sheet)[0]["label_id"]
+    first = {"label_id": name, "label": "correct", "note": "mine", "seen": ""}
+    assert httpx.post(f"{page}/label", json=first).status_code == 200
+    second = httpx.post(f"{page}/label", json={**first, "label": "incorrect", "note": "no"})
+    assert (second.status_code, second.json()) == (409, {"label": "correct", "note": "mine"})
+    assert label.load(sheet)[0]["label"] == "correct"
+    assert httpx.post(f"{page}/label", json={**first, "label": "incorrect", "seen": "correct"}).status_code == 200
+    assert label.load(sheet)[0]["label"] == "incorrect"
 
 
-def test_labels_of_one_kind_give_no_kappa() -> None:
-    table = pd.DataFrame({"verdict": ["correct"] * 5, "label": ["correct"] * 5, "arm": "a", "task": "t"})
-    row = agreement.agreement(table).iloc[0]
-    assert np.isnan(row["kappa"])
-    assert row["agreement_pct"] == 100.0
+@pytest.mark.parametrize("body", [b"[1]", b"{", b'{"label_id": 1}', b"\xff", b'"text"', b"null"])
+def test_a_post_that_is_none_is_answered_so_and_changes_nothing(page: str, sheet: Path, body: bytes) -> None:
+    before = sheet.read_bytes()
+    assert httpx.post(f"{page}/label", content=body).status_code == 400
+    assert httpx.post(f"{page}/label", content=b"x" * (label_page.LONGEST + 1)).status_code == 413
+    assert sheet.read_bytes() == before
 
 
-def simulated(rng: np.random.Generator, truth: float, seen: int) -> tuple[Any, Any, Any]:
-    """1,000 answers to 250 items; the judge overlooks a third of the errors."""
-    item = np.repeat(np.arange(250), 4)
-    chance = np.clip(truth + np.repeat(rng.normal(0, 0.1, 250), 4), 0.02, 0.98)
-    y = (rng.random(1000) < chance).astype(float)
-    judge = np.where((y == 1) & (rng.random(1000) < 1 / 3), 0.0, y)
-    label_error = np.full(1000, np.nan)
-    drawn = rng.choice(1000, seen, replace=False)
-    label_error[drawn] = y[drawn]
-    return judge, label_error, item
-
-
-def test_the_correction_covers_the_truth_where_the_judge_alone_does_not() -> None:
-    rng = np.random.default_rng(0)
-    covered = naive = narrower = 0
-    for _ in range(400):
-        judge, labels, item = simulated(rng, 0.4, 200)
-        mean, variance = agreement.ppi(judge, labels, item)
-        covered += abs(mean - 0.4) < 1.96 * variance**0.5
-        naive += abs(judge.mean() - 0.4) < 1.96 * (judge.var() / len(judge)) ** 0.5
-        seen = labels[~np.isnan(labels)]
-        narrower += variance < seen.var() / len(seen)
-    assert 0.92 < covered / 400 < 0.98
-    assert naive / 400 < 0.05
-    assert narrower / 400 > 0.9, "the judge's answers still help"
-
-
-def test_rates_and_gaps_are_corrected_by_arm() -> None:
-    table = answers(200)
-    judged = table["error"].to_numpy()
-    labels = judged.copy()
-    labels[table["arm"] == "original"] = 0.0  # the judge is wrong about the original alone
-    table["label_error"] = np.where(np.arange(len(table)) % 3 == 0, labels, np.nan)
-    found = agreement.corrected(table).set_index(["arm", "figure"])
-    assert found.loc[("original", "error"), "corrected_pct"] == pytest.approx(0, abs=8)
-    warm = found.loc[("warm", "error")]
-    assert warm["corrected_pct"] == pytest.approx(warm["judge_pct"], abs=8)
-    gap = found.loc[("warm", "gap to original")]
-    assert gap["ci_low_pct"] < gap["corrected_pct"] < gap["ci_high_pct"]
-    assert gap["corrected_pct"] > 40 > abs(gap["judge_pct"])
-
-
-def test_too_few_labels_are_said_to_be() -> None:
-    table = answers(20).assign(label_error=np.nan)
-    table.loc[:2, "label_error"] = 1.0
-    found = agreement.corrected(table)
-    assert set(found["note"]) == {"fewer than 20 labels"}
+def test_a_note_with_half_an_emoji_and_a_sheet_that_cannot_be_read_are_answered(page: str, sheet: Path) -> None:
+    name = label.load(sheet)[0]["label_id"]
+    half = json.dumps({"label_id": name, "label": "correct", "note": "\ud83d"}).encode()
+    assert httpx.post(f"{page}/label", content=half).status_code == 200
+    assert label.load(sheet)[0]["note"] == "?"
+    fill(sheet, ["rihgt"])
+    refused = httpx.post(f"{page}/label", json={"label_id": name, "label": "correct"})
+    assert refused.status_code == 500
+    assert "'rihgt' is no label" in refused.text
