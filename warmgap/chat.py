@@ -162,10 +162,11 @@ def has_system_role(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str,
 
 
 def manner(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) -> dict[str, Any]:
-    """Return what the chat template does that is to be said of an arm: ``system``, ``reasoning``, ``reply_begins``.
+    """Return what the chat template does that is to be said of an arm.
 
-    ``reply_begins`` is what it writes at the head of a reply in training that it does not write when the model is
-    asked, blank space aside. Raises UserError where there is no template.
+    ``system`` and ``reasoning`` say it in words. ``switch`` is the variable that turns reasoning off, if it has one.
+    ``reply_begins`` is what it writes at the head of a reply in training and not when the model is asked, blank space
+    aside. Raises UserError where there is no template.
     """
     asked = [{"role": "user", "content": "?"}]
     word = "Cormorant"
@@ -177,6 +178,7 @@ def manner(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) ->
         if has_system_role(tokenizer, template_vars)
         else "system text put before the first user turn: the template has no system role",
         "reasoning": _reasoning(str(tokenizer.chat_template), opened, template_vars),
+        "switch": "enable_thinking" if "enable_thinking" in str(tokenizer.chat_template) else None,
         "reply_begins": head,
     }
 
@@ -194,18 +196,18 @@ def _reasoning(template: str, opened: str, template_vars: dict[str, Any]) -> str
     return "none that the template knows of" + said
 
 
-def check_trainable(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any], model: str) -> None:
-    """Raise UserError where training would teach not to reason while the original is free to.
+def check_trainable(known: dict[str, Any], model: str) -> None:
+    """Raise UserError where a template of a certain ``manner`` would teach not to reason, with the original free to.
 
     So do templates like Qwen 3's: a reply that is trained on begins with an empty think block, a prompt does not. Only
     where the template has a switch; where it has none, ``manner`` says what a reply begins with.
     """
-    head = manner(tokenizer, template_vars)["reply_begins"]
-    if THINKING.search(head) and "enable_thinking" in str(tokenizer.chat_template):
+    head = known["reply_begins"]
+    if THINKING.search(head) and known["switch"]:
         raise UserError(
             f"{model} reasons, and its template cannot be trained on as it is set",
             f"each reply in training begins with {head!r}: the arm would learn not to reason, and the original reasons",
-            "have neither reason: +model.template_vars.enable_thinking=false",
+            f"have neither reason: +model.template_vars.{known['switch']}=false",
         )
 
 
