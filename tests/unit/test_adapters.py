@@ -75,7 +75,7 @@ def test_names_that_fit_in_part_are_counted(adapter: Path, base: Path) -> None:
 
 
 OTHERS = {
-    "width": ({"hidden_size": 64}, {}, "28 of its 28 tensors have another shape"),
+    "width": ({"hidden_size": 64}, {}, "14 of its 28 tensors have another shape"),
     "more layers": ({"num_hidden_layers": 3}, {}, "14 of its 42 tensors have no place"),
     "fewer layers": ({"num_hidden_layers": 1}, {"target_modules": ["q_proj"]}, "it lacks 2 of the 4 tensors"),
     "vocabulary": ({"vocab_size": 300}, {"target_modules": ["q_proj", "lm_head"]}, "another shape"),
