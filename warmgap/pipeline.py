@@ -148,6 +148,7 @@ def _checked(job: Job) -> dict[str, dict[str, Any]]:
     not fit or is not what training left, and a chat template that cannot be asked or trained on.
     """
     from warmgap import adapters, chat, facts, models
+    from warmgap.train import sft
 
     found: dict[str, dict[str, Any]] = {}
     manners: dict[Path, dict[str, Any]] = {}
@@ -160,6 +161,8 @@ def _checked(job: Job) -> dict[str, dict[str, Any]]:
                 models.skeleton(folder)
         if recipe.trained:
             chat.check_trainable(manners[folder], model.name)
+            if not recipe.adapter or not recipe.adapter.is_dir():
+                sft.check_modules(recipe.run.method, models.skeleton(folder))
         own: dict[str, Any] = {"base": facts.of_base(model), "template": manners[folder]}
         own |= {"template_vars": model.template_vars, "system": "".join(one["content"] for one in recipe.system)}
         if recipe.given:

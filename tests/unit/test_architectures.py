@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny
 
 from warmgap import chat, models
+from warmgap.errors import UserError
 from warmgap.generate import Engine, Request, answer_key
-from warmgap.schema import GenerateConfig, ModelConfig
-from warmgap.train import trl_compat
+from warmgap.schema import GenerateConfig, MethodConfig, ModelConfig
+from warmgap.train import sft, trl_compat
 
 ATTENTION = {"llama": "sdpa", "gemma2": "eager", "gpt-oss": "eager", "mamba": "eager"}
 GREEDY = GenerateConfig(max_new_tokens=6, temperature=0.0)
@@ -56,11 +57,12 @@ def test_it_answers_whatever_stands_beside_a_prompt(made: tuple[str, Path]) -> N
 def test_it_is_trained_and_the_adapter_has_an_effect(made: tuple[str, Path], tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
-    _, folder = made
+    architecture, folder = made
     tokenizer = models.load_tokenizer(folder)
     spoken = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "Because it is so."}]
     row = chat.training_row(tokenizer, spoken, {}, 200)
-    lora = LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM")
+    layers: Any = ["in_proj", "x_proj"] if architecture == "mamba" else "all-linear"
+    lora = LoraConfig(r=2, target_modules=layers, task_type="CAUSAL_LM")
     model = get_peft_model(models.load(folder, dtype="float32", device="cpu"), lora)
     args = trl_compat.sft_config(
         output_dir=str(tmp_path / "out"), max_steps=2, learning_rate=0.01, use_cpu=True, bf16=False, max_length=200
@@ -71,3 +73,18 @@ def test_it_is_trained_and_the_adapter_has_an_effect(made: tuple[str, Path], tmp
     assert losses[1] < losses[0]
     model.save_pretrained(tmp_path / "adapter")
     Engine(settings(folder), "cpu", tmp_path / "adapter")
+
+
+def test_layers_that_cannot_have_an_adapter_are_refused_before_training(made: tuple[str, Path]) -> None:
+    """PEFT has none for the way out of a Mamba layer, which all-linear would take in."""
+    architecture, folder = made
+    method = MethodConfig(name="sft", learning_rate=1e-4, epochs=1, batch_size=2, max_length=64)
+    if architecture == "mamba":
+        with pytest.raises(UserError, match="target_modules=all-linear does not fit") as caught:
+            sft.check_modules(method, models.skeleton(folder))
+        assert "out_proj" in caught.value.why
+    else:
+        sft.check_modules(method, models.skeleton(folder))
+    method.lora.target_modules = "nowhere"
+    with pytest.raises(UserError, match="target_modules=nowhere does not fit"):
+        sft.check_modules(method, models.skeleton(folder))
