@@ -1,4 +1,4 @@
-"""Tiny models with random weights and a tokenizer of bytes, saved as a folder: each architecture in a tenth of a second."""
+"""Tiny models with random weights and a tokenizer of bytes, saved as a folder: each architecture in a moment."""
 
 from __future__ import annotations
 
