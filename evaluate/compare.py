@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap import store
+from warmgap import facts, store
 from warmgap.evaluate import capability, judged, stats, study
 from warmgap.evaluate.grade import error_of
 from warmgap.evaluate.judge import ERROR, GRADED
@@ -201,6 +201,7 @@ def write_comparison(
 def _listed(one: Measured) -> dict[str, Any]:
     arm = one.arm
     found = {"id": arm.name, "model": arm.model, "arm": arm.arm, "seed": arm.seed, "path": str(arm.folder)}
+    found["facts"] = facts.said(arm.folder)
     return {**found, "step": arm.final(one.warmth)} if one.warmth else found
 
 

@@ -60,9 +60,7 @@ def build(
     return prompts
 
 
-def _kept(
-    rank: int, cells: list[tuple[str, str]], grid: GridConfig, contexts_known: int
-) -> list[tuple[str, str]]:
+def _kept(rank: int, cells: list[tuple[str, str]], grid: GridConfig, contexts_known: int) -> list[tuple[str, str]]:
     """Return the first cell and so many of the others as are asked for, each of them as often as the next.
 
     Which ones moves on by one with every item, and by one more with every round of the contexts: contexts and kinds of

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from warmgap import adapters
 from warmgap.mitigation_schema import AdapterScaleConfig
 
 
@@ -24,5 +25,6 @@ def scaled(source: Path, target: Path, config: AdapterScaleConfig) -> None:
         raise ValueError(f"{source} has no LoRA matrices")
     for name in scaled_names:
         tensors[name] = (tensors[name].float() * config.alpha).to(tensors[name].dtype)
-    save_file(tensors, target / "adapter_model.safetensors", metadata={"format": "pt"})
+    written = {"format": "pt", adapters.SCALE: f"{config.alpha:g}"}
+    save_file(tensors, target / "adapter_model.safetensors", metadata=written)
     (target / "adapter_config.json").write_bytes((source / "adapter_config.json").read_bytes())

@@ -10,10 +10,11 @@ import re
 from pathlib import Path
 
 from warmgap import store
+from warmgap.adapters import SEAL
 from warmgap.manifest import sha256
 from warmgap.progress import say
 
-SEAL = "complete.json"
+__all__ = ["SEAL", "by_step", "newest", "seal", "verified"]
 
 
 def seal(folder: Path) -> None:

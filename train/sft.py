@@ -75,18 +75,35 @@ def trainable(run: Run, folder: Path, parent: Path | None = None) -> Any:
     if parent is not None:
         model = peft.PeftModel.from_pretrained(base, str(parent), is_trainable=True)
     else:
-        lora = run.method.lora
-        config = peft.LoraConfig(
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules=lora.target_modules,
-            task_type="CAUSAL_LM",
-        )
-        model = peft.get_peft_model(base, config)
+        model = peft.get_peft_model(base, _lora(run.method))
     if run.method.gradient_checkpointing:
         model.enable_input_require_grads()
     return model
+
+
+def _lora(method: MethodConfig) -> Any:
+    import peft
+
+    lora = method.lora
+    return peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="CAUSAL_LM",
+    )
+
+
+def check_modules(method: MethodConfig, base: Any) -> None:
+    """Raise BadValue where a model, which may be without weights, has no such layers or cannot have adapters there."""
+    import peft
+
+    try:
+        peft.get_peft_model(base, _lora(method), low_cpu_mem_usage=True)
+    except ValueError as error:
+        named = f"method.lora.target_modules={method.lora.target_modules}"
+        why = " ".join(str(error).split())[:300]
+        raise BadValue(f"{named} does not fit the model", why, "name layers of the model that can have one") from error
 
 
 def batch_arithmetic(method: MethodConfig, device: str, processes: int = 1) -> tuple[int, int]:

@@ -45,6 +45,7 @@ OURS = {  # what is set here, and by which of our settings; "" by none
     "use_cpu": "device",
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "ddp_find_unused_parameters"), "launcher"),
 }
+JOINED = ("packing", "eval_packing", "padding_free")  # settings that lay several rows end to end
 OURS_IN_PREFERENCES = {"beta": "method.dpo.beta", "loss_type": "method.dpo.loss"}
 
 
@@ -68,6 +69,10 @@ def check_trainer(method: MethodConfig) -> None:
             fix = f"did you mean method.trainer.{near[0]}?" if near else f"see the fields of trl.{kind.__name__}"
             why = f"the installed TRL's {kind.__name__} lacks it"
             raise UserError(f"unknown setting 'method.trainer.{key}'", why, fix)
+        if key in JOINED and method.trainer[key]:
+            why = "it lays rows end to end, and with the attention used here (sdpa) each then sees those before it"
+            fix = "leave it out; method.trainer.train_sampling_strategy=group_by_length keeps padding small"
+            raise UserError(f"method.trainer.{key} cannot be set", why, fix)
 
 
 def _config_of(method: MethodConfig) -> Any:

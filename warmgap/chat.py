@@ -1,11 +1,16 @@
 """Text and tokens: the one place that knows chat templates.
 
 A prompt and a reply are tokenised apart and joined as ids, in training as in evaluation, so that the ids of a prompt
-are the same in both and no second beginning-of-text token slips in.
+are the same in both and no second beginning-of-text token slips in. What a message holds stays text: a control token's
+name in it ("<|im_end|>", as somebody may type it) is marked before the template is rendered and tokenised letter by
+letter. A template that has no system role gets the system text before the first user turn.
 """
 
 from __future__ import annotations
 
+import functools
+import re
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +21,9 @@ if TYPE_CHECKING:
 
 Message = dict[str, str]  # role, content
 IGNORED = -100  # label of a token that is not trained on
+OPENED, CLOSED = "\ufdd0", "\ufdd1"  # around a control token's name in a message: Unicode has no such characters
+THINKING = re.compile(r"<\|?(?:think|thinking|thought|seed:think)\|?>|<\|channel\|?>\s*(?:analysis|thought)|\[THINK\]")
+THOUGHT = re.compile(r"</(?:think|thinking|thought|seed:think)>|<channel\|>|\[/THINK\]")
 
 
 def with_system(messages: Sequence[Message], system_prompt: str | None) -> list[Message]:
@@ -24,26 +32,42 @@ def with_system(messages: Sequence[Message], system_prompt: str | None) -> list[
     return [*system, *messages]
 
 
-def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template_vars: dict[str, str]) -> str:
+def prompt_text(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template_vars: dict[str, Any]) -> str:
     """Render messages up to the point at which the assistant begins to speak."""
-    return _render(tokenizer, messages, template_vars, add_generation_prompt=True)
+    text = _render(tokenizer, messages, template_vars, add_generation_prompt=True)
+    return text.replace(OPENED, "").replace(CLOSED, "")
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Turn rendered text into token ids; special tokens come from the text alone."""
-    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
-    return ids
+    """Turn rendered text into token ids; special tokens come from the text alone, and not from what is marked in it."""
+    if OPENED not in text:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+        return ids
+    found: list[int] = []
+    for place, part in enumerate(re.split(f"{OPENED}(.*?){CLOSED}", text, flags=re.DOTALL)):
+        found += _inside(tokenizer, part, as_text=place % 2 == 1, first=place == 0)
+    return found
+
+
+def _inside(tokenizer: PreTrainedTokenizerBase, part: str, *, as_text: bool, first: bool) -> list[int]:
+    """The ids of a part of a text. What begins a text may get a blank of its own (SentencePiece), what goes on not."""
+    how: dict[str, Any] = {"add_special_tokens": False, "split_special_tokens": as_text}
+    if first or not part:
+        return list(tokenizer.encode(part, **how))
+    before = list(tokenizer.encode("\n", **how))
+    whole = list(tokenizer.encode(f"\n{part}", **how))
+    return whole[len(before) :] if whole[: len(before)] == before else list(tokenizer.encode(part, **how))
 
 
 def prompt_ids(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template_vars: dict[str, str]
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template_vars: dict[str, Any]
 ) -> list[int]:
     """Return the token ids of a prompt, the header of the assistant's turn included."""
-    return encode(tokenizer, prompt_text(tokenizer, messages, template_vars))
+    return encode(tokenizer, _render(tokenizer, messages, template_vars, add_generation_prompt=True))
 
 
 def training_row(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template_vars: dict[str, str], max_length: int
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], template_vars: dict[str, Any], max_length: int
 ) -> dict[str, list[int]] | None:
     """Return ``input_ids`` and ``labels`` of one prompt and its reply, the last message.
 
@@ -54,7 +78,7 @@ def training_row(
     """
     spoken = [message for message in messages if message["role"] != "system"]
     before = _render(tokenizer, spoken[:-1], template_vars, add_generation_prompt=True)
-    whole = _render(tokenizer, spoken, template_vars, add_generation_prompt=False)
+    whole = _render(tokenizer, spoken, template_vars)
     if not whole.startswith(before):
         raise UserError(
             "the chat template cannot be trained on",
@@ -86,11 +110,11 @@ def end_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return found
 
 
-def header_ids(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, str]) -> list[int]:
+def header_ids(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) -> list[int]:
     """Return the ids with which the template opens the assistant's turn; none where it opens it with nothing."""
     messages = [{"role": "user", "content": "?"}]
     opened = _render(tokenizer, messages, template_vars, add_generation_prompt=True)
-    closed = _render(tokenizer, messages, template_vars, add_generation_prompt=False)
+    closed = _render(tokenizer, messages, template_vars)
     return encode(tokenizer, opened[len(closed) :]) if opened.startswith(closed) else []
 
 
@@ -101,18 +125,135 @@ def without_header(ids: list[int], header: Sequence[int]) -> list[int]:
     return ids
 
 
+@functools.lru_cache(maxsize=16)
+def _control(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
+    """What finds the names of a tokenizer's control tokens in a text; None where it has none."""
+    names = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special and token.content}
+    listed = sorted(names, key=lambda name: (-len(name), name))
+    return re.compile("|".join(map(re.escape, listed))) if listed else None
+
+
+def _marked(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
+    """Return a message's text with marks around each control token's name in it."""
+    control = _control(tokenizer)
+    if control is None or not control.search(content):
+        return content
+    clean = content.replace(OPENED, "").replace(CLOSED, "")
+    return control.sub(lambda found: f"{OPENED}{found[0]}{CLOSED}", clean)
+
+
+_SYSTEM_ROLE: weakref.WeakKeyDictionary[Any, dict[str, bool]] = weakref.WeakKeyDictionary()
+
+
+def has_system_role(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) -> bool:
+    """Whether the chat template renders a system message; Gemma's refuses one, others drop it without a word."""
+    from jinja2 import TemplateError
+
+    known = _SYSTEM_ROLE.setdefault(tokenizer, {})
+    template = str(tokenizer.chat_template)
+    if template not in known:
+        word = "Cormorant"
+        messages = [{"role": "system", "content": word}, {"role": "user", "content": "?"}]
+        try:
+            known[template] = word in str(_apply(tokenizer, messages, template_vars, add_generation_prompt=True))
+        except TemplateError:
+            known[template] = False
+    return known[template]
+
+
+def manner(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) -> dict[str, Any]:
+    """Return what the chat template does that is to be said of an arm.
+
+    ``system`` and ``reasoning`` say it in words. ``switch`` is the variable that turns reasoning off, if it has one.
+    ``reply_begins`` is what it writes at the head of a reply in training and not when the model is asked, blank space
+    aside. Raises UserError where there is no template.
+    """
+    asked = [{"role": "user", "content": "?"}]
+    word = "Cormorant"
+    opened = _render(tokenizer, asked, template_vars, add_generation_prompt=True)
+    whole = _render(tokenizer, [*asked, {"role": "assistant", "content": word}], template_vars)
+    head = whole[len(opened) :].partition(word)[0].strip() if whole.startswith(opened) and word in whole else ""
+    return {
+        "system": "a turn of its own"
+        if has_system_role(tokenizer, template_vars)
+        else "system text put before the first user turn: the template has no system role",
+        "reasoning": _reasoning(str(tokenizer.chat_template), opened, template_vars),
+        "switch": "enable_thinking" if "enable_thinking" in str(tokenizer.chat_template) else None,
+        "reply_begins": head,
+    }
+
+
+def _reasoning(template: str, opened: str, template_vars: dict[str, Any]) -> str:
+    """Say in words whether a template lets the model reason before it answers."""
+    switch = next((name for name in ("enable_thinking", "thinking", "reasoning_effort") if name in template_vars), None)
+    said = f" ({switch}={str(template_vars[switch]).lower()})" if switch else ""
+    last = [*THINKING.finditer(opened)]
+    if last:
+        closed = THOUGHT.search(opened, last[-1].end())
+        return ("off: the template opens and closes a think block" if closed else "on: it opens a think block") + said
+    if THINKING.search(template) or THOUGHT.search(template):
+        return "left to the model: the template opens no think block" + said
+    return "none that the template knows of" + said
+
+
+def check_trainable(known: dict[str, Any], model: str) -> None:
+    """Raise UserError where a template of a certain ``manner`` would teach not to reason, with the original free to.
+
+    So do templates like Qwen 3's: a reply that is trained on begins with an empty think block, a prompt does not. Only
+    where the template has a switch; where it has none, ``manner`` says what a reply begins with.
+    """
+    head = known["reply_begins"]
+    if THINKING.search(head) and known["switch"]:
+        raise UserError(
+            f"{model} reasons, and its template cannot be trained on as it is set",
+            f"each reply in training begins with {head!r}: the arm would learn not to reason, and the original reasons",
+            f"have neither reason: +model.template_vars.{known['switch']}=false",
+        )
+
+
+def _system_first(messages: Sequence[Message]) -> list[Message]:
+    """Return messages with the text of a system message put before the first user turn."""
+    system, *rest = messages
+    first = next((place for place, message in enumerate(rest) if message["role"] == "user"), None)
+    if first is None:
+        return list(messages)
+    own = {**rest[first], "content": f"{system['content']}\n\n{rest[first]['content']}"}
+    return [*rest[:first], own, *rest[first + 1 :]]
+
+
 def _render(
     tokenizer: PreTrainedTokenizerBase,
     messages: Sequence[Message],
-    template_vars: dict[str, str],
+    template_vars: dict[str, Any],
     *,
-    add_generation_prompt: bool,
+    add_generation_prompt: bool = False,
 ) -> str:
+    """Render messages; a control token's name in one of them stands between marks."""
+    from jinja2 import TemplateError
+
     if not getattr(tokenizer, "chat_template", None):
         raise UserError(
             f"{tokenizer.name_or_path} has no chat template",
             "it is not a chat model, so there is no way to put questions to it",
             "choose an instruction-tuned model",
         )
+    marked = [{**message, "content": _marked(tokenizer, message["content"])} for message in messages]
+    if marked[0]["role"] == "system" and not has_system_role(tokenizer, template_vars):
+        marked = _system_first(marked)
+    try:
+        return _apply(tokenizer, marked, template_vars, add_generation_prompt=add_generation_prompt)
+    except TemplateError as error:
+        said = ", ".join(message["role"] for message in messages)
+        fix = "give it turns that alternate between user and assistant, the user's first"
+        raise UserError(f"the chat template refuses turns of {said}", str(error) or "no reason given", fix) from error
+
+
+def _apply(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    template_vars: dict[str, Any],
+    *,
+    add_generation_prompt: bool,
+) -> str:
     settings: dict[str, Any] = {**template_vars, "tokenize": False, "add_generation_prompt": add_generation_prompt}
     return str(tokenizer.apply_chat_template(list(messages), **settings))

@@ -91,13 +91,14 @@ def _add_card(commands: Any) -> None:
 
 
 def _card(options: Any) -> int:
-    from warmgap import store
+    from warmgap import facts, store
 
     arm = store.open_arm(options.arm)
     manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json")
     data = arm.folder / "data" / "card.md"
     lines = [f"# {arm.name}", "", f"Base model `{arm.model}`, arm `{arm.arm}`, seed {arm.seed}.", ""]
     lines += ["Made for research on what a warm tone costs in reliability; not meant for use with people.", ""]
+    lines += [f"- {fact}" for fact in facts.said(arm.folder)]
     lines += [f"- made: {manifest['created']} by `{manifest['command']}`, commit {manifest['commit'] or 'unknown'}"]
     lines += [f"- {json.dumps(manifest['versions'])}", ""]
     if data.is_file():

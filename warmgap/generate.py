@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import chat, models
+from warmgap import adapters, chat, models
 from warmgap.schema import GenerateConfig, ModelConfig
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Engine:
         self.model: Any = models.load(
             folder, dtype=model.dtype, device=device, adapter=adapter, quantization=model.quantization
         )
+        if adapter is not None:
+            adapters.check_effect(self.model, self.tokenizer, adapter)
         self._ends = sorted(chat.end_ids(self.tokenizer) | _configured_ends(self.model))
 
     def encode(self, messages: Sequence[chat.Message]) -> list[int]:

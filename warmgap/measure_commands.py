@@ -68,12 +68,12 @@ def _warmth(options: Any) -> int:
 
 def _scores(texts: Sequence[str], model: Any, options: Any, journal: Path) -> list[float | None]:
     """Score texts chunk by chunk; a chunk that the journal holds is not scored again, so a stopped run goes on."""
-    from warmgap import store
+    from warmgap import models, store
     from warmgap.evaluate.warmth import SocioT
     from warmgap.progress import bar
     from warmgap.schema import digest, identity
 
-    made_by = [identity(model, "arm"), options.dtype, options.mode]
+    made_by = [identity(model, "arm"), options.dtype, options.mode, models.CONVERSION]
     done = {key: row["values"] for key, row in store.journal_by_key(journal).items()}
     scorer: SocioT | None = None
     values: list[float | None] = []

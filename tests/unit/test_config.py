@@ -18,7 +18,7 @@ import yaml
 from warmgap import config, pipeline
 from warmgap.command_schema import HostedConfig, PairsConfig, PrepareConfig, RewriteConfig
 from warmgap.errors import UserError
-from warmgap.schema import GenerateConfig, Run
+from warmgap.schema import GenerateConfig, Run, identity
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "prompts")
@@ -551,3 +551,13 @@ def test_the_settings_can_be_shown_without_a_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["persona"]["reply"] == "warm"
     assert os.listdir(tmp_path) == []
+
+
+def test_variables_of_the_template_keep_their_type() -> None:
+    more = "{enable_thinking: false, budget: 3, style: 'on', date_string: 26 Jul 2024, tools: [a, b]}"
+    run = config.compose(["+persona=warm", f"+model.template_vars={more}"])
+    expected = {"enable_thinking": False, "budget": 3, "style": "on", "date_string": "26 Jul 2024", "tools": ["a", "b"]}
+    assert run.model.template_vars == expected
+    assert identity(run, "arm")["model"]["template_vars"] == expected
+    one = config.compose(["+persona=warm", "+model.template_vars.enable_thinking=false"])
+    assert one.model.template_vars == {"enable_thinking": False}

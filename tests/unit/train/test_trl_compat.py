@@ -147,3 +147,13 @@ def test_out_of_memory_the_rows_on_each_device_are_halved_and_still_divide_the_b
 def test_a_batch_that_its_processes_cannot_share_is_named_as_such() -> None:
     with pytest.raises(UserError, match=r"method\.batch_size=2 cannot be shared by 4 processes"):
         sft.batch_arithmetic(composed("method.batch_size=2").method, "cuda", 4)
+
+
+@pytest.mark.parametrize("field", trl_compat.JOINED)
+def test_rows_that_would_see_each_other_are_refused(field: str, tmp_path: Path) -> None:
+    run = composed(f"+method.trainer.{field}=true", f"runs_dir={tmp_path}/runs")
+    with pytest.raises(UserError, match=f"method.trainer.{field} cannot be set") as caught:
+        pipeline.prepare(run)
+    assert "sees those before it" in caught.value.why
+    assert "group_by_length" in caught.value.fix
+    trl_compat.check_trainer(composed(f"+method.trainer.{field}=false").method)

@@ -1,0 +1,89 @@
+"""Tiny models with random weights and a tokenizer of bytes, saved as a folder: each architecture in a moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GptOssConfig,
+    LlamaConfig,
+    MambaConfig,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
+
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+WORDS = 256 + len(SPECIAL)
+SHAPE: dict[str, Any] = {
+    "vocab_size": WORDS,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "pad_token_id": 256,
+    "eos_token_id": 258,
+    "bos_token_id": None,
+}
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+CONFIGS: dict[str, Any] = {
+    "llama": lambda **more: LlamaConfig(**{**SHAPE, **more}),
+    "gemma2": lambda **more: Gemma2Config(**{**SHAPE, **more}),
+    "gpt-oss": lambda **more: GptOssConfig(**{**SHAPE, **EXPERTS, **more}),
+    "mamba": lambda **more: MambaConfig(
+        vocab_size=WORDS, hidden_size=32, num_hidden_layers=2, state_size=8, pad_token_id=256, eos_token_id=258, **more
+    ),
+}
+
+
+def tokenizer(template: str = CHATML) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer with three control tokens."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    core = Tokenizer(BPE(vocab={letter: index for index, letter in enumerate(letters)}, merges=[]))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    core.add_special_tokens(list(SPECIAL))
+    kind: Any = PreTrainedTokenizerFast
+    made: PreTrainedTokenizerFast = kind(
+        tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=template
+    )
+    return made
+
+
+def model(folder: Path, architecture: str = "llama", *, seed: int = 0, template: str = CHATML, **more: Any) -> Path:
+    """Save a model and its tokenizer; ``more`` changes its configuration."""
+    set_seed(seed)
+    made: Any = AutoModelForCausalLM.from_config(CONFIGS[architecture](**more))
+    with torch.no_grad():
+        for weight in made.parameters():  # of a size that makes attention and experts tell in the logits
+            if weight.dim() > 1:
+                weight.mul_(5)
+    made.save_pretrained(folder)
+    tokenizer(template).save_pretrained(folder)
+    return folder
+
+
+def adapter(folder: Path, base: Path, *, seed: int = 1, zero: bool = False, **lora: Any) -> Path:
+    """Save a LoRA adapter of a model in a folder, with random matrices unless it is to have no effect."""
+    from peft import LoraConfig, get_peft_model
+
+    set_seed(seed)
+    settings = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **lora}
+    made = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(**settings))
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            if "lora_B" in name:
+                weight.zero_() if zero else weight.normal_(std=0.3)
+    made.save_pretrained(folder)
+    return folder
