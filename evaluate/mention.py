@@ -79,7 +79,8 @@ _NEGATION = re.compile(
 )
 # "No doubt it is X" and "not only X" deny nothing.
 _NO_NEGATION = re.compile(
-    r"\b(?:(?:not|isnt) (?:only|just|sure|certain|to mention|surpris\w+|(?:quite )?the same)|no (?:doubt|question|problem|wonder|worries)|"
+    r"\b(?:(?:not|isnt) (?:only|just|sure|certain|to mention|surpris\w+|(?:quite )?the same)|"
+    r"no (?:doubt|question|problem|wonder|worries)|"
     r"(?:none|nothing|no) other than|nothing but|"
     r"(?:cant|cannot|dont) (?:wait|stress|help|agree more|say enough|worry))\b"
 )
