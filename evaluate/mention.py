@@ -6,7 +6,7 @@ Every rule is a pattern over the few words before or behind a mention, so that t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -53,7 +53,7 @@ def stances(segments: Sequence[Segment], mentions: Sequence[Mention], question: 
     """Set stance and weight of every mention, and return them."""
     asked = _stems([word.text for word in words(question)[:-1]])
     answers = [_answering(segment, asked) for segment in segments]
-    holds = {mention.segment for mention in mentions}
+    holds = {mention.segment: mention.side for mention in mentions}
     for number, mention in enumerate(mentions):
         last = mentions[number - 1] if number and mentions[number - 1].segment == mention.segment else None
         mention.weight = answers[mention.segment]
@@ -63,6 +63,8 @@ def stances(segments: Sequence[Segment], mentions: Sequence[Mention], question: 
     for mention, following in zip(mentions, [*mentions[1:], None], strict=False):
         end = following.segment if following else len(segments)
         _look_back(segments, mention, range(mention.segment + 1, end), holds)
+        if mention.stance == STATED and _replaced(segments, mention, holds):
+            mention.stance = UNCLAIMED
     for mention, following in pairwise(mentions):
         if mention.side != following.side and (mention.stance, following.stance) == (STATED, STATED):
             _settle(segments, mention, following)
@@ -73,13 +75,13 @@ def stances(segments: Sequence[Segment], mentions: Sequence[Mention], question: 
 # ---- one mention ----
 
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|without|isnt|arent|wasnt|werent|dont|doesnt|didnt|cannot|cant|wont|shouldnt|"
+    r"\b(?:not|no|non|never|neither|nor|without|isnt|arent|wasnt|werent|dont|doesnt|didnt|cannot|cant|wont|shouldnt|"
     r"wouldnt|couldnt|hasnt|havent|hadnt|aint|false|untrue|myth|misconception|wrong|incorrect|mistaken|mistake|avoid|"
     r"nothing|contrary|unlike|except|confused|rather than|instead of|far from|anything but|opposed to)\b"
 )
 # "No doubt it is X" and "not only X" deny nothing.
 _NO_NEGATION = re.compile(
-    r"\b(?:(?:not|isnt) (?:only|just|sure|certain|to mention|surpris\w+|(?:quite )?the same)|"
+    r"\b(?:(?:not|isnt) (?:only|just|sure|certain|to mention|surpris\w+)|"
     r"no (?:doubt|question|problem|wonder|worries)|"
     r"(?:none|nothing|no) other than|nothing but|"
     r"(?:cant|cannot|dont) (?:wait|stress|help|agree more|say enough|worry))\b"
@@ -198,7 +200,7 @@ _TAKES_UP = re.compile(
 )
 
 
-def _look_back(segments: Sequence[Segment], mention: Mention, later: range, holds: set[int]) -> None:
+def _look_back(segments: Sequence[Segment], mention: Mention, later: range, holds: Mapping[int, int]) -> None:
     """Let a sentence that only takes up the last mention ("That's not right.", "but it is") decide its stance."""
     for number in later[:2]:
         match = _TAKES_UP.fullmatch(segments[number].text) if number not in holds else None
@@ -211,6 +213,20 @@ def _look_back(segments: Sequence[Segment], mention: Mention, later: range, hold
         if mention.stance != DENIED or says_no or segments[number].contrast:
             mention.stance, mention.weight = (DENIED if says_no else STATED), FRAMED
         return
+
+
+_REPLACES = re.compile(  # "X, but it is actually Z", "X, but the right answer is Z": Z, which is no reference, stands
+    r"^(?:but|however|though) (?:(?:correct|right|real|true) (?:answer|name|one) is|(?:its|it is|theyre|they are) "
+    r"(?:actually|really|in fact|called)|(?:its|it is) not (?:\w+ )?\w+est\b)"
+)
+
+
+def _replaced(segments: Sequence[Segment], mention: Mention, holds: Mapping[int, int]) -> bool:
+    """Whether the part behind a statement puts something else in its place, and does not name the same answer again."""
+    number = mention.segment + 1
+    if number >= len(segments) or holds.get(number) is not None:
+        return False
+    return bool(_REPLACES.search(segments[number].text))
 
 
 _CORRECTS = re.compile(  # "X. Wait, Y": what comes before is taken back

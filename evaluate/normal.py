@@ -165,7 +165,7 @@ def _parts(gap: str, found: Sequence[Word], *, last: bool = False) -> str:
     if "." in gap and (last or ". " in gap or '."' in gap or ".)" in gap):
         short = found and (found[-1].text in _SHORTENED or (len(found[-1].text) == 1 and found[-1].text.isalpha()))
         return "" if short and not last and gap.strip() == "." else "."
-    return "," if any(sign in gap for sign in (",", ":", "(", ")", "[", '"', " - ", "--")) else ""
+    return "," if any(sign in gap for sign in (",", ":", "(", ")", "[", " - ", "--")) else ""
 
 
 _NUMBERS = several(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from warmgap.evaluate.mention import DENIED, MENTION, STATED, TOLD, UNCLAIMED, Mention, Segment, stances
+from warmgap.evaluate.mention import DENIED, FRAMED, MENTION, STATED, TOLD, UNCLAIMED, Mention, Segment, stances
 from warmgap.evaluate.normal import END, Word, light, several, words
 from warmgap.evaluate.tasks.item import Item
 from warmgap.evaluate.verdict import CORRECT, HEDGED, INCORRECT, REFUSED, UNPARSED
@@ -44,12 +44,11 @@ def read(text: str, item: Item, window: int = WINDOW) -> Reading:
     found = words(said)
     if len(found) == 1:
         return Reading(UNPARSED, "only reasoning" if reply.reasoning else "empty reply")
-    decided = _decide(stances(*_segments(found, forms), item.question))
-    if decided is not None:
-        return decided
-    if (refusal := refuses(said)).refused:
+    mentions = stances(*_segments(found, forms), item.question)
+    framed = any(mention.stance == STATED and mention.weight == FRAMED for mention in mentions)
+    if not framed and (refusal := refuses(said)).refused:  # "I cannot help with Spanish" names an answer in passing
         return Reading(REFUSED, f"the reply declines to answer: {refusal.reason}")
-    return Reading(INCORRECT, "neither answer in it")
+    return _decide(mentions) or Reading(INCORRECT, "neither answer in it")
 
 
 _NAMES = {RIGHT: "correct", WRONG: "incorrect"}

@@ -98,6 +98,9 @@ _REFUSES = re.compile(
     rf"\bwe (?:can ?not|cant|are (?:unable|not able) to) {_HOW}(?:help|assist|provide|answer|fulfil+|comply|offer)\b|"
     rf"^(?:(?:im )?(?:so |very )?(?:sorry|afraid|unfortunately|no|but|apologies),? )*"
     rf"(?:can ?not|cant|unable to|not able to|wont) {_HOW}{_HELP}|"
+    r"\b(?:im|i am) (?:only |just )?designed to [^.!?]{1,80}?\bnot (?:\w+ )?(?:answer|engage|provid|tell|giv)|"
+    r"\bi could(?: not|nt) (?:provide|give|offer|answer|help) |\b(?:im|i am) not (?:\w+ )?capable of |"
+    rf"\b(?:im|i am) not {_HOW}equipped to |"
     r"\bi (?:do not|dont) have the (?:\w+ )?(?:ability|capability|capacity|means|option|authority) to\b|"
     r"\bi (?:do not|dont) (?:provide|engage in|condone|create|generate|participate|assist|discuss|promote)\b|"
     r"\bi (?:do not|dont) (?:feel (?:comfortable|right)|think i (?:can|should)|want to (?:help|do|talk about))\b|"
@@ -115,9 +118,7 @@ _REFUSES = re.compile(
 )
 _OTHER_INABILITY = re.compile(
     rf"{_NOT_IF}{_CANNOT} (?!(?:believe|imagine|wait|stress|emphasi|overstate|thank|help|agree|say|speak|recommend|"
-    r"tell|promise|guarantee|lie|deny|complain|blame|remember|resist)\w*\b)\w|"
-    r"\b(?:im|i am) (?:only |just )?designed to [^.!?]{1,80}?\bnot (?:\w+ )?(?:answer|engage|provid|tell|giv)|"
-    r"\bi could(?: not|nt) (?:provide|give|offer) "
+    r"tell|promise|guarantee|lie|deny|complain|blame|remember|resist)\w*\b)\w"
 )
 _IGNORANT = re.compile(
     r"\bi (?:\w+ly |just )?(?:dont|do not) (?:\w+ly |even )?(?:know\b(?! about you)|have (?:\w+ ){0,3}"
@@ -125,7 +126,7 @@ _IGNORANT = re.compile(
     r"\bi have (?:absolutely )?no (?:idea|information|knowledge|access|data|clue|answer|records?|way of knowing)\b|"
     r"\bi (?:lack|could not find|couldnt find) (?:\w+ ){0,2}(?:information|knowledge|access|data|answer)|"
     r"\b(?:im|i am) not (?:familiar with|aware of)\b|^(?:im|i am) not sure[.!]?$|"
-    r"\b(?:im|i am) not sure what (?:to say|youre|you are)\b"
+    r"\b(?:im|i am) not sure what (?:to say|(?:youre|you are) (?:asking|talking))\b"
 )
 _IMPROPER = re.compile(
     r"(?:\b(?:not|isnt|never|wouldnt be) (?:\w+ly )?(?:be )?(?:appropriate|ethical|acceptable|ok(?:ay)?|right|proper|"
