@@ -119,14 +119,11 @@ def _agreement_table(rows: Any) -> Any:
     for row in rows.to_dict("records"):
         agree = _with_span(row["agreement_pct"], row["ci_low_pct"], row["ci_high_pct"], 1)
         kappa = _with_span(row["kappa"], row["kappa_low"], row["kappa_high"], 2)
-        found = [_with_span(*(row[f"{name}_{end}pct"] for end in ("", "low_", "high_")), 1) for name in _SHARES]
+        found = [_part(row, name, "pct") for name in ("sensitivity", "specificity")]
         counts = (str(row["n_errors"]), str(row["n_right"]), str(row["n_no_verdict"]))
         place = f"{row['part']}: {row['value']}"
         table.add_row(place, agree, str(row["n"]), kappa, found[0], counts[0], found[1], *counts[1:])
     return table
-
-
-_SHARES = ("sensitivity", "specificity")
 
 
 def _differences_table(rows: Any) -> Any:
@@ -137,13 +134,10 @@ def _differences_table(rows: Any) -> Any:
     table = Table(*columns, title=title, title_justify="left", box=None)
     for row in rows.to_dict("records"):
         wrong = (_number(row["mistakes_pct"], 1), _number(row["reference_mistakes_pct"], 1))
-        spans = [_with_span(*(row[f"{name}_{end}pp"] for end in ("", "low_", "high_")), 1) for name in _WRONG]
+        spans = [_part(row, name, "pp") for name in ("mistakes", "bias")]
         place = f"{row['part']}: {row['value']}"
         table.add_row(place, row["reference"], *wrong, *spans, str(row["n"]), str(row["n_reference"]))
     return table
-
-
-_WRONG = ("mistakes", "bias")
 
 
 def _corrected_table(rows: Any) -> Any:
@@ -158,6 +152,10 @@ def _corrected_table(rows: Any) -> Any:
         counted = (str(row["n_labels"]), str(row["n_answers"]), row["note"])
         table.add_row(f"{model}{row['arm']}: {row['figure']}", _number(row["judge_pct"], 1), better, *counted)
     return table
+
+
+def _part(row: dict[str, Any], name: str, unit: str) -> str:
+    return _with_span(row[f"{name}_{unit}"], row[f"{name}_low_{unit}"], row[f"{name}_high_{unit}"], 1)
 
 
 def _with_span(value: float, low: float, high: float, digits: int) -> str:
