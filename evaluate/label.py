@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap import store
+from warmgap import reading, store
 from warmgap.errors import UserError
 from warmgap.evaluate.grade import error_of
 from warmgap.evaluate.judge import GRADED
@@ -82,12 +82,7 @@ def save(sheet: Path, rows: list[dict[str, Any]]) -> None:
 
 def load(sheet: Path) -> list[dict[str, str]]:
     """Read a sheet as people save it: with commas, semicolons or tabs, a byte-order mark, labels in any case."""
-    try:
-        text = sheet.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read {sheet}", str(error), "name a sheet that `warmgap label` wrote (UTF-8)"
-        ) from error
+    text = reading.text(sheet, "name a sheet that `warmgap label` wrote (UTF-8)")
     first = text.split("\n", 1)[0]
     mark = max(",;\t", key=first.count)
     rows = list(csv.DictReader(io.StringIO(text), delimiter=mark))

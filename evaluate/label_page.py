@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from warmgap import reading
 from warmgap.evaluate import label
 
 POLICY = "default-src 'none'; script-src 'nonce-label'; style-src 'nonce-label'; connect-src 'self'"
@@ -40,7 +41,7 @@ class Page(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(min(length, 100_000))
         try:
-            given: Any = json.loads(data)
+            given: Any = reading.parse(data)
             name, choice, note = str(given["label_id"]), str(given["label"]), str(given.get("note") or "")
         except (ValueError, KeyError, TypeError):
             self._send(400, b"", "text/plain")

@@ -6,6 +6,7 @@ are the same in both and no second beginning-of-text token slips in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 Message = dict[str, str]  # role, content
 IGNORED = -100  # label of a token that is not trained on
+_CONTROL = re.compile(
+    r"<\|[^\s|<>]{1,40}\|>|<\uff5c[^\s<>]{1,40}\uff5c>|"  # ChatML, Llama 3, Phi, Cohere, gpt-oss, GLM; DeepSeek
+    r"</?s>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|IMG|THINK)\]|<</?SYS>>|"
+    r"<(?:start|end)_of_(?:turn|image|role|text)>|<(?:bos|eos|pad|unk)>|<unused\d+>|<extra_id_\d+>|"  # Gemma, T5
+    r"</?(?:think|tool_call|tool_response)>|"
+    r"\[(?:gMASK|BOS|EOS|PAD|UNK)\]"
+)
 
 
 def with_system(messages: Sequence[Message], system_prompt: str | None) -> list[Message]:
@@ -116,3 +124,13 @@ def _render(
         )
     settings: dict[str, Any] = {**template_vars, "tokenize": False, "add_generation_prompt": add_generation_prompt}
     return str(tokenizer.apply_chat_template(list(messages), **settings))
+
+
+def control_token(text: str) -> str | None:
+    """Return the first control token of any family whose text stands in a text, or None.
+
+    A tokenizer reads such a text as the token itself: a reply that only speaks of the end of a turn would be trained to
+    end it.
+    """
+    found = _CONTROL.search(text)
+    return found[0] if found else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmgap import reading
 from warmgap.errors import UserError
 
 
@@ -35,15 +35,9 @@ class Loaded:
 
 def read_items(path: Path, task: str) -> list[Item]:
     """Read items from JSON lines; raises UserError with file, line and what was expected."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}", str(error), "name a readable file of JSON lines (UTF-8)") from error
     items: list[Item] = []
     seen: set[str] = set()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in reading.lines(path, "name a readable file of JSON lines (UTF-8)"):
         item = _parse(line, f"{path}:{number}", task)
         if item.item_id in seen:
             raise UserError(f"{path}:{number}: id {item.item_id!r} stands twice", "ids name items", "give it its own")
@@ -57,7 +51,7 @@ def read_items(path: Path, task: str) -> list[Item]:
 def _parse(line: str, where: str, task: str) -> Item:
     expected = 'an object with the texts "id", "question", "correct", "incorrect"; also "family", "source", "aliases"'
     try:
-        row: Any = json.loads(line)
+        row: Any = reading.parse(line)
     except ValueError as error:
         raise UserError(f"{where} is not JSON", str(error), f"expected {expected}") from error
     if not isinstance(row, dict):

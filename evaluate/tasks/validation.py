@@ -5,9 +5,9 @@ They are disjoint from every other task, and no recipe trains on them.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from warmgap import reading
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item, Loaded
 from warmgap.schema import TaskConfig
@@ -19,7 +19,8 @@ def load(config: TaskConfig) -> Loaded:
     """Return the items; ``path`` names another file of pairs."""
     path = Path(config.path).expanduser() if config.path else PAIRS
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        lines = reading.lines(path, "point task.validation.path at a file of pairs")
+        rows = [reading.parse(line) for _, line in lines]
         held = [row for row in rows if row["split"] == "heldout"]
         items = [
             Item(

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("warmgap", "train", "evaluate", "mitigations")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 _LEVELS = {
-    0: "errors scope mitigation_schema schema command_schema store manifest",
+    0: "errors scope mitigation_schema schema command_schema reading store manifest",
     1: ("config chat models generate tracking progress tabular endpoint batches remote embed refusal memory programme"),
     2: "train evaluate mitigations",
     3: "pipeline warming recipes mitigated making mitigation_verdicts sweep search worker cli commands"
