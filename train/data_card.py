@@ -29,6 +29,8 @@ def _pipeline(made: dict[str, Any]) -> list[str]:
     if len(clean.get("logs", [])) > 1:
         lines += _markdown(("log", "in", "out", "left out"), [_row(log["file"], log) for log in clean["logs"]])
         lines += ["", *(f"Nothing came of `{log['file']}`." for log in clean["logs"] if not log["out"]), ""]
+    if clean.get("rejected"):
+        lines += [f"Rejected replies beside chosen ones, not read: {clean['rejected']:,}.", ""]
     lines += ["Duplicates are the same in every message but for case and spaces. Conversations with the same first"]
     lines += ["message, and parts of one conversation, are on one side: trained on, or held out.", ""]
     lines += [f"Toxicity was judged by {by}, a conversation by its worst message.", ""]

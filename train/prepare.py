@@ -93,7 +93,7 @@ def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list
         return step
     work.mkdir(parents=True, exist_ok=True)
     scratch = work / f"cleaned-{made}.part"
-    results, seen = _begun(scratch)
+    results, seen, rejected = _begun(scratch)
     done = results.total()
     with scratch.open("a", encoding="utf-8") as file, bar("clean", None) as advance:
         advance(done)
@@ -101,10 +101,12 @@ def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list
         for number, entry in islice(logged, done, None):
             turns, why = _usable(entry, config, seen)
             results[number, why] += 1
+            rejected += entry.rejected
             row = {"left": why} if why else {"id": entry.id, "turns": turns}
+            row |= {"rejected": True} if entry.rejected else {}
             file.write(json.dumps(reading.mend({"log": number, **row}), ensure_ascii=False) + "\n")
             advance(1)
-    step = {"step": "clean", **_counted(results, range(len(logs)))}
+    step = {"step": "clean", **_counted(results, range(len(logs))), "rejected": rejected}
     if not step["out"]:
         scratch.unlink()
         reasons = ", ".join(f"{reason}: {count}" for reason, count in step["left_out"].items())
@@ -129,13 +131,14 @@ def _counted(results: Counter[tuple[int, str]], logs: Sequence[int]) -> dict[str
     return {"in": total, "out": kept, "left_out": dict(left.most_common())}
 
 
-def _begun(scratch: Path) -> tuple[Counter[tuple[int, str]], set[bytes]]:
-    """What an interrupted cleaning has found so far, by log and reason, and the marks of what it kept.
+def _begun(scratch: Path) -> tuple[Counter[tuple[int, str]], set[bytes], int]:
+    """What an interrupted cleaning has found so far, by log and reason, the marks of what it kept, rejected replies.
 
     A torn last line goes.
     """
     results: Counter[tuple[int, str]] = Counter()
     seen: set[bytes] = set()
+    rejected = 0
     if scratch.is_file():
         with scratch.open("rb+") as file:
             whole = 0
@@ -144,11 +147,12 @@ def _begun(scratch: Path) -> tuple[Counter[tuple[int, str]], set[bytes]]:
                     break
                 row = json.loads(line)
                 results[row["log"], row.get("left", "")] += 1
+                rejected += row.get("rejected", False)
                 if "turns" in row:
                     seen.add(_mark(row["turns"]))
                 whole += len(line)
             file.truncate(whole)
-    return results, seen
+    return results, seen, rejected
 
 
 def _mark(turns: Sequence[Sequence[str]]) -> bytes:

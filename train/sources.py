@@ -39,13 +39,15 @@ _WRONG = "fields of the wrong type"
 class Log:
     """One logged conversation: its messages as (role, text) with roles ``user``, ``assistant``, ``system``, or other.
 
-    ``broken`` says why a row is left out that no messages could be read from, ``detail`` what stood there.
+    ``broken`` says why a row is left out that no messages could be read from, ``detail`` what stood there. ``rejected``
+    says that a reply stood beside them that people rejected, and that is not read.
     """
 
     id: str
     messages: list[tuple[str, str]]
     broken: str = ""
     detail: str = ""
+    rejected: bool = False
 
 
 def fetch(config: PrepareConfig) -> Path:
@@ -145,7 +147,7 @@ def _parse(row: Any, where: str) -> Log:
         return Log(where, [], "no object", f"{where} is {type(row).__name__}")
     name = str(row.get("id") or row.get("message_tree_id") or row.get("conversation_id") or where)[:200]
     try:
-        return Log(name, _messages(row))
+        return Log(name, _messages(row), rejected=any(row.get(field) for field in ("rejected", "rejected_response")))
     except Unreadable as error:
         seen = error.detail or f"it has the fields {', '.join(map(str, list(row)[:8]))}"
         return Log(name, [], error.reason, f"{where}: {seen}"[:300])

@@ -16,7 +16,7 @@ from warmgap import cli, config
 from warmgap.command_schema import PrepareConfig
 from warmgap.errors import UserError
 from warmgap.reading import Unreadable
-from warmgap.train import clean, draw, json_rows, persona_data, prepare, sources
+from warmgap.train import clean, draw, json_rows, kinds, persona_data, prepare, sources
 from warmgap.train.persona_data import KINDS
 from warmgap.train.sources import Log
 
@@ -72,7 +72,9 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=list(SHAPES))
 def test_every_shape_gives_the_same_conversation(shape: dict[str, Any]) -> None:
-    assert only(shape) == Log("x:1", TALK)
+    found = only(shape)
+    assert (found.id, found.messages, found.broken) == ("x:1", TALK, "")
+    assert found.rejected == any("rejected" in name for name in shape)
 
 
 def test_turns_before_an_instruction_come_before_it() -> None:
@@ -358,6 +360,33 @@ def test_an_interrupted_cleaning_counts_by_log(tmp_path: Path, monkeypatch: pyte
     assert [(log["in"], log["out"]) for log in again["steps"][0]["logs"]] == [(7, 5), (6, 4)]
 
 
+def test_rejected_replies_beside_chosen_ones_are_counted(tmp_path: Path) -> None:
+    pairs = [{"prompt": f"{ASKED} {n}", "chosen": f"{SAID} {n}", "rejected": "Never ask me again."} for n in range(4)]
+    rows = [*pairs, row(1), {"prompt": ASKED, "completion": "Never ask me again.", "label": False}]
+    made = prepare.prepare([lines(tmp_path / "a.jsonl", *rows)], settings(), tmp_path / "out")
+    assert made["steps"][0]["rejected"] == 4
+    assert made["steps"][0]["left_out"] == {"marked as a rejected reply": 1}
+    assert "Never ask" not in (tmp_path / "out" / "conversations.jsonl").read_text()
+    assert "Rejected replies beside chosen ones, not read: 4." in (tmp_path / "out" / "card.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ("Were you made by Acme?", "other"),
+        ("Sort the words of this line by length: rain, sunlight, fog", "other"),
+        ("A shelf holds 12 jars, 5 are red and 4 are sold. How many are left?", "other"),
+        ("Come up with a short headline for a bakery", "creative"),
+        ("Who wrote the longest novel of its century?", "factual"),
+        ("Describe the parts of a flower.", "factual"),
+        ("Where can I meet people in a new town?", "advice"),
+        ("Train a neural network to tell cats from dogs", "technical"),
+    ],
+)
+def test_instructions_are_sorted_by_what_they_ask_for(asked: str, kind: str) -> None:
+    assert kinds.label(asked, SAID) == kind
+
+
 # ---- held out ----
 
 
@@ -374,9 +403,9 @@ def test_groups_are_on_one_side_and_the_share_is_met_as_nearly_as_they_allow() -
         for group in entry.groups:
             sides.setdefault(group, set()).add(entry.place in held)
     assert all(len(side) == 1 for side in sides.values())
-    kinds = Counter(entry.kind for entry in (*entries, *loose))
+    there = Counter(entry.kind for entry in (*entries, *loose))
     for kind, count in Counter(entry.kind for entry in (*entries, *loose) if entry.place in held).items():
-        assert 0.05 * kinds[kind] <= count <= 0.15 * kinds[kind]
+        assert 0.05 * there[kind] <= count <= 0.15 * there[kind]
 
 
 def test_a_group_that_is_nearly_all_does_not_take_all() -> None:
