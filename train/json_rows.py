@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import IO
+from typing import Protocol
 
 from warmgap.errors import UserError
 from warmgap.reading import Unreadable
@@ -21,7 +21,15 @@ _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _NAME = 100  # bytes of a field's name that are looked at
 
 
-def of_lines(file: IO[bytes]) -> Iterator[bytes | Unreadable]:
+class Bytes(Protocol):
+    """A file as it is read here: plain, or packed."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def readline(self, size: int, /) -> bytes: ...
+
+
+def of_lines(file: Bytes) -> Iterator[bytes | Unreadable]:
     """Yield the lines that are not empty, without the end of the line; one that is too long as ``Unreadable``."""
     while line := file.readline(MOST_BYTES + 1):
         if len(line) > MOST_BYTES and not line.endswith(b"\n"):
@@ -32,7 +40,7 @@ def of_lines(file: IO[bytes]) -> Iterator[bytes | Unreadable]:
             yield line
 
 
-def of_values(file: IO[bytes], fields: frozenset[str]) -> Iterator[bytes | Unreadable]:
+def of_values(file: Bytes, fields: frozenset[str]) -> Iterator[bytes | Unreadable]:
     """Yield the rows of a JSON file. An object's list of objects holds rows unless its name is one of ``fields``.
 
     Raises UserError where the file ends in the middle.

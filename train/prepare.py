@@ -102,7 +102,7 @@ def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list
             turns, why = _usable(entry, config, seen)
             results[number, why] += 1
             rejected += entry.rejected
-            row = {"left": why} if why else {"id": entry.id, "turns": turns}
+            row: dict[str, Any] = {"left": why} if why else {"id": entry.id, "turns": turns}
             row |= {"rejected": True} if entry.rejected else {}
             file.write(json.dumps(reading.mend({"log": number, **row}), ensure_ascii=False) + "\n")
             advance(1)

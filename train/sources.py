@@ -235,7 +235,8 @@ def _text(content: Any) -> str | None:
     if not isinstance(content, list):
         return content if isinstance(content, str) else None
     parts = [part.get("text") if isinstance(part, dict) else part for part in content]
-    return "\n\n".join(parts) if parts and all(isinstance(part, str) for part in parts) else None
+    texts = [part for part in parts if isinstance(part, str)]
+    return "\n\n".join(texts) if texts and len(texts) == len(parts) else None
 
 
 def _best_path(node: Any) -> Iterator[tuple[str, str]]:
