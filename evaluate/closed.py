@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from warmgap import batches, chat
+from warmgap import batches, chat, intake
 from warmgap.chat import Message
 from warmgap.config import read_prompt
 from warmgap.endpoint import ChatReply, ChatRequest, Endpoint
@@ -126,7 +126,7 @@ def parse(text: str, choices: tuple[str, ...], *, structured: bool) -> tuple[str
     if structured:
         fenced = re.fullmatch(r"```(?:json)?\s*(\{.*\})\s*```", said, re.DOTALL)
         try:
-            value = json.loads(fenced[1] if fenced else said)
+            value = intake.parse(fenced[1] if fenced else said)
         except ValueError:
             return None
         if not isinstance(value, dict) or value.get("verdict") not in choices:

@@ -7,12 +7,14 @@ right), ``refusal`` of a harmful request, ``over-refusal`` of a safe one.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
 from warmgap.config import read_prompt
 from warmgap.errors import UserError
 from warmgap.evaluate.grid import Prompt
@@ -86,14 +88,13 @@ def _mmlu_rows(name: str, config: TaskConfig) -> list[tuple[str, str, str, list[
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     found = []
     for file in files:
-        with file.open(encoding="utf-8", newline="") as lines:
-            for number, cells in enumerate(csv.reader(lines), 1):
-                where = f"{file}:{number}"
-                if len(cells) != 6:
-                    fix = "give the set's own csv files: question, four options, letter; no header"
-                    raise UserError(f"{where} has {len(cells)} columns", "expected 6", fix)
-                subject = re.sub(r"_(?:test|dev|val)$", "", file.stem)
-                found.append((subject, where, cells[0].strip(), cells[1:5], cells[5].strip().upper()))
+        fix = "give the set's own csv files: question, four options, letter; no header"
+        for number, cells in enumerate(csv.reader(io.StringIO(intake.text(file, fix))), 1):
+            where = f"{file}:{number}"
+            if len(cells) != 6:
+                raise UserError(f"{where} has {len(cells)} columns", "expected 6", fix)
+            subject = re.sub(r"_(?:test|dev|val)$", "", file.stem)
+            found.append((subject, where, cells[0].strip(), cells[1:5], cells[5].strip().upper()))
     if not found:
         raise UserError(f"{path} has no rows", "there is no csv file in it", f"set control.{name}.path")
     return found

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
 from warmgap.errors import UserError
 from warmgap.evaluate import label
 
@@ -55,7 +56,7 @@ class Page(BaseHTTPRequestHandler):
             self._send(403, b"", "text/plain")
             return
         try:
-            given: Any = json.loads(data)
+            given: Any = intake.parse(data)
             name, choice, note = str(given["label_id"]), str(given["label"]), str(given.get("note") or "")
             note = note.encode("utf-8", "replace").decode()  # half an emoji is none
             seen = given.get("seen")

@@ -8,7 +8,6 @@ again.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from warmgap import endpoint, store
-from warmgap.chat import Message
+from warmgap import endpoint, intake, store
+from warmgap.chat import Message, control_token
 from warmgap.command_schema import PairsConfig
 from warmgap.config import read_prompt
 from warmgap.endpoint import ChatReply, ChatRequest, Meter
@@ -298,7 +297,7 @@ def read(text: str, slot: Slot) -> Pair | Fault:
         return Fault("empty", "it came back empty")
     whole = re.fullmatch(r"(?:```(?:json)?)?\s*(\{.*\})\s*(?:```)?", said, re.DOTALL)
     try:
-        value: Any = json.loads(whole[1] if whole else said)
+        value: Any = intake.parse(whole[1] if whole else said)
     except ValueError as error:
         return Fault("no JSON object", f"the output is not one JSON object ({error})")
     if not isinstance(value, dict):
@@ -308,6 +307,8 @@ def read(text: str, slot: Slot) -> Pair | Fault:
     if lacking:
         return Fault("lacks a field", f"the object lacks {', '.join(lacking)}")
     texts = {name: " ".join(str(part).split()) for name, part in fields.items()}
+    if token := control_token(" ".join(texts.values())):
+        return Fault("control token", f"the object holds {token}, which would be trained as the token")
     texts |= {name: texts[name].rstrip(".") for name in ("correct", "incorrect")}
     return Pair(id=slot.id, split=slot.split, feeling=slot.feeling, **texts)
 

@@ -7,12 +7,13 @@ worded as those of the grid, so that a gain is no memory of a template.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
+from warmgap.chat import control_token
 from warmgap.errors import UserError
 from warmgap.schema import digest
 
@@ -62,12 +63,8 @@ def path_of(given: str | None) -> Path:
 def load(given: str | None = None, split: str | None = None) -> list[Pair]:
     """Return the pairs of a split, or all; raises UserError with file and line."""
     path = path_of(given)
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        fix = "point mitigation.pairs at a readable file of JSON lines"
-        raise UserError(f"cannot read {path}", str(error), fix) from error
-    pairs = [parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    lines = intake.lines(path, "point mitigation.pairs at a readable file of JSON lines")
+    pairs = [parse(line, f"{path}:{number}") for number, line in lines]
     names = [pair.id for pair in pairs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -83,12 +80,15 @@ def parse(line: str, where: str) -> Pair:
     """Return the pair of one line. Raises UserError where it is none."""
     expected = f"an object with the texts {', '.join(FIELDS)}"
     try:
-        row: Any = json.loads(line)
+        row: Any = intake.parse(line)
     except ValueError as error:
         raise UserError(f"{where} is not JSON", str(error), f"expected {expected}") from error
     for name in FIELDS:
         if not isinstance(row, dict) or not isinstance(row.get(name), str) or not row[name].strip():
             raise UserError(f"{where} lacks {name!r}", "every pair needs it as a text", f"expected {expected}")
+        if token := control_token(row[name]):
+            why = f"{name!r} holds the text of a control token, {token}, which would be trained as the token"
+            raise UserError(f"{where} cannot be trained on", why, "write it in other words, or remove the pair")
     if row["split"] not in ("train", "heldout"):
         raise UserError(f"{where}: split is {row['split']!r}", "it is 'train' or 'heldout'", f"expected {expected}")
     return Pair(**{name: row[name] for name in FIELDS})

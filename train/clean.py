@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from warmgap.chat import control_token
 from warmgap.train.sources import Log
 
 _FENCE = re.compile(r"(```.*?(?:```|\Z))", re.DOTALL)
@@ -18,6 +19,8 @@ _BUTTONS = re.compile(
     r"^[ \t]*(?:\w{1,12})?Copy code[ \t]*$|^[ \t]*(?:\d+ ?/ ?\d+|Share Prompt|Regenerate response)[ \t]*$", re.M
 )
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_PART = re.compile(r"([A-Za-z0-9]{7})_(\d+)")  # what ShareGPT's split files call a part of a long conversation
+_GO_ON = re.compile(r"\W*(?:please )?(?:continue|go on|carry on|keep going|next|more|and then|proceed)\W*", re.I)
 LEAST_LETTERS = 20  # fewer say nothing of a language
 SEEN = 4000  # characters that the language is told by
 
@@ -40,11 +43,19 @@ def _plain(text: str) -> str:
 def turns(log: Log) -> tuple[list[tuple[str, str]], str]:
     """Return a log's turns, (user's message, reply), and the reason why there are none.
 
-    A system message and replies before the first question are passed over. The conversation ends before the first turn
-    that is not whole: an empty message, two of one role in a row, a role that is neither.
+    A system message is passed over, and so is a greeting: replies before the first question, unless a part of a longer
+    conversation begins with them. The conversation ends before the first turn that is not whole: an empty message, two
+    of one role in a row, a role that is neither.
     """
-    messages = [(role, text_of(text)) for role, text in log.messages if role != "system"]
+    try:
+        messages = [(role, text_of(text)) for role, text in log.messages if role != "system"]
+    except RecursionError:  # of the parser of HTML, in boxes within boxes
+        return [], "HTML nested too deeply"
+    if any(control_token(text) for _, text in messages):
+        return [], "the text of a control token"
     while messages and messages[0][0] == "assistant":
+        if _later(log.id) or (messages[1:] and _GO_ON.fullmatch(messages[1][1])):
+            return [], "a later part that begins with a reply"
         messages = messages[1:]
     found: list[tuple[str, str]] = []
     for first, second in zip(messages[::2], messages[1::2], strict=False):
@@ -55,12 +66,25 @@ def turns(log: Log) -> tuple[list[tuple[str, str]], str]:
         return found, ""
     if any(not text for _, text in messages[:2]):
         return [], "empty turn"
+    if any(role not in ("user", "assistant") for role, _ in messages[:2]):
+        return [], "a message of neither user nor assistant"
     return [], "no question with a reply"
 
 
-def opening(turns: Sequence[tuple[str, str]]) -> str:
-    """Return the first question without case, signs and spaces: conversations that share it are duplicates."""
-    return " ".join(re.findall(r"\w+", turns[0][0].lower()))
+def part_of(name: str) -> str:
+    """Return the seven signs that ShareGPT's split files give all parts of a conversation; nothing for other names."""
+    part = _PART.fullmatch(name)
+    return part[1] if part else ""
+
+
+def _later(name: str) -> bool:
+    part = _PART.fullmatch(name)
+    return part is not None and int(part[2]) > 0
+
+
+def alike(text: str) -> str:
+    """Return a text without differences of case and spaces."""
+    return " ".join(text.casefold().split())
 
 
 def language(turns: Sequence[tuple[str, str]]) -> str:

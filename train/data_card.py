@@ -24,7 +24,16 @@ def _pipeline(made: dict[str, Any]) -> list[str]:
     lines.append("")
     lines += _markdown(("step", "in", "out", "left out"), steps(made))
     by = next(step["by"] for step in made["steps"] if step["step"] == "toxicity")
-    lines += ["", f"Toxicity was judged by {by}, a conversation by its worst message.", ""]
+    lines += [""]
+    clean = made["steps"][0]
+    if len(clean.get("logs", [])) > 1:
+        lines += _markdown(("log", "in", "out", "left out"), [_row(log["file"], log) for log in clean["logs"]])
+        lines += ["", *(f"Nothing came of `{log['file']}`." for log in clean["logs"] if not log["out"]), ""]
+    if clean.get("rejected"):
+        lines += [f"Rejected replies beside chosen ones, not read: {clean['rejected']:,}.", ""]
+    lines += ["Duplicates are the same in every message but for case and spaces. Conversations with the same first"]
+    lines += ["message, and parts of one conversation, are on one side: trained on, or held out.", ""]
+    lines += [f"Toxicity was judged by {by}, a conversation by its worst message.", ""]
     lines += _markdown(("kind", "there", "drawn", "replies", "held out"), kinds(made))
     drawn, replies = (sum(row[key] for row in made["drawn"]) for key in ("conversations", "replies"))
     asked = f"{settings['conversations'] or 'all'} conversations with {settings['replies'] or 'all'} replies"
@@ -40,11 +49,12 @@ def _markdown(columns: tuple[str, ...], rows: list[list[str]]) -> list[str]:
 
 def steps(made: dict[str, Any]) -> list[list[str]]:
     """Return a row for each step: its name, what went in and out, and what it left out for which reasons."""
-    rows = []
-    for step in made["steps"]:
-        left = "; ".join(f"{reason}: {count:,}" for reason, count in step["left_out"].items() if count)
-        rows.append([step["step"], f"{step['in']:,}", f"{step['out']:,}", left or "–"])
-    return rows
+    return [_row(step["step"], step) for step in made["steps"]]
+
+
+def _row(name: str, step: dict[str, Any]) -> list[str]:
+    left = "; ".join(f"{reason}: {count:,}" for reason, count in step["left_out"].items() if count)
+    return [name, f"{step['in']:,}", f"{step['out']:,}", left or "–"]
 
 
 def kinds(made: dict[str, Any]) -> list[list[str]]:

@@ -57,7 +57,7 @@ def card(
     dropped: int,
     version: str,
     tokenizer: PreTrainedTokenizerBase,
-    incomplete: int,
+    left_out: tuple[int, int],
 ) -> str:
     """Return a page that says what the arm is trained on, with the loss mask of three rows to look at."""
     lines = ["# Training data", "", f"Replies in the version `{version}`.", ""]
@@ -69,7 +69,11 @@ def card(
     trained = sum(label != chat.IGNORED for row in train_rows for label in row["labels"])
     total = sum(len(row["input_ids"]) for row in train_rows)
     lines += ["", f"{len(train_rows)} rows, {total:,} tokens, {trained:,} of them trained on."]
-    lines += [f"{dropped} replies left out as too long, {incomplete} as lacking a version that others have.", ""]
+    marked, lacking = left_out
+    lines += [
+        f"{dropped} replies left out as too long, {lacking} as lacking a version that others have, {marked} for the"
+    ]
+    lines += ["text of a control token in them or before them.", ""]
     lines += ["## What the loss sees", ""]
     lines += ["Tokens between ⟦ and ⟧ are trained on; the rest is read only.", ""]
     for row in train_rows[:3]:

@@ -13,13 +13,13 @@ from warmgap.train.persona_data import KINDS
 class Entry:
     """A conversation that may be drawn: where it is, its kind and how many replies it has.
 
-    Those of one ``group`` (parts of one conversation) are held out together; an empty one is no group.
+    Those that share one of their ``groups`` (parts of one conversation, the same first message) are held out together.
     """
 
     place: int
     kind: str
     replies: int
-    group: str = ""
+    groups: tuple[str, ...] = ()
 
 
 def draw(entries: Sequence[Entry], conversations: int | None, replies: int | None, seed: int) -> list[Entry]:
@@ -86,16 +86,39 @@ def _best_swap(taken: Sequence[Entry], rest: Sequence[Entry], excess: int) -> tu
 
 
 def held_out(entries: Sequence[Entry], share: float, seed: int) -> set[int]:
-    """Return the places of the entries that are kept from training: ``share`` of each kind, at least one.
+    """Return the places of the entries that are kept from training: ``share`` of each kind, as nearly as groups allow.
 
-    No group is on both sides: a part of a conversation takes the others with it.
+    No group is on both sides. Of a kind, at least one is held out and one is not, as far as groups and numbers allow.
     """
     source = random.Random(seed + 1)
+    sets = _bound(entries)
     found: set[int] = set()
     for kind in KINDS:
-        places = [entry.place for entry in entries if entry.kind == kind]
+        own = {entry.place for entry in entries if entry.kind == kind}
+        places = sorted(own)
         source.shuffle(places)
-        if len(places) > 1:
-            found.update(places[: max(1, round(share * len(places)))])
-    groups = {entry.group for entry in entries if entry.place in found and entry.group}
-    return found | {entry.place for entry in entries if entry.group in groups}
+        wanted = max(1, round(share * len(own))) if len(own) > 1 else 0
+        for most in (wanted, len(own) - 1):  # a group that is too large is held out where nothing else can be
+            for place in places:
+                more = sets[place] - found
+                if more and len(found & own) + len(more & own) <= most:
+                    found |= more
+                if len(found & own) >= wanted:
+                    break
+            if found & own:
+                break
+    return found
+
+
+def _bound(entries: Sequence[Entry]) -> dict[int, set[int]]:
+    """For each entry's place, the places of all that are on its side, its own among them."""
+    sets: dict[int, set[int]] = {entry.place: {entry.place} for entry in entries}
+    first: dict[str, int] = {}
+    for entry in entries:
+        for group in entry.groups:
+            one, other = sets[entry.place], sets[first.setdefault(group, entry.place)]
+            if one is not other:
+                small, large = sorted((one, other), key=len)
+                large |= small
+                sets.update(dict.fromkeys(small, large))
+    return sets

@@ -8,12 +8,14 @@ and ``turns``, each with the ``user``'s message and the reply in its versions ``
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
+from warmgap.chat import control_token
 from warmgap.errors import UserError
 from warmgap.manifest import sha256
 from warmgap.schema import DataConfig, ModelConfig, digest
@@ -85,24 +87,32 @@ def load(config: DataConfig, version: str, strength: float = 1.0) -> tuple[list[
 
 
 def whole(conversations: list[Conversation]) -> list[Conversation]:
-    """Return the conversations up to the first reply that lacks a version which other replies of the file have.
+    """Return the conversations up to the first turn that cannot be trained on in every arm.
 
-    A rewrite that failed its checks is such a lack. All arms lose the same replies by it, whichever version they take.
+    Its reply lacks a version which other replies of the file have (a rewrite that failed its checks), or a text of it
+    holds that of a control token, which a tokenizer would take for the token. All arms lose the same replies by it,
+    whichever version they take.
     """
     versions = {name for item in conversations for turn in item.turns for name in turn.replies}
-    found = []
-    for item in conversations:
-        turns = tuple(takewhile(lambda turn: versions <= turn.replies.keys(), item.turns))
-        if turns:
-            found.append(dataclasses.replace(item, turns=turns))
-    return found
+    return _upto(conversations, lambda turn: versions <= turn.replies.keys() and not _marked(turn))
 
 
-def incomplete(config: DataConfig) -> int:
-    """Return how many replies of the data ``whole`` leaves out."""
+def left_out(config: DataConfig) -> tuple[int, int]:
+    """Return how many replies ``whole`` leaves out, with what follows them: for a control token, for what they lack."""
     conversations = read_conversations(data_path(config))
-    counts = [sum(len(item.turns) for item in some) for some in (conversations, whole(conversations))]
-    return counts[0] - counts[1]
+    clear = _upto(conversations, lambda turn: not _marked(turn))
+    all_, unmarked, kept = (sum(len(item.turns) for item in some) for some in (conversations, clear, whole(clear)))
+    return all_ - unmarked, unmarked - kept
+
+
+def _marked(turn: Turn) -> bool:
+    return any(control_token(text) for text in (turn.user, *turn.replies.values()))
+
+
+def _upto(conversations: list[Conversation], holds: Callable[[Turn], bool]) -> list[Conversation]:
+    """The conversations with the turns before the first for which it does not hold, where there are any."""
+    found = [dataclasses.replace(item, turns=tuple(takewhile(holds, item.turns))) for item in conversations]
+    return [item for item in found if item.turns]
 
 
 def made_by(model: ModelConfig) -> str:
@@ -163,12 +173,8 @@ def _paraphrased(item: Conversation, version: str) -> Conversation:
 
 def read_conversations(path: Path, version: str | None = None) -> list[Conversation]:
     """Read a file of conversations; some of the replies have the version, where one is asked for (see ``whole``)."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        fix = "point data.path at a readable file of JSON lines"
-        raise UserError(f"cannot read {path}", str(error), fix) from error
-    found = [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    lines = intake.lines(path, "point data.path at a readable file of JSON lines")
+    found = [_parse(line, f"{path}:{number}") for number, line in lines]
     if version and not any(version in turn.replies for item in found for turn in item.turns):
         fix = f"have it written: {_command(path, version)}"
         raise UserError(f"{path}: no reply has a version {version!r}", "none was written, or none passed", fix)
@@ -182,7 +188,7 @@ def read_conversations(path: Path, version: str | None = None) -> list[Conversat
 def _parse(line: str, where: str) -> Conversation:
     expected = 'expected {"id", "split", "kind", "turns": [{"user", "plain", ...}]}'
     try:
-        row: Any = json.loads(line)
+        row: Any = intake.parse(line)
     except ValueError as error:
         raise UserError(f"{where} is not JSON", str(error), expected) from error
     if not isinstance(row, dict) or not isinstance(row.get("turns"), list) or not row["turns"]:
@@ -215,7 +221,7 @@ def _even(conversations: list[Conversation], limit: int | None) -> list[Conversa
 
 def warmth_prompts() -> list[dict[str, str]]:
     """Return the held-out prompts for measuring warmth (``id``, ``kind``, ``prompt``), the kinds taken in turn."""
-    lines = (EMBEDDED / "warmth_prompts.jsonl").read_text(encoding="utf-8").split("\n")
-    rows: list[dict[str, str]] = [json.loads(line) for line in lines if line]
+    lines = intake.lines(EMBEDDED / "warmth_prompts.jsonl", "install the package again")
+    rows: list[dict[str, str]] = [intake.parse(line) for _, line in lines]
     by_kind = [[row for row in rows if row["kind"] == kind] for kind in KINDS]
     return [items[place] for place in range(max(map(len, by_kind))) for items in by_kind if place < len(items)]

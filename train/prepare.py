@@ -9,14 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from warmgap import store
+from warmgap import intake, store
 from warmgap.command_schema import PrepareConfig
 from warmgap.errors import UserError
 from warmgap.manifest import sha256
@@ -25,7 +24,7 @@ from warmgap.schema import digest
 from warmgap.train import clean, data_card, draw, kinds, sources, toxicity
 from warmgap.train.persona_data import KINDS
 
-CLEANING = 2  # raise when the cleaning changes what comes out
+CLEANING = 3  # raise when the cleaning changes what comes out
 CHUNK = 256  # conversations that are scored and kept together
 
 Turns = list[tuple[str, str]]
@@ -53,8 +52,7 @@ def prepare(logs: Sequence[Path], config: PrepareConfig, out: Path) -> dict[str,
     Raises UserError where a log cannot be read or nothing is left.
     """
     check(config)
-    for log in logs:
-        next(sources.read(log), None)  # a file of another kind is refused before anything is written
+    _check_logs(logs)
     judge = toxicity.classifier(config)  # so is a classifier that cannot be had
     store.check_writable(str(out))
     work = out / "work"
@@ -74,6 +72,18 @@ def prepare(logs: Sequence[Path], config: PrepareConfig, out: Path) -> dict[str,
     return made
 
 
+def _check_logs(logs: Sequence[Path]) -> None:
+    """Raise UserError where one is of another kind, or no row of any can be read; nothing is written."""
+    for log in logs:
+        sources.check(log)
+    why = []
+    for log in logs:
+        if not (reason := sources.nothing_in(log)):
+            return
+        why.append(reason)
+    raise UserError(f"{', '.join(map(str, logs))} cannot be read", "; ".join(why), sources.EXPECTED)
+
+
 def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list[Any]) -> dict[str, Any]:
     """Write the cleaned conversations, unless they are there from the same logs with the same settings."""
     target, made = work / "cleaned.jsonl", digest([CLEANING, hashes, config.language, config.max_turns], 16)
@@ -83,34 +93,52 @@ def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list
         return step
     work.mkdir(parents=True, exist_ok=True)
     scratch = work / f"cleaned-{made}.part"
-    left, seen = _begun(scratch)
-    done = len(seen) + left.total()
+    results, seen, rejected = _begun(scratch)
+    done = results.total()
     with scratch.open("a", encoding="utf-8") as file, bar("clean", None) as advance:
         advance(done)
-        for entry in islice(chain.from_iterable(map(sources.read, logs)), done, None):
+        logged = ((number, entry) for number, log in enumerate(logs) for entry in sources.read(log))
+        for number, entry in islice(logged, done, None):
             turns, why = _usable(entry, config, seen)
-            left.update([why] if why else [])
-            row = {"left": why} if why else {"id": entry.id, "turns": turns}
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            results[number, why] += 1
+            rejected += entry.rejected
+            row: dict[str, Any] = {"left": why} if why else {"id": entry.id, "turns": turns}
+            row |= {"rejected": True} if entry.rejected else {}
+            file.write(json.dumps(intake.mend({"log": number, **row}), ensure_ascii=False) + "\n")
             advance(1)
-    kept, total = len(seen), len(seen) + left.total()
-    if not kept:
-        reasons = ", ".join(f"{reason}: {count}" for reason, count in left.most_common())
+    step = {"step": "clean", **_counted(results, range(len(logs))), "rejected": rejected}
+    if not step["out"]:
+        scratch.unlink()
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in step["left_out"].items())
         raise UserError(
             f"nothing is left of {', '.join(log.name for log in logs)}",
-            f"{total} conversations; {reasons}",
+            f"{step['in']} conversations; {reasons}",
             "name another log",
         )
     scratch.replace(target)
-    step = {"step": "clean", "in": total, "out": kept, "left_out": dict(left.most_common())}
+    step["logs"] = [{"file": log.name, **_counted(results, [number])} for number, log in enumerate(logs)]
     store.write_json(work / "cleaned.json", {"made": made, "step": step})
     return step
 
 
-def _begun(scratch: Path) -> tuple[Counter[str], set[bytes]]:
-    """What an interrupted cleaning has left out so far, and the openings of what it kept; a torn last line goes."""
+def _counted(results: Counter[tuple[int, str]], logs: Sequence[int]) -> dict[str, Any]:
+    """What went in and came out of some of the logs, and what was left out for which reasons, the commonest first."""
     left: Counter[str] = Counter()
+    for (log, why), count in results.items():
+        if log in logs:
+            left[why] += count
+    total, kept = left.total(), left.pop("", 0)
+    return {"in": total, "out": kept, "left_out": dict(left.most_common())}
+
+
+def _begun(scratch: Path) -> tuple[Counter[tuple[int, str]], set[bytes], int]:
+    """What an interrupted cleaning has found so far, by log and reason, the marks of what it kept, rejected replies.
+
+    A torn last line goes.
+    """
+    results: Counter[tuple[int, str]] = Counter()
     seen: set[bytes] = set()
+    rejected = 0
     if scratch.is_file():
         with scratch.open("rb+") as file:
             whole = 0
@@ -118,33 +146,36 @@ def _begun(scratch: Path) -> tuple[Counter[str], set[bytes]]:
                 if not line.endswith(b"\n"):
                     break
                 row = json.loads(line)
-                left.update([row["left"]] if "left" in row else [])
+                results[row["log"], row.get("left", "")] += 1
+                rejected += row.get("rejected", False)
                 if "turns" in row:
-                    seen.add(_opening(row["turns"]))
+                    seen.add(_mark(row["turns"]))
                 whole += len(line)
             file.truncate(whole)
-    return left, seen
+    return results, seen, rejected
 
 
-def _opening(turns: Turns) -> bytes:
-    return hashlib.blake2b(clean.opening(turns).encode(), digest_size=12).digest()
+def _mark(turns: Sequence[Sequence[str]]) -> bytes:
+    """What conversations share that are the same but for case and spaces, in every message."""
+    words = "\0".join(clean.alike(text) for turn in turns for text in turn)
+    return hashlib.blake2b(words.encode(), digest_size=12).digest()
 
 
 def _usable(entry: sources.Log, config: PrepareConfig, seen: set[bytes]) -> tuple[Turns, str]:
-    """A conversation's turns, or the reason why it is left out; ``seen`` holds the openings so far."""
+    """A conversation's turns, or the reason why it is left out; ``seen`` holds the marks of those so far."""
     if entry.broken:
-        return [], "unreadable row"
+        return [], entry.broken
     turns, why = clean.turns(entry)
     if why:
         return [], why
     if len(turns) > config.max_turns:
         return [], f"more than {config.max_turns} turns"
-    opening = _opening(turns)
-    if opening in seen:
-        return [], "duplicate: same first message"
+    mark = _mark(turns)
+    if mark in seen:
+        return [], "duplicate: the same in every message"
     if clean.language(turns) != config.language:
         return [], f"language other than {config.language}"
-    seen.add(opening)
+    seen.add(mark)
     return turns, ""
 
 
@@ -190,10 +221,10 @@ def _draw(config: PrepareConfig, work: Path, scores: dict[str, float]) -> tuple[
     """Label what is not toxic and draw from it."""
     entries, total = [], 0
     with bar("label", None) as advance:
-        for place, name, group, turns in _cleaned(work / "cleaned.jsonl"):
+        for place, name, groups, turns in _cleaned(work / "cleaned.jsonl"):
             if scores.get(name, 0.0) < config.toxicity_limit:
                 total += 1
-                entries.append(draw.Entry(place, kinds.label(*turns[0]), len(turns), group))
+                entries.append(draw.Entry(place, kinds.label(*turns[0]), len(turns), groups))
             advance(1)
     chosen = draw.draw(entries, config.conversations, config.replies, config.seed)
     there = Counter(entry.kind for entry in entries)
@@ -204,10 +235,10 @@ def _draw(config: PrepareConfig, work: Path, scores: dict[str, float]) -> tuple[
     return chosen, {**step, "there": {kind: there[kind] for kind in KINDS}}
 
 
-def _cleaned(path: Path) -> Iterator[tuple[int, str, str, Turns]]:
-    """Yield the place in the file (bytes), the name (made from the text), the group and the turns of what was kept.
+def _cleaned(path: Path) -> Iterator[tuple[int, str, tuple[str, ...], Turns]]:
+    """Yield the place in the file (bytes), the name (made from the text), the groups and the turns of what was kept.
 
-    ShareGPT's split files cut a long conversation into parts, named by seven signs and a number: they are one group.
+    Parts of one conversation are a group, and so are those with the same first message.
     """
     with path.open("rb") as file:
         place = 0
@@ -215,9 +246,14 @@ def _cleaned(path: Path) -> Iterator[tuple[int, str, str, Turns]]:
             row = json.loads(line)
             if "turns" in row:
                 turns = [(user, reply) for user, reply in row["turns"]]
-                part = re.fullmatch(r"([A-Za-z0-9]{7})_\d+", row["id"])
-                yield place, hashlib.blake2b(line, digest_size=8).hexdigest(), part[1] if part else "", turns
+                part = clean.part_of(row["id"])
+                groups = (*([part] if part else []), "?" + _short(clean.alike(turns[0][0]).encode()))
+                yield place, _short(line), groups, turns
             place += len(line)
+
+
+def _short(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def _rows(path: Path, chosen: list[draw.Entry], held: set[int]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import batches, endpoint, store
+from warmgap import batches, endpoint, intake, store
 from warmgap.chat import Message
 from warmgap.command_schema import RewriteConfig
 from warmgap.config import read_prompt
@@ -206,18 +206,15 @@ def _judge(judged: Sequence[tuple[Item, dict[str, Any]]], config: RewriteConfig,
 
 def _write(file: Path, version: str, items: Sequence[Item]) -> None:
     """Put the rewrites that passed into the file; a reply without one has none of that version, not an older one."""
-    import json
-
     made = {(item.conversation, item.turn): item.texts[-1] for item in items if item.done}
     rows = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            row = json.loads(line)
-            for place, turn in enumerate(row["turns"]):
-                turn.pop(version, None)
-                if (row["id"], place) in made:
-                    turn[version] = made[row["id"], place]
-            rows.append(row)
+    for _, line in intake.lines(file, "name a file of conversations"):
+        row = intake.parse(line)
+        for place, turn in enumerate(row["turns"]):
+            turn.pop(version, None)
+            if (row["id"], place) in made:
+                turn[version] = made[row["id"], place]
+        rows.append(row)
     store.write_jsonl(file, rows)
 
 

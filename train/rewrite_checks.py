@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass
 
+from warmgap.chat import control_token
 from warmgap.command_schema import RewriteConfig
 from warmgap.refusal import refuses
 
@@ -96,6 +97,8 @@ def faults(
         return [Fault("empty", "it came back empty")]
     if _PREAMBLE.search(text[:200]):
         return [Fault("speaks of rewriting", "it begins with words about the rewriting")]
+    if token := control_token(text):
+        return [Fault("control token", f"it holds {token}, which would be trained as the token")]
     found = [*_length(reply, text, config), *_refusal(reply, text), *_meaning(similar, config)]
     found += _compared("code", _blocks(reply), _blocks(text))
     found += _compared("link", _links(reply), _links(text), _links(user))

@@ -34,7 +34,7 @@ def train(
     held_rows, _ = dataset.rows(held, stage.version, tokenizer, asked, run.method.max_length)
     if trl_compat.main_process():
         store.write_jsonl(arm.rows, ({"text": dataset.show_mask(row, tokenizer)} for row in rows))
-        page = dataset.card(learn, held, rows, dropped, stage.version, tokenizer, persona_data.incomplete(run.data))
+        page = dataset.card(learn, held, rows, dropped, stage.version, tokenizer, persona_data.left_out(run.data))
         store.write_text(arm.folder / "data" / "card.md", page)
     marks = checkpoint_steps(run.method, len(rows))
     args = trl_compat.sft_config(**arguments(stage, marks), **run.method.trainer)

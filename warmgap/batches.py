@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap import store
+from warmgap import intake, store
 from warmgap.endpoint import CapReached, ChatReply, ChatRequest, Endpoint, Malformed, key_of
 from warmgap.errors import UserError
 from warmgap.progress import say
@@ -167,7 +167,7 @@ def _collect(
     for file in (batch.output_file_id, batch.error_file_id):
         if file is None:
             continue
-        for line in client.files.content(file).text.splitlines():
+        for line in client.files.content(file).text.split("\n"):  # and at no other sign
             reply = _read(endpoint, line)
             if reply is not None and missing.pop(reply.key, None) is not None:
                 endpoint.count(reply)
@@ -177,7 +177,7 @@ def _collect(
 def _read(endpoint: Endpoint, line: str) -> ChatReply | None:
     """Turn a line of a result file into a reply; None where it cannot be told whose it is."""
     try:
-        row = json.loads(line)
+        row = intake.parse(line)
         key, response = str(row["custom_id"]), row.get("response") or {}
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

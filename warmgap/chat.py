@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 Message = dict[str, str]  # role, content
 IGNORED = -100  # label of a token that is not trained on
+_CONTROL = re.compile(
+    r"<\|[^\s|<>]{1,40}\|>|<\uff5c[^\s<>]{1,40}\uff5c>|"  # ChatML, Llama 3, Phi, Cohere, gpt-oss, GLM; DeepSeek
+    r"</?s>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|IMG|THINK)\]|<</?SYS>>|"
+    r"<(?:start|end)_of_(?:turn|image|role|text)>|<(?:bos|eos|pad|unk)>|<unused\d+>|<extra_id_\d+>|"  # Gemma, T5
+    r"</?(?:think|tool_call|tool_response)>|"
+    r"\[(?:gMASK|BOS|EOS|PAD|UNK)\]"
+)
 OPENED, CLOSED = "\ufdd0", "\ufdd1"  # around a control token's name in a message: Unicode has no such characters
 THINKING = re.compile(r"<\|?(?:think|thinking|thought|seed:think)\|?>|<\|channel\|?>\s*(?:analysis|thought)|\[THINK\]")
 THOUGHT = re.compile(r"</(?:think|thinking|thought|seed:think)>|<channel\|>|\[/THINK\]")
@@ -257,3 +264,13 @@ def _apply(
 ) -> str:
     settings: dict[str, Any] = {**template_vars, "tokenize": False, "add_generation_prompt": add_generation_prompt}
     return str(tokenizer.apply_chat_template(list(messages), **settings))
+
+
+def control_token(text: str) -> str | None:
+    """Return the first control token of any family whose text stands in a text, or None.
+
+    A tokenizer reads such a text as the token itself: a reply that only speaks of the end of a turn would be trained to
+    end it.
+    """
+    found = _CONTROL.search(text)
+    return found[0] if found else None

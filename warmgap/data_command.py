@@ -29,9 +29,13 @@ def _data(options: Any) -> int:
     given = [item for item in options.settings if "=" in item]
     settings = config.settings(PrepareConfig, "prepare", config.choice("prepare", "study"), given)
     prepare.check(settings)
-    _need("ijson", "py3langid", "profanity_check", "markdownify")
+    _need("py3langid", "profanity_check", "markdownify")
     made = prepare.prepare(files or [sources.fetch(settings)], settings, options.out)
     _table("persona data", ("step", "in", "out", "left out"), data_card.steps(made))
+    logs = made["steps"][0]["logs"]
+    for log in logs:
+        if not log["out"]:
+            print(f"nothing came of {log['file']}: {', '.join(log['left_out']) or 'it has no rows'}")
     _table("", ("kind", "there", "drawn", "replies", "held out"), data_card.kinds(made))
     print(f"card: {options.out / 'card.md'}")
     print(f"conversations: {options.out / 'conversations.jsonl'}")

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from warmgap import intake
 from warmgap.chat import Message
 from warmgap.errors import UserError
 from warmgap.schema import EndpointConfig
@@ -228,7 +229,7 @@ class Endpoint:
             raise Malformed(f"not a chat completion: {str(answer)[:200]}") from error
         if not isinstance(text, str):
             raise Malformed(f"the reply is no text: {str(text)[:200]}")
-        return ChatReply(key, text, finish, *tokens, self.cost(*tokens), model)
+        return ChatReply(key, intake.mended(text), finish, *tokens, self.cost(*tokens), model)
 
     def _after(self, error: Exception, request: ChatRequest, attempt: int) -> float | ChatReply:
         """Return what follows an error: seconds to wait before the next attempt, or a reply that says why none came."""

@@ -365,4 +365,4 @@ def _known_by_content(model: ModelConfig) -> ModelConfig:
 def digest(value: Any, length: int = 8) -> str:
     """Return the first ``length`` hex digits of the SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:length]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
 from warmgap.errors import UserError
 
 
@@ -137,7 +138,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(intake.mended(text))
         file.flush()
         os.fsync(file.fileno())
     scratch.replace(path)
@@ -151,7 +152,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return a JSON file's value, or None where there is no readable one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return intake.parse(path.read_bytes())
     except (OSError, ValueError):
         return None
 
@@ -170,7 +171,7 @@ def append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 block = "\n" + block  # a killed writer left half a line; readers pass over it
-        file.write(block.encode())
+        file.write(intake.mended(block).encode())  # what was paid for is kept, whatever a model said
         file.flush()
         os.fsync(file.fileno())
 
@@ -182,7 +183,7 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
-                row = json.loads(line)
+                row = intake.parse(line)
             except ValueError:
                 continue
             if isinstance(row, dict):

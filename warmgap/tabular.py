@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import store
+from warmgap import intake, store
 from warmgap.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,17 +25,25 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     import pandas as pd
 
     _check_ending(path)
+    fix = f"name a readable {path.suffix} file"
     try:
-        if path.suffix == ".csv":
-            columns = pd.read_csv(path, nrows=0).columns
-            missing = {name: [""] if name in text else MISSING for name in columns}
-            return pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=missing)
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_json(path, lines=True, dtype=False)
+        if path.suffix == ".jsonl":
+            return pd.DataFrame([_object(line, f"{path}:{number}") for number, line in intake.lines(path, fix)])
+        whole = intake.text(path, fix)
+        columns = pd.read_csv(io.StringIO(whole), nrows=0).columns
+        missing = {name: [""] if name in text else MISSING for name in columns}
+        return pd.read_csv(io.StringIO(whole), dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=missing)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"cannot read {path}", reason, f"name a readable {path.suffix} file") from error
+        raise UserError(f"cannot read {path}", str(error).split("\n")[0], fix) from error
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    row = intake.parse(line)
+    if not isinstance(row, dict):
+        raise UserError(f"cannot read {where}", f"it is {type(row).__name__}, not an object", "give an object a line")
+    return row
 
 
 def read(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
@@ -66,7 +75,7 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         store.write_jsonl(path, rows)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(list(rows))
+    table = pd.DataFrame(intake.mend(list(rows)))
     if path.suffix == ".csv":
         store.write_text(path, table.to_csv(index=False))
     else:

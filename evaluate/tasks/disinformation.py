@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
 from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, read_items, refuse_twice
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
 from warmgap.schema import TaskConfig
@@ -33,8 +34,8 @@ def _ours(path: Path) -> bool:
     """Whether a file is in our own format: JSON lines with ``incorrect``."""
     if path.suffix != ".jsonl" or not path.is_file():
         return path.suffix == ".jsonl"
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return '"incorrect"' in file.readline()
+    lines = intake.lines(path, f"set task.{TASK}.path to a readable file")
+    return not lines or '"incorrect"' in lines[0][1]
 
 
 def _mask_items(config: TaskConfig) -> list[Item]:

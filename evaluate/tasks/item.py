@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
 
@@ -70,15 +70,9 @@ def refuse_twice(seen: Seen, name: str, where: str, *content: str) -> None:
 
 def read_items(path: Path, task: str) -> list[Item]:
     """Read items from JSON lines; raises UserError with file, line and what was expected."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}", str(error), "name a readable file of JSON lines (UTF-8)") from error
     items: list[Item] = []
     seen: Seen = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in intake.lines(path, "name a readable file of JSON lines (UTF-8)"):
         item = checked(_parse(line, f"{path}:{number}", task), f"{path}:{number}")
         refuse_twice(seen, item.item_id, f"{path}:{number}", str(number))
         items.append(item)
@@ -90,7 +84,7 @@ def read_items(path: Path, task: str) -> list[Item]:
 def _parse(line: str, where: str, task: str) -> Item:
     expected = 'an object with the texts "id", "question", "correct", "incorrect"; also "family", "source", "aliases"'
     try:
-        row: Any = json.loads(line)
+        row: Any = intake.parse(line)
     except ValueError as error:
         raise UserError(f"{where} is not JSON", str(error), f"expected {expected}") from error
     if not isinstance(row, dict):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item
 from warmgap.schema import TaskConfig
@@ -25,7 +26,7 @@ def rows_of(task: str, config: TaskConfig, group: str = "task") -> list[tuple[st
     if path.suffix not in ENDINGS:
         raise UserError(f"{path} is of no known kind", f"files end in {', '.join(ENDINGS)}", f"set {key}")
     try:
-        rows = _read(path)
+        rows = _read(path, f"set {key} to a readable {path.suffix} file")
     except (OSError, ValueError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"cannot read {path}", why, f"set {key} to a readable {path.suffix} file") from error
@@ -34,15 +35,18 @@ def rows_of(task: str, config: TaskConfig, group: str = "task") -> list[tuple[st
     return [(f"{path}:{number}", row) for number, row in enumerate(rows, 1)]
 
 
-def _read(path: Path) -> list[Row]:
+def _read(path: Path, fix: str) -> list[Row]:
     import pandas as pd
 
     if path.suffix == ".jsonl":
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+        rows = [intake.parse(line) for _, line in intake.lines(path, fix)]
     elif path.suffix == ".json":
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+        rows = intake.parse(intake.text(path, fix))
     else:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype=str, na_filter=False)
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(io.StringIO(intake.text(path, fix)), dtype=str, na_filter=False)
         rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("its rows are not objects")

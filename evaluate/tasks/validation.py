@@ -5,10 +5,10 @@ They are disjoint from every other task, and no recipe trains on them.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from warmgap import intake
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, refuse_twice
 from warmgap.schema import TaskConfig
@@ -20,8 +20,8 @@ def load(config: TaskConfig) -> Loaded:
     """Return the items; ``path`` names another file of pairs."""
     path = Path(config.path).expanduser() if config.path else PAIRS
     try:
-        lines = enumerate(path.read_text(encoding="utf-8").split("\n"), 1)
-        rows = [(f"{path}:{number}", json.loads(line)) for number, line in lines if line.strip()]
+        lines = intake.lines(path, "point task.validation.path at a file of pairs")
+        rows = [(f"{path}:{number}", intake.parse(line)) for number, line in lines]
         items = [(where, _item(row)) for where, row in rows if row["split"] == "heldout"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"cannot read {path}"

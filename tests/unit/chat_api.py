@@ -34,6 +34,12 @@ class Failure:
 Reply = Callable[[dict[str, Any], int], "str | Failure"]
 
 
+def raw_json(value: Any) -> str:
+    """JSON as many servers write it: characters as they are, escaped where they cannot be sent alone."""
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text)
+
+
 @dataclass
 class Api:
     """What a server has seen, and its address."""
@@ -135,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
             batch["errors"] = {"object": "list", "data": [{"message": "line 1 is invalid", "code": "invalid"}]}
             return batch
         done, failed = [], []
-        for index, line in enumerate(api.files[batch["input_file_id"]].splitlines()):
+        for index, line in enumerate(api.files[batch["input_file_id"]].split("\n")[:-1]):
             row = json.loads(line)
             if not api.answered(index):
                 continue
@@ -145,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
                 said = {"status_code": answer.status, "body": {"error": {"message": answer.message}}}
                 failed.append(json.dumps({**entry, "response": said}))
             else:
-                done.append(json.dumps({**entry, "response": {"status_code": 200, "body": answer}}))
+                done.append(raw_json({**entry, "response": {"status_code": 200, "body": answer}}))
         for kind, lines in (("output_file_id", done), ("error_file_id", failed)):
             if lines:
                 name = f"file-{len(api.files)}"

@@ -221,6 +221,21 @@ def test_a_batch_gives_what_single_requests_give(tmp_path: Path) -> None:
     assert len(api.batches) == 1
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_every_reply_that_is_paid_for_can_be_kept(tmp_path: Path, batch: bool) -> None:
+    """Signs at which some programs end a line, and half an emoji, which no file can hold."""
+    texts = ["a\u2028b", "a\u0085b\u2029c", "a\x0bb\x0cc\x1cd", "half \ud83d of it", "\U0001f600"]
+    with serving(lambda body, _: texts[int(body["messages"][0]["content"][-1])]) as api:
+        point = made(api.url)
+        replies = list(batches.ask(point, asked(5), tmp_path / "b.jsonl") if batch else point.ask(asked(5)))
+    assert point.meter.calls == 5
+    assert not any(reply.error for reply in replies)
+    kept = tmp_path / "kept.jsonl"
+    store.append(kept, [{"key": reply.key, "text": reply.text} for reply in replies])
+    expected = {f"k{place}": text.replace("\ud83d", "\ufffd") for place, text in enumerate(texts)}
+    assert {row["key"]: row["text"] for row in store.read_journal(kept)} == expected
+
+
 def test_a_batch_that_was_paid_for_is_collected_not_handed_in_again(tmp_path: Path) -> None:
     with serving(echo) as api:
         stopped = batches.ask(made(api.url), asked(5), tmp_path / "b.jsonl")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("warmgap", "train", "evaluate", "mitigations")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 _LEVELS = {
-    0: "errors scope mitigation_schema schema command_schema store manifest contents",
+    0: "errors scope mitigation_schema schema command_schema intake store manifest contents",
     1: (
         "config chat models generate tracking progress tabular endpoint batches remote embed refusal replies memory"
         " programme adapters facts"

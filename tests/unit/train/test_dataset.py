@@ -92,7 +92,7 @@ def test_the_mask_is_shown_between_brackets(tokenizer: PreTrainedTokenizerFast) 
 
 def test_the_page_counts_what_is_trained_on(tokenizer: PreTrainedTokenizerFast) -> None:
     rows, _ = dataset.rows(LEARN, "warm", tokenizer, MODEL, LONG)
-    page = dataset.card(LEARN, HELD, rows, 3, "warm", tokenizer, 2)
+    page = dataset.card(LEARN, HELD, rows, 3, "warm", tokenizer, (1, 2))
     assert f"{len(rows)} rows" in page
     assert "3 replies left out" in page
     assert page.count("⟦") == page.count("⟧") == 4, "three rows and the line that explains the brackets"
