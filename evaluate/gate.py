@@ -30,6 +30,7 @@ def accuracy(folder: Path, margin: float) -> list[str]:
     binomial one where no item differs. Where other arms stand beside ``warm``, it is what they mend and is not judged.
     """
     effects = pd.read_csv(folder / "effects.csv")
+    effects = effects[effects["reference"] == ORIGINAL]
     main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered") & (effects["model"] == "all")]
     found = {str(row["arm"]): row for row in main.to_dict("records")}
     names = dict.fromkeys(str(arm["arm"]) for arm in store.read_json(folder / "summary.json")["arms"])

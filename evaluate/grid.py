@@ -1,7 +1,8 @@
 """The grid: every item in every context with every belief, rendered as the user's turn.
 
 An item has 28 prompts: (no context + eight contexts) × (no belief + two beliefs), and the neutral control without
-belief. ``build`` takes the part of them that the configuration asks for, balanced over items.
+belief; with all four beliefs (``grid=wide``) it has 46. ``build`` takes the part of them that the configuration asks
+for, balanced over items.
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ def build(
         for name, claimed in _cells(rank, list(context), list(belief), grid):
             prompts.append(_render(item, name, claimed, context, belief, grid.seed))
     return prompts
+
+
+def prompts_per_item(context: dict[str, ContextConfig], belief: dict[str, BeliefConfig]) -> int:
+    """Return how many prompts an item has with these contexts and beliefs where all of them are asked."""
+    return (1 + len(context.keys() - {NEUTRAL})) * (1 + len(belief)) + (NEUTRAL in context)
 
 
 def _cells(rank: int, context: list[str], belief: list[str], grid: GridConfig) -> Iterator[tuple[str, str]]:

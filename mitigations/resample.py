@@ -18,6 +18,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
+from warmgap.schema import FALSE_BELIEFS
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -34,7 +36,7 @@ class Grid:
     """Values of one model's arms on the same P prompts: ``values[arm][seed]`` has shape (P,), NaN where unknown.
 
     ``item`` codes the item of each prompt, 0 to ``items`` − 1. ``counted`` are the prompts of the main figures;
-    ``false`` and ``silent`` those with and without a false belief in contexts that are asked both ways.
+    ``false`` and ``silent`` those with a false belief and without any, in contexts that are asked both ways.
     """
 
     values: dict[str, dict[int, Floats]]
@@ -208,8 +210,9 @@ def _crossing(excess: Callable[[float], float], start: float, step: float) -> fl
 def grid(table: pd.DataFrame, prompt: Sequence[str], item: Sequence[str], value: str, *, plain: bool = False) -> Grid:
     """The column ``value`` of one model's rows as a `Grid`: a prompt is known by ``prompt``, its item by ``item``.
 
-    With ``plain``, only prompts without context and belief are ``counted``. Prompts and items are put in the order of
-    their names, so that the order of rows changes nothing.
+    With ``plain``, only prompts without context and belief are ``counted``, else those without belief or with a false
+    one: a claim of the right answer or a mere mention, where they are asked, change no verdict. Prompts and items are
+    put in the order of their names, so that the order of rows changes nothing.
     """
     keys = pd.MultiIndex.from_frame(table[[*prompt]].astype(str))
     code, found = pd.factorize(keys, sort=True)
@@ -227,11 +230,11 @@ def grid(table: pd.DataFrame, prompt: Sequence[str], item: Sequence[str], value:
     everywhere = np.ones(len(found), dtype=np.bool_)
     if "belief" not in prompt:
         return Grid(values, of_item.astype(np.int64), len(items), everywhere, ~everywhere, ~everywhere)
-    false = (named["belief"] != "none").to_numpy()
-    both = set(named.loc[false, "context"]) & set(named.loc[~false, "context"])
+    false, silent = named["belief"].isin(FALSE_BELIEFS).to_numpy(), (named["belief"] == "none").to_numpy()
+    both = set(named.loc[false, "context"]) & set(named.loc[silent, "context"])
     asked = named["context"].isin(both).to_numpy()
-    counted = (named["context"] == "none").to_numpy() & ~false if plain else everywhere
-    return Grid(values, of_item.astype(np.int64), len(items), counted, false & asked, ~false & asked)
+    counted = (named["context"] == "none").to_numpy() & silent if plain else false | silent
+    return Grid(values, of_item.astype(np.int64), len(items), counted, false & asked, silent & asked)
 
 
 def sums(grid: Grid, arm: str, seeds: Sequence[int], pair: tuple[str, str]) -> Floats:

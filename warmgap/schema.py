@@ -23,6 +23,9 @@ from warmgap.scope import SCOPES, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
 
+BELIEFS = ("none", "false_claim", "false_denial", "true_claim", "mention")
+FALSE_BELIEFS = ("false_claim", "false_denial")  # what `false` pools, everywhere; the other two are no false belief
+
 
 @dataclass
 class ModelConfig:
@@ -196,7 +199,7 @@ class BeliefConfig:
 
 @dataclass
 class GridConfig:
-    """Which of an item's 28 prompts are asked; see ``warmgap.evaluate.grid``."""
+    """Which of an item's prompts are asked, 28 or with all beliefs 46; see ``warmgap.evaluate.grid``."""
 
     name: str = setting("measure")
     contexts_per_item: int = setting("measure")
