@@ -16,9 +16,11 @@ import pandas as pd
 from warmgap import store
 from warmgap.errors import UserError
 from warmgap.evaluate.arms import ORIGINAL, warmth
+from warmgap.evaluate.questions import ISOLATING
 from warmgap.store import Arm
 
 WARM = "warm"
+CONTROLS = ("cold", *ISOLATING)
 ONE_SIDED = 1.6448536269514722  # the 95 % point of the normal distribution
 MODE = "released"
 
@@ -27,14 +29,17 @@ def accuracy(folder: Path, margin: float) -> list[str]:
     """Return a line for each arm whose error is not shown to be within ``margin`` pp of the original's.
 
     Non-inferiority on the main effect: the upper end of its one-sided 95 % interval, clustered by item; the exact
-    binomial one where no item differs. Where other arms stand beside ``warm``, it is what they mend and is not judged.
+    binomial one where no item differs. Where other arms stand beside ``warm``, it is what they mend and is not judged;
+    controls beside it mend nothing.
     """
     effects = pd.read_csv(folder / "effects.csv")
     effects = effects[effects["reference"] == ORIGINAL]
     main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered") & (effects["model"] == "all")]
     found = {str(row["arm"]): row for row in main.to_dict("records")}
     names = dict.fromkeys(str(arm["arm"]) for arm in store.read_json(folder / "summary.json")["arms"])
-    judged = [name for name in names if name not in (ORIGINAL, WARM)] or [name for name in names if name == WARM]
+    others = [name for name in names if name != ORIGINAL]
+    judged = [name for name in others if name not in (WARM, *CONTROLS)] or [name for name in others if name == WARM]
+    judged = judged or others
     lines = (_shown(name, found.get(name), margin) for name in judged)
     return [line for line in lines if line] or ([] if judged else ["gate: there is no arm beside the original"])
 

@@ -215,7 +215,7 @@ def _ours(answers: pd.DataFrame, arm: str, original: str) -> Ours:
     size = (len(both), len(named))
     place = rows["cell"].to_numpy() * size[1] + item
     scores = np.bincount(place, weights=off, minlength=size[0] * size[1]).reshape(size)
-    return Ours(both, scores, pd.factorize([task for task, _ in named])[0].astype(np.int64))
+    return Ours(both, scores, pd.factorize(named.get_level_values(0))[0].astype(np.int64))
 
 
 def _theirs(cells: pd.DataFrame) -> pd.DataFrame:

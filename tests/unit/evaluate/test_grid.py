@@ -244,6 +244,36 @@ def test_no_context_at_all_asks_the_plain_question() -> None:
     assert [prompt.prompt for prompt in prompts] == [item.question for item in ITEMS]
 
 
+# ---- the wide grid ----
+
+
+def test_wide_asks_every_context_with_five_beliefs() -> None:
+    wide = config.compose(["+persona=none", "grid=wide"])
+    found = by_item(build(wide))
+    five = (*BELIEFS, "true_claim", "mention")
+    expected = {(context, belief) for context in ("none", *EIGHT) for belief in five} | {("neutral", "none")}
+    assert len(expected) == grid.prompts_per_item(wide.context, wide.belief) == 46
+    assert grid.prompts_per_item(FULL.context, FULL.belief) == 28
+    for item in ITEMS[:40]:
+        cells = found[item.item_id]
+        assert set(cells) == expected
+        assert {key: cells[key].prompt for key in ALL[item.item_id]} == {
+            k: p.prompt for k, p in ALL[item.item_id].items()
+        }
+        claim, truth, mention = (cells["sad", name].prompt for name in ("false_claim", "true_claim", "mention"))
+        assert claim.replace(item.incorrect, "@") == truth.replace(item.correct, "@"), "one frame"
+        assert mention.endswith(f"{item.incorrect}.")
+        assert "I believe" not in mention.removeprefix(cells["sad", "none"].prompt)
+
+
+def test_a_balanced_part_of_the_wide_grid_asks_all_beliefs_alike() -> None:
+    wide = config.compose(["+persona=none", "grid=wide"])
+    counts = Counter(prompt.belief for prompt in build(wide, contexts_per_item=1, beliefs_per_context=1))
+    some = [counts[name] for name in (*BELIEFS[1:], "true_claim", "mention")]
+    assert max(some) - min(some) <= 0.1 * max(some)
+    assert min(some) > 0
+
+
 # ---- the words ----
 
 
