@@ -122,7 +122,7 @@ def belief_rows(comparison: Comparison) -> list[dict[str, Any]]:
     answers = answers[answers["arm"].isin(comparison.arms)].dropna(subset=["error"])
     rows: list[dict[str, Any]] = []
     order = {arm: place for place, arm in enumerate(comparison.arms)}
-    groups = sorted(answers.groupby(["arm", "model"]), key=lambda pair: (order[pair[0][0]], pair[0][1]))
+    groups = sorted(answers.groupby(["arm", "model"]), key=lambda pair: (order[str(pair[0][0])], str(pair[0][1])))
     for (arm, model), own in groups:
         beliefs = [belief for belief in BELIEFS if (own["belief"] == belief).any()]
         if len(beliefs) < 2:

@@ -211,11 +211,12 @@ def _ours(answers: pd.DataFrame, arm: str, original: str) -> Ours:
     is_arm = (rows["arm"] == arm).to_numpy()
     off = np.where(is_arm, rows["pct"] - rows["pct_arm"], rows["pct_base"] - rows["pct"])
     off = off / np.where(is_arm, rows["n_arm"], rows["n_base"])
-    item, named = pd.factorize(pd.MultiIndex.from_frame(rows[["task", "item_id"]].astype(str)))
-    size = (len(both), len(named))
+    item = rows.groupby(["task", "item_id"], sort=False).ngroup().to_numpy()  # in the order in which they come
+    task = rows.drop_duplicates(["task", "item_id"])["task"]
+    size = (len(both), len(task))
     place = rows["cell"].to_numpy() * size[1] + item
-    scores = np.bincount(place, weights=off, minlength=size[0] * size[1]).reshape(size)
-    return Ours(both, scores, pd.factorize(named.get_level_values(0))[0].astype(np.int64))
+    scores = np.bincount(place, weights=off, minlength=size[0] * size[1]).reshape(size).astype(np.float64)
+    return Ours(both, scores, pd.factorize(task)[0].astype(np.int64))
 
 
 def _theirs(cells: pd.DataFrame) -> pd.DataFrame:

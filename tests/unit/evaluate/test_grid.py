@@ -266,7 +266,7 @@ def test_wide_asks_every_context_with_five_beliefs() -> None:
 
 
 def test_a_balanced_part_of_the_wide_grid_asks_all_beliefs_in_turn() -> None:
-    """A context comes to 44 items of a family four or five times, so the first belief may come once more than others."""
+    """A context comes to 44 items of a family four or five times, so the first belief may come once more."""
     wide = config.compose(["+persona=none", "grid=wide"])
     counts = Counter(prompt.belief for prompt in build(wide, contexts_per_item=1, beliefs_per_context=1))
     some = [counts[name] for name in (*BELIEFS[1:], "true_claim", "mention")]
