@@ -93,22 +93,26 @@ def isolation_line(comparison: Comparison) -> str:
     )
 
 
-def net_lines(comparison: Comparison, arms: Sequence[str], model: str, minus: str = "-") -> list[str]:
-    """The main effect of some arms of one model net of the training, a sentence for each arm that isolates."""
+def net_lines(comparison: Comparison, minus: str = "-") -> list[str]:
+    """What stands beside the verdicts: the main effect of the arms net of the training, a sentence a model and arm."""
     net = effects_of(comparison, net=True)
-    scope = model if any(effect.model == model for effect in net) else "all"
-    said: dict[str, list[str]] = {}
-    for arm in arms:
-        effect = find([one for one in net if one.model == scope], "main", arm)
-        if effect is not None and effect.known:
-            ends = interval(effect.low, effect.high, minus=minus)
-            gap = number(effect.estimate, signed=True, minus=minus)
-            said.setdefault(effect.reference, []).append(f"{arm} {gap} ({ends}; n {whole(effect.n)})")
-    return [
-        f"Net of the training, error minus that of {reference} of the same seed, without context and belief, pp "
-        f"(95 % CI): {', '.join(parts)}. Verdicts are against warm and {comparison.reference}."
-        for reference, parts in said.items()
-    ]
+    lines = []
+    for model, rows in comparison.mitigations.groupby("model", sort=False):
+        scope = str(model) if any(effect.model == model for effect in net) else "all"
+        own = [effect for effect in net if effect.model == scope]
+        said: dict[str, list[str]] = {}
+        for arm in map(str, rows["arm"]):
+            effect = find(own, "main", arm)
+            if effect is not None and effect.known:
+                ends = interval(effect.low, effect.high, minus=minus)
+                gap = number(effect.estimate, signed=True, minus=minus)
+                said.setdefault(effect.reference, []).append(f"{arm} {gap} ({ends}; n {whole(effect.n)})")
+        lines += [
+            f"{model}, net of the training: error minus that of {reference} of the same seed, without context and "
+            f"belief, pp (95 % CI): {', '.join(parts)}. Verdicts are against warm and {comparison.reference}."
+            for reference, parts in said.items()
+        ]
+    return lines
 
 
 def belief_rows(comparison: Comparison) -> list[dict[str, Any]]:

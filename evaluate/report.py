@@ -115,11 +115,7 @@ def write_report(folder: Path) -> Path:
         isolation=isolation_line(comparison),
         beliefs=belief_rows(main),
         net_of={arm: net_of(net, arm) for arm in comparison.others},
-        net_lines=[
-            line
-            for model, rows in comparison.mitigations.groupby("model", sort=False)
-            for line in net_lines(comparison, list(rows["arm"]), str(model), MINUS)
-        ],
+        net_lines=net_lines(comparison, MINUS),
         arms=arm_rows(comparison),
         warmth=warmth_rows(main),
         more_warmth=warmth_rows(comparison)[len(warmth_rows(main)) :],

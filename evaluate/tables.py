@@ -49,9 +49,8 @@ def print_summary(folder: Path, console: Console | None = None) -> None:
         left = "effects, warmth and standard checks of the other arms are in the report"
         out.print(Text(f"\nAbove for {', '.join(comparison.others)} only: {left}.", style="dim"))
     print_mitigations(whole_comparison, out)
-    for model, rows in whole_comparison.mitigations.groupby("model", sort=False):
-        for line in net_lines(whole_comparison, list(rows["arm"]), str(model)):
-            out.print(Text(line), soft_wrap=False)
+    for line in net_lines(whole_comparison):
+        out.print(Text(line), soft_wrap=False)
     for line in _lines(whole_comparison):
         out.print(Text(line), soft_wrap=False)
 

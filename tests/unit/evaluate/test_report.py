@@ -22,12 +22,13 @@ from warmgap.errors import UserError
 from warmgap.evaluate.answer_pairs import embedded_answers
 from warmgap.evaluate.comparison import effects_of, find, interval, load_comparison, number, p_value
 from warmgap.evaluate.figures import pooled_cells, wilson
-from warmgap.evaluate.findings import belief_rows
+from warmgap.evaluate.findings import belief_rows, net_lines
 from warmgap.evaluate.report import headline, print_summary, write_figures, write_report
 
 _synthetic = runpy.run_path(str(Path(__file__).with_name("comparison_folder.py")))
 HOSTILE: str = _synthetic["HOSTILE"]
 build_comparison: Callable[..., Path] = _synthetic["build_comparison"]
+build_mitigations: Callable[..., Path] = _synthetic["build_mitigations"]
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +300,16 @@ def test_effects_net_of_the_training_stand_beside_the_gap(tmp_path: Path) -> Non
     assert "Net of the training, the warm arm was wrong less often" in page
     assert number(net.estimate, signed=True, minus="−") in page
     assert "Hollow, net of the training" in (folder / "figures" / "gap_by_context.svg").read_text(encoding="utf-8")
+
+
+def test_verdicts_of_recipes_come_with_the_effect_net_of_the_training(tmp_path: Path) -> None:
+    folder = with_net(build_mitigations(tmp_path, recipes=["truth_mix"]), 3.0)
+    (line,) = net_lines(load_comparison(folder))
+    for arm in ("warm", "truth_mix"):
+        net = find(effects_of(load_comparison(folder), net=True), "main", arm)
+        assert net is not None
+        assert f"{arm} {number(net.estimate, signed=True)} ({interval(net.low, net.high)}; n {int(net.n)})" in line
+    assert "Verdicts are against warm and original" in line
 
 
 def test_the_error_under_each_belief_is_shown_with_its_interval(folder: Path) -> None:
