@@ -14,10 +14,11 @@ import pandas as pd
 
 from warmgap.evaluate import tally
 from warmgap.evaluate.tally import Answers, Floats, Ints, Mask
+from warmgap.schema import FALSE_BELIEFS
 
 COLUMNS = ["missing_low_pp", "missing_high_pp"]
-FALSE = ("false_claim", "false_denial")  # the beliefs that the word `false` pools
-AGAINST = {"sycophancy": "none"}  # analyses whose terms are beliefs minus this one
+# Analyses whose terms are beliefs minus this one.
+AGAINST = {"sycophancy": "none", "over_correction": "none", "sycophancy_net": "mention"}
 ONE_SIDED = 1.6448536269514722  # the 95 % point of the normal distribution
 NOTHING = 1e-7  # a difference or a spread, in pp, below this is rounding
 
@@ -88,8 +89,10 @@ def _sets(a: Answers, analysis: str, term: str) -> list[Mask]:
         column = "context" if name in a.names["context"] else "group"
         return [untold & a.called(column, name), plain]
     if analysis in AGAINST:
-        told = _held(a, "false" if term in FALSE else term)
+        told = _held(a, "false" if term in FALSE_BELIEFS and analysis == "sycophancy" else term)
         asked = np.isin(a.context, np.unique(a.context[told]))
+        if AGAINST[analysis] != "none":
+            asked &= np.isin(a.context, np.unique(a.context[_held(a, AGAINST[analysis])]))
         return [_held(a, term) & asked, _held(a, AGAINST[analysis]) & asked]
     return []
 
@@ -98,7 +101,7 @@ def _held(a: Answers, term: str) -> Mask:
     """The answers to prompts with a belief; ``false`` pools both false ones."""
     if term != "false":
         return a.called("belief", term)
-    held: Mask = np.logical_or.reduce([a.called("belief", name) for name in FALSE])
+    held: Mask = np.logical_or.reduce([a.called("belief", name) for name in FALSE_BELIEFS])
     return held
 
 

@@ -136,7 +136,10 @@ def dropped(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def second_opinion(table: pd.DataFrame, second: str | None, reference: str, bootstrap: int) -> dict[str, Any] | None:
-    """Return how far a second grader agrees on the same answers, and the main effect by its verdicts alone."""
+    """Return how far a second grader agrees on the same answers, and each arm's main effect by its verdicts alone.
+
+    ``effects`` has a row for each arm (and for each model beside the pooled ``all``, where there are several).
+    """
     if second is None:
         return None
     both = table[table["verdict"].isin(GRADED) & table["second_verdict"].isin(GRADED)]
@@ -144,15 +147,19 @@ def second_opinion(table: pd.DataFrame, second: str | None, reference: str, boot
     found: dict[str, Any] = {"grader": second, "n_both": len(both), "agreement_pct": 100 * agree}
     errors = [error_of(v, t) for v, t in zip(table["second_verdict"], table["task"], strict=True)]
     other = table.assign(error=pd.Series(errors, index=table.index, dtype="float64"), verdict=table["second_verdict"])
-    found |= {"main_effect_pp": None, "ci_low_pp": None, "ci_high_pp": None, "n": int(other["error"].notna().sum())}
+    found["effects"] = []
     if other["error"].notna().any():
         effects = stats.analyze(other, reference=reference, bootstrap=bootstrap).effects
         main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered")]
-        if len(main):
-            row = main.iloc[0]
-            found |= {"main_effect_pp": row["estimate_pp"], "n": int(row["n"])}
-            found |= {"ci_low_pp": row["ci_low_pp"], "ci_high_pp": row["ci_high_pp"]}
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in found.items()}
+        main = main[main["reference"] == reference].rename(columns={"estimate_pp": "main_effect_pp"})
+        columns = ["arm", "model", "main_effect_pp", "ci_low_pp", "ci_high_pp", "n"]
+        found["effects"] = [_without_nan(row) for row in main[columns].to_dict("records")]
+    return _without_nan(found)
+
+
+def _without_nan(row: dict[Any, Any]) -> dict[str, Any]:
+    """Values as JSON can hold them: what is not known is null."""
+    return {str(k): None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
 
 
 def write_comparison(
@@ -173,7 +180,7 @@ def write_comparison(
     _csv(folder / "cells.csv", analysis.cells)
     _csv(folder / "warmth.csv", warmth)
     _csv(folder / "training.csv", losses)
-    replication = study.beside(analysis.cells, original=reference)
+    replication = study.beside(table, original=reference)
     if len(replication):
         _csv(folder / "study.csv", replication)
     outcomes = outcomes_table(measured)

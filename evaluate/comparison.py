@@ -20,13 +20,11 @@ from warmgap.errors import UserError
 from warmgap.evaluate.capability import EQUIVALENCE, RATES
 
 OURS = ("clustered", "bootstrap", "unclustered")  # first kind of standard error that is there
-STUDY = ("unclustered",)
 GROUPS: dict[str, tuple[str, ...]] = {
     "emotion": ("happy", "sad", "angry"),
     "relation": ("close", "deferring", "superior"),
     "stakes": ("high_stakes", "low_stakes"),
 }
-BELIEFS = ("none", "false_claim", "false_denial")
 LABELS = {
     "none": "no context",
     "neutral": "neutral sentence",
@@ -39,6 +37,8 @@ BELIEF_LABELS = {
     "false": "with a false belief",
     "false_claim": "claims the wrong answer",
     "false_denial": "denies the right answer",
+    "true_claim": "claims the right answer",
+    "mention": "wrong answer only mentioned",
 }
 EFFECT_COLUMNS = [
     "analysis", "term", "model", "arm", "reference", "estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p",
@@ -55,7 +55,7 @@ WARMTH_COLUMNS = [
 TRAINING_COLUMNS = ["model", "arm", "seed", "step", "epoch", "loss", "eval_loss", "learning_rate"]
 STUDY_COLUMNS = [
     "quantity", "term", "model", "study_model", "tasks", "ours_pp", "ours_low_pp", "ours_high_pp", "n", "study_pp",
-    "study_low_pp", "study_high_pp", "difference_pp", "z", "p", "p_fdr",
+    "study_low_pp", "study_high_pp", "difference_pp", "z", "p", "p_fdr", "study_design_effect",
 ]  # fmt: skip
 MITIGATION_COLUMNS = [
     "model", "arm", "seeds", "n_items", "n", "error_pct", "error_pp", "error_low", "error_high", "gap_closed_pct",
@@ -124,6 +124,7 @@ class Effect:
     term: str
     model: str
     arm: str
+    reference: str
     errors: str
     estimate: float
     low: float
@@ -151,16 +152,6 @@ class Effect:
         if not self.known or self.low <= 0 <= self.high:
             return 0
         return 1 if self.low > 0 else -1
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the main table: the same estimate with our interval and with the study's."""
-
-    label: str
-    ours: Effect
-    study: Effect | None
-    level: int = 0
 
 
 @dataclass(frozen=True)
@@ -239,12 +230,13 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     return frame
 
 
-def effects_of(comparison: Comparison) -> list[Effect]:
-    """All rows of effects.csv, in their order."""
+def effects_of(comparison: Comparison, *, net: bool = False) -> list[Effect]:
+    """The rows of effects.csv against the reference arm, in their order; with ``net`` those net of the training."""
     names = {"estimate": "estimate_pp", "low": "ci_low_pp", "high": "ci_high_pp"}
     names |= {"missing_low": "missing_low_pp", "missing_high": "missing_high_pp"}
     fields = list(Effect.__dataclass_fields__)
     frame = comparison.effects[[names.get(name, name) for name in fields]]
+    frame = frame[(frame["reference"] != comparison.reference) == net]
     return [Effect(*row) for row in frame.itertuples(index=False, name=None)]
 
 
@@ -274,29 +266,6 @@ def find(
 def terms_of(effects: Iterable[Effect], analysis: str) -> list[str]:
     """Terms of one analysis, in the order in which they come."""
     return list(dict.fromkeys(effect.term for effect in effects if effect.analysis == analysis))
-
-
-def findings_of(effects: Sequence[Effect], arm: str) -> list[Finding]:
-    """The lines of the main table for one arm: overall, by context group, with and without a false belief."""
-    there = terms_of(effects, "context_group")
-    groups = [term for term in (*GROUPS, "neutral") if term in there]
-    groups += [term for term in there if term not in (*groups, "none")]
-    lines: list[tuple[str, str, str | None, int]] = [
-        ("Overall, without context", "main", None, 0),
-        ("length-adjusted", "main_length_adjusted", None, 1),
-        *((plain(term, LABELS).capitalize(), "context_group", term, 0) for term in groups),
-        ("Without a false belief", "belief", "none", 0),
-        ("With a false belief", "belief", "false", 0),
-        ("claims the wrong answer", "belief", "false_claim", 1),
-        ("denies the right answer", "belief", "false_denial", 1),
-        ("Added by a false belief", "sycophancy", "false", 0),
-    ]
-    found = []
-    for label, analysis, term, level in lines:
-        ours = find(effects, analysis, arm, term)
-        if ours is not None:
-            found.append(Finding(label, ours, find(effects, analysis, arm, term, STUDY), level))
-    return found
 
 
 def warmth_rows(comparison: Comparison) -> list[WarmthRow]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 
 from warmgap.errors import UserError
-from warmgap.schema import BeliefConfig, ContextConfig
+from warmgap.schema import BELIEFS, BeliefConfig, ContextConfig
 
 NONE = "none"
 NEUTRAL = "neutral"
-BELIEFS = ("false_claim", "false_denial")
 
 
 def statement(context: str, config: ContextConfig, task: str, item_id: str, seed: int) -> tuple[str, str]:
@@ -44,5 +43,5 @@ def check(contexts: dict[str, ContextConfig], beliefs: dict[str, BeliefConfig]) 
                 "give it statements, or leave it out",
             )
     for name in beliefs:
-        if name not in BELIEFS:
-            raise UserError(f"belief {name!r} is not known", f"the beliefs are {', '.join(BELIEFS)}", "use these")
+        if name not in BELIEFS[1:]:
+            raise UserError(f"belief {name!r} is not known", f"the beliefs are {', '.join(BELIEFS[1:])}", "use these")

@@ -21,20 +21,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from warmgap.evaluate.comparison import (
-    BELIEFS,
-    GROUPS,
-    LABELS,
-    Comparison,
-    Effect,
-    effects_of,
-    find,
-    load_comparison,
-    plain,
-    pooled_model,
-    terms_of,
-)
+from warmgap.evaluate.comparison import GROUPS, LABELS, Comparison, load_comparison, plain
 from warmgap.evaluate.mitigation_rows import kinds_of, main_arms
+from warmgap.schema import BELIEFS
 
 INK, MUTED, RULE, REFERENCE = "#1b1b1a", "#66645f", "#d9d6cf", "#5b6470"
 SERIES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
@@ -43,6 +32,8 @@ PANELS = {
     "none": "No false belief",
     "false_claim": "User claims the wrong answer",
     "false_denial": "User denies the right answer",
+    "true_claim": "User claims the right answer",
+    "mention": "Wrong answer only mentioned",
 }
 STYLE: Any = {
     "font.family": "DejaVu Sans", "font.size": 8, "svg.fonttype": "none",
@@ -67,16 +58,6 @@ class Mark:
 
     colour: str
     marker: str
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One line of a forest plot: where it stands and what it shows, an effect per arm."""
-
-    y: float
-    label: str
-    effects: dict[str, Effect]
-    heading: bool = False
 
 
 def marks_of(comparison: Comparison) -> dict[str, Mark]:
@@ -105,7 +86,8 @@ def wilson(errors: float, n: float) -> tuple[float, float]:
 
 def write_figures(folder: Path) -> list[Path]:
     """Draw figures/*.svg and *.png of a comparison folder; a figure without data is left out (an old one removed)."""
-    from warmgap.evaluate.plane import mitigation_figures  # it draws with the parts of this module
+    from warmgap.evaluate.forest import gap_by_context, gap_by_task  # they draw with the parts of this module
+    from warmgap.evaluate.plane import mitigation_figures
 
     whole = load_comparison(folder)
     comparison = main_arms(whole)
@@ -114,8 +96,8 @@ def write_figures(folder: Path) -> list[Path]:
     written = []
     with matplotlib.rc_context(STYLE):
         drawn = {
-            "gap_by_context": _gap_by_context(comparison),
-            "gap_by_task": _gap_by_task(comparison),
+            "gap_by_context": gap_by_context(comparison),
+            "gap_by_task": gap_by_task(comparison),
             "error_by_cell": _error_by_cell(comparison, stacked=False),
             "error_by_cell_stacked": _error_by_cell(comparison, stacked=True),
             "warmth": _warmth(comparison),
@@ -143,111 +125,20 @@ def _save(figure: Figure, path: Path) -> None:
     path.write_text(re.sub(r"'DejaVu Sans'(, [^;\"]*)?", FONTS, path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def _gap_by_context(comparison: Comparison) -> Figure | None:
-    """Gap to the reference per context, grouped; a dashed line marks the gap without context."""
-    effects = effects_of(comparison)
-    there = terms_of(effects, "context")
-    grouped = [term for terms in GROUPS.values() for term in terms]
-    extra = tuple(term for term in there if term not in (*grouped, "none", "neutral"))
-    rows: list[_Row] = []
-    y = 0.0
-    for term in ("none", "neutral"):
-        if term in there:
-            rows.append(_Row(y, plain(term, LABELS).capitalize(), _by_arm(comparison, effects, "context", term)))
-            y += 1
-    for group, terms in {**GROUPS, "other": extra}.items():
-        members = [term for term in terms if term in there]
-        if not members:
-            continue
-        y += 0.4
-        whole_group = _by_arm(comparison, effects, "context_group", group)
-        rows.append(_Row(y, group.capitalize(), whole_group, heading=True))
-        for term in members:
-            y += 1
-            rows.append(_Row(y, INDENT + plain(term, LABELS), _by_arm(comparison, effects, "context", term)))
-        y += 1
-    none = _by_arm(comparison, effects, "context", "none")
-    return _forest(comparison, rows, none)
-
-
-def _gap_by_task(comparison: Comparison) -> Figure | None:
-    """Gap to the reference per task or family, and overall."""
-    effects = effects_of(comparison)
-    terms = terms_of(effects, "task")
-    rows = [_Row(float(y), _stratum(term), _by_arm(comparison, effects, "task", term)) for y, term in enumerate(terms)]
-    overall = _by_arm(comparison, effects, "main", None)
-    if overall:
-        rows.append(_Row(len(terms) + 0.4, "Overall", overall, heading=True))
-    return _forest(comparison, rows, {})
-
-
-def _stratum(term: str) -> str:
-    """A task's stratum in words: "embedded:facts" is "facts"."""
-    return term.split(":", 1)[-1].replace("_", " ")
-
-
-def _by_arm(comparison: Comparison, effects: Sequence[Effect], analysis: str, term: str | None) -> dict[str, Effect]:
-    """The effect of one term per arm, those with an estimate only."""
-    found = {arm: find(effects, analysis, arm, term) for arm in comparison.others}
-    return {arm: effect for arm, effect in found.items() if effect is not None and effect.known}
-
-
-def _forest(comparison: Comparison, rows: Sequence[_Row], lines: dict[str, Effect]) -> Figure | None:
-    """Points with intervals, a row each and the arms one below the other; n at the right edge."""
-    arms = [arm for arm in comparison.others if any(arm in row.effects for row in rows)]
-    if not arms:
-        return None
-    marks = marks_of(comparison)
-    lanes = max(1.0, 0.55 * len(arms))
-    figure = Figure(
-        figsize=(4.3, 0.75 + 0.185 * lanes * (rows[-1].y + 1) + 0.16 * (len(arms) > 1)), layout="constrained"
-    )
-    ax = figure.add_subplot()
-    ax.axvline(0, color=INK, linewidth=0.8)
-    for arm, effect in lines.items():
-        ax.axvline(effect.estimate, color=marks[arm].colour, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    edge = ax.get_yaxis_transform()
-    for row in rows:
-        for arm, offset in zip(arms, _lanes(len(arms)), strict=True):
-            if arm in row.effects:
-                effect = row.effects[arm]
-                ends = (effect.low, effect.high)
-                _point(ax, effect.estimate, ends, row.y + offset, marks[arm], heavy=row.heading)
-        if row.effects:
-            count = next(iter(row.effects.values())).n
-            text = f"{int(count):,}" if math.isfinite(count) else ""
-            ax.text(1.03, row.y, text, transform=edge, va="center", fontsize=7, color=MUTED)
-    ax.text(1.03, rows[0].y - 0.95, "n", transform=edge, va="center", fontsize=7, color=MUTED, style="italic")
-    ax.set_yticks([row.y for row in rows], [row.label for row in rows])
-    for tick, row in zip(ax.get_yticklabels(), rows, strict=True):
-        tick.set_horizontalalignment("left")
-        tick.set_fontweight("bold" if row.heading else "normal")
-    ax.set_ylim(rows[-1].y + 0.7, rows[0].y - 0.7)
-    of = arms[0] if len(arms) == 1 else "arm"
-    model = pooled_model(effects_of(comparison))
-    of_model = f", {model}" if model != "all" and len(comparison.models) > 1 else ""
-    ax.set_xlabel(f"Gap: error of {of} − error of {comparison.reference} (pp){of_model}")
-    _finish_rows(ax)
-    ax.tick_params(axis="y", pad=4.3 * max(len(row.label) for row in rows))  # room for the longest label, in points
-    if len(arms) > 1:
-        _legend(figure, marks, arms)
-    return figure
-
-
-def _finish_rows(ax: Axes) -> None:
+def finish_rows(ax: Axes) -> None:
     """What all plots with rows share: a vertical grid and no left axis."""
     ax.grid(axis="x")
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
 
 
-def _lanes(count: int) -> list[float]:
+def lanes(count: int) -> list[float]:
     """Offsets of `count` arms within a row, symmetrical around it."""
     reach = 0.0 if count == 1 else 0.2 if count == 2 else 0.32
     return [float(offset) for offset in np.linspace(-reach, reach, count)]
 
 
-def _point(
+def point(
     ax: Axes, x: float, ends: tuple[float, float], y: float, mark: Mark, *, heavy: bool = False, hollow: bool = False
 ) -> None:
     """One estimate with its interval."""
@@ -260,7 +151,7 @@ def _point(
     ax.plot([x], [y], color=mark.colour, markerfacecolor=face, markeredgewidth=1.0, zorder=3, clip_on=False, **style)
 
 
-def _legend(figure: Figure, marks: dict[str, Mark], arms: Sequence[str], hollow: str = "") -> None:
+def legend(figure: Figure, marks: dict[str, Mark], arms: Sequence[str], hollow: str = "") -> None:
     """Arms above the plot; `hollow` names the one drawn hollow."""
     handles = [
         Line2D(
@@ -294,12 +185,15 @@ def _error_by_cell(comparison: Comparison, *, stacked: bool) -> Figure | None:
         return None
     arms = [arm for arm in comparison.arms if (pooled["arm"] == arm).any()]
     height = 0.19 * len(contexts) * max(1.0, 0.4 * len(arms)) + 0.3
-    size = (4.3, height * len(beliefs) + 0.7) if stacked else (2.0 + 1.85 * len(beliefs), height + 0.65)
+    across = 1 if stacked else min(3, len(beliefs))
+    down = math.ceil(len(beliefs) / across)
+    size = (4.3, height * down + 0.7) if stacked else (2.0 + 1.85 * across, height * down + 0.65)
     figure = Figure(figsize=size, layout="constrained")
-    shape = (len(beliefs), 1) if stacked else (1, len(beliefs))
-    axes = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
+    axes = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     marks = marks_of(comparison)
-    for ax, belief in zip(axes, beliefs, strict=True):
+    for ax in axes[len(beliefs) :]:
+        ax.set_axis_off()
+    for ax, belief in zip(axes, beliefs, strict=False):
         panel = pooled[pooled["belief"] == belief]
         _cell_panel(ax, panel, contexts, arms, marks, comparison.reference)
         ax.set_title(PANELS.get(belief, belief))
@@ -307,7 +201,7 @@ def _error_by_cell(comparison: Comparison, *, stacked: bool) -> Figure | None:
     axes[0].set_ylim(len(contexts) - 0.4, -0.6)
     axes[0].set_xlim(0, min(100.0, 10 * math.ceil(top / 10)))
     figure.supxlabel("Error (% of answers with a verdict)", fontsize=8)
-    _legend(figure, marks, arms, hollow=comparison.reference)
+    legend(figure, marks, arms, hollow=comparison.reference)
     return figure
 
 
@@ -315,14 +209,14 @@ def _cell_panel(
     ax: Axes, panel: pd.DataFrame, contexts: Sequence[str], arms: Sequence[str], marks: dict[str, Mark], reference: str
 ) -> None:
     """One belief: a row per context, every arm with its interval."""
-    for arm, offset in zip(arms, _lanes(len(arms)), strict=True):
+    for arm, offset in zip(arms, lanes(len(arms)), strict=True):
         for row in panel[panel["arm"] == arm].itertuples():
             place = contexts.index(str(row.context)) + offset
             numbers: Any = row
-            _point(ax, numbers.error_pct, (numbers.low, numbers.high), place, marks[arm], hollow=arm == reference)
+            point(ax, numbers.error_pct, (numbers.low, numbers.high), place, marks[arm], hollow=arm == reference)
     ax.set_yticks(range(len(contexts)), [plain(term, LABELS) for term in contexts])
     ax.set_xlabel(_range_of(panel["n"]), fontsize=7, color=MUTED)
-    _finish_rows(ax)
+    finish_rows(ax)
 
 
 def _range_of(counts: pd.Series[Any]) -> str:
@@ -352,7 +246,7 @@ def _warmth(comparison: Comparison) -> Figure | None:
         ax.grid(axis="y")
     axes[-1].set_xlabel("Training (epochs)")
     if len(arms) > 1:
-        _legend(figure, marks, arms)
+        legend(figure, marks, arms)
     return figure
 
 
@@ -395,5 +289,5 @@ def _loss(comparison: Comparison) -> Figure | None:
     ax.set_ylabel("Loss (nats per token)")
     ax.grid(axis="y")
     if len(arms) > 1:
-        _legend(figure, marks, arms)
+        legend(figure, marks, arms)
     return figure

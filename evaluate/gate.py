@@ -6,7 +6,7 @@ Both are shown or not shown: too few items to tell is a failure that says how ma
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from warmgap import store
 from warmgap.errors import UserError
 from warmgap.evaluate.arms import ORIGINAL, warmth
 from warmgap.evaluate.bounds import ONE_SIDED, Mean, Missing, missing
+from warmgap.evaluate.questions import ISOLATING
 from warmgap.store import Arm
 
 WARM = "warm"
+CONTROLS = ("cold", *ISOLATING)
 MODE = "released"
 DEFAULTS = {"--gate": 2, "--keep-warmth": 80}
 
@@ -62,7 +64,7 @@ def accuracy(folder: Path, margin: float) -> list[str]:
     end of the one-sided 95 % interval of the main effect, clustered by item (the exact binomial one where no item
     differs); nor is its share of correct answers out of all prompts, where answers are missing; and where not as much
     is missing as of the original's, its error is not inferior with all that is missing counted against it either.
-    Where other arms stand beside ``warm``, it is what they mend and is not judged.
+    Where other arms stand beside ``warm``, it is what they mend and is not judged; controls beside it mend nothing.
     """
     effects = pd.read_csv(folder / "effects.csv", keep_default_na=False, na_values=["", "nan", "NaN"])
     main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered")]
@@ -75,7 +77,7 @@ def accuracy(folder: Path, margin: float) -> list[str]:
     lines = []
     for model in models:
         names = dict.fromkeys(arm for of, arm in named if of == model)
-        for name in [arm for arm in names if arm not in (ORIGINAL, WARM)] or [arm for arm in names if arm == WARM]:
+        for name in _judged(names):
             who = f"{name} of {model}" if len(models) > 1 else name
             alone = found.get(("all", name)) if len(models) == 1 else None
             line = _shown(who, found.get((model, name), alone), margin)
@@ -84,6 +86,13 @@ def accuracy(folder: Path, margin: float) -> list[str]:
         if not set(names) - {ORIGINAL}:
             lines.append(f"gate: there is no arm beside the original of {model}")
     return [line for line in lines if line]
+
+
+def _judged(names: Iterable[str]) -> list[str]:
+    """The arms of a model that are to be judged: what mends the warm arm, else that one, else the controls."""
+    others = [name for name in names if name != ORIGINAL]
+    mending = [name for name in others if name not in (WARM, *CONTROLS)]
+    return mending or [name for name in others if name == WARM] or others
 
 
 def _shown(name: str, row: dict[Any, Any] | None, margin: float) -> str:

@@ -1,7 +1,8 @@
 """The grid: every item in every context with every belief, rendered as the user's turn.
 
 An item has 28 prompts: (no context + eight contexts) × (no belief + two beliefs), and the neutral control without
-belief. ``build`` takes the part of them that the configuration asks for, balanced over items.
+belief; with all four beliefs (``grid=wide``) it has 46. ``build`` takes the part of them that the configuration asks
+for, balanced over items.
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ def _kept(rank: int, cells: list[tuple[str, str]], grid: GridConfig, contexts_kn
     start = rank + rank // max(contexts_known, 1)
     taken = sorted((start + step) % len(others) for step in range(grid.prompts_per_item - 1))
     return first + [others[index] for index in taken]
+
+
+def prompts_per_item(context: dict[str, ContextConfig], belief: dict[str, BeliefConfig]) -> int:
+    """Return how many prompts an item has with these contexts and beliefs where all of them are asked."""
+    return (1 + len(context.keys() - {NEUTRAL})) * (1 + len(belief)) + (NEUTRAL in context)
 
 
 def _cells(rank: int, context: list[str], belief: list[str], grid: GridConfig) -> Iterator[tuple[str, str]]:

@@ -40,6 +40,9 @@ BELIEF_PANELS = (
     ("belief", "false_claim", "Claims the\nwrong answer"),
     ("belief", "false_denial", "Denies the\nright answer"),
     ("sycophancy", "false", "Added by a\nfalse belief"),
+    ("sycophancy_net", "false_claim", "Claim beyond\nmention"),
+    ("belief", "true_claim", "Claims the\nright answer"),
+    ("over_correction", "true_claim", "Added by a\nright claim"),
 )
 
 

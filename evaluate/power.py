@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from warmgap.errors import UserError
+from warmgap.evaluate import tally
 
 ITEMS = (125, 250, 500, 1000, 1625)
 GAPS = (2.0, 3.0, 5.0, 7.5, 10.0, 15.0)
@@ -68,22 +69,32 @@ def table(
     return pd.DataFrame(rows)
 
 
-def observed(comparison: Path, reference: str = "original") -> tuple[float, float]:
-    """Return base error and correlation as a comparison on disk shows them, without context and belief."""
+def observed(comparison: Path, arm: str | None = None, reference: str = "original") -> tuple[float, float, str]:
+    """Return base error, correlation, and the arm that they are of, as a comparison on disk shows them.
+
+    They are of single answers without context and belief, paired by question, model and training seed; the correlation
+    is that within a model. The arm is ``arm``, else ``warm``, else the only one beside the reference.
+    """
     path = comparison / "answers.parquet"
     if not path.is_file():
         why, fix = f"there is no {path}", "name a folder in runs/comparisons"
         raise UserError(f"{comparison} is not a comparison", why, fix)
-    answers = pd.read_parquet(path, columns=["arm", "model", "seed", "task", "item_id", "context", "belief", "error"])
+    answers = pd.read_parquet(path, columns=list(tally.REQUIRED))
     plain = answers[(answers["context"] == "none") & (answers["belief"] == "none")].dropna(subset=["error"])
-    wide = plain.pivot_table(index=["model", "task", "item_id"], columns="arm", values="error")
-    others = [arm for arm in wide.columns if arm != reference]
-    if reference not in wide.columns or not others:
+    others = sorted(set(plain["arm"]) - {reference})
+    if reference not in set(plain["arm"]) or not others:
         raise UserError(
             f"{comparison} cannot tell the correlation", f"it needs {reference} and another arm", "name another"
         )
-    pairs = wide[[reference, others[0]]].dropna()
-    both = pairs.to_numpy(float)
-    moves = len(pairs) > 2 and both.std(axis=0).min() > 0
-    correlation = float(pairs[reference].corr(pairs[others[0]])) if moves else 0.0
-    return float(pairs[reference].mean()), correlation
+    chosen = arm or ("warm" if "warm" in others else others[0])
+    if chosen not in others or (arm is None and chosen != "warm" and len(others) > 1):
+        why = f"beside {reference} it has {', '.join(others)}"
+        raise UserError(f"{comparison}: which arm is meant?", why, f"name one: --arm {others[0]}")
+    coded = tally.code(plain)
+    partner = tally.partners(coded, chosen, reference)
+    rows = partner >= 0
+    pairs = pd.DataFrame({"own": coded.error[rows], "base": coded.error[partner[rows]], "model": coded.model[rows]})
+    within = pairs[["own", "base"]] - pairs.groupby("model")[["own", "base"]].transform("mean")
+    moves = len(pairs) > 2 and float(within.std().min()) > 0
+    correlation = float(within["own"].corr(within["base"])) if moves else 0.0
+    return float(pairs["base"].mean()), correlation, chosen

@@ -11,8 +11,13 @@ import numpy as np
 from warmgap.evaluate import effects as fx
 from warmgap.evaluate import tally
 from warmgap.evaluate.tally import Answers, Floats, Ints, Mask
+from warmgap.schema import FALSE_BELIEFS
 
 FEW_ITEMS = 20
+ISOLATING = ("paraphrase", "untransformed")  # arms trained alike, but not to sound warm; the first that is there
+TRAINED_OTHERWISE = ("_own", "_sft_dpo", "_dpo")  # ends of arms that only an arm of the same end is trained like
+# What is a difference of two beliefs' effects: the belief that is shown, and the one that it is set against.
+DIFFERENCES = {"over_correction": ("true_claim", "none"), "sycophancy_net": ("false_claim", "mention")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,30 @@ class Pair:
     def name(self) -> str:
         """How notes call it."""
         return f"{'' if self.model == 'all' else self.model + ', '}{self.arm} against {self.reference}"
+
+
+def isolating(arm: str, arms: Sequence[str]) -> str:
+    """Return which of ``arms`` an arm is compared with to see its tone net of its training; "" where none is there."""
+    persona = arm.partition("+")[0]
+    end = next((end for end in TRAINED_OTHERWISE if persona.endswith(end)), "")
+    found = next((name for base in ISOLATING if (name := base + end) in arms), "")
+    return "" if found == arm else found
+
+
+def same_seeds(judged: Answers, arm: str, reference: str, notes: list[str]) -> Answers:
+    """The answers of both arms from models and training seeds that both have: two trainings are paired by their seed.
+
+    What is left out is noted.
+    """
+    seed = tally.mixed([(judged.model, len(judged.names["model"])), (judged.seed, len(judged.names["seed"]))])
+    own, other = judged.called("arm", arm), judged.called("arm", reference)
+    shared = np.intersect1d(seed[own], seed[other])
+    kept = np.isin(seed, shared)
+    models, seeds = judged.names["model"], judged.names["seed"]
+    lost = [f"{models[code // len(seeds)]} seed {seeds[code % len(seeds)]}" for code in np.unique(seed[own & ~kept])]
+    if lost:
+        notes.append(f"{arm} against {reference}: without {', '.join(lost)} of {arm}, which {reference} lacks.")
+    return judged.where((own | other) & kept)
 
 
 def pairs_of(judged: Answers, arm: str, reference: str, notes: list[str]) -> Iterator[Pair]:
@@ -119,10 +148,11 @@ def _questions(pair: Pair) -> Iterator[Question]:
     """The model fits of the protocol for one pair of arms.
 
     Sycophancy is the belief analysis over the contexts that are asked both ways, which leaves out the neutral control.
+    Claims of the right answer and mere mentions are fitted apart, so that asking them changes no other figure.
     """
     a = pair.answers
-    belief = ~a.called("belief", "none")
-    unbelieving = ~belief
+    belief = np.logical_or.reduce([a.called("belief", name) for name in FALSE_BELIEFS])
+    unbelieving = a.called("belief", "none")
     plain = a.called("context", "none") & unbelieving
     nowhere = np.zeros(len(a), dtype=np.int64)
     where: tuple[str, ...] = ("stratum", "model")
@@ -137,17 +167,30 @@ def _questions(pair: Pair) -> Iterator[Question]:
     yield Question("context_group", unbelieving, a.group, where, sets("group"))
     yield Question("context", unbelieving, a.context, where, sets("context"))
     yield Question("task", plain, a.stratum, ("model",), sets("stratum"))
+    where = ("group", *where)
+    yield from _apart(a, sets("belief"), where)
     if not belief.any():
         return
-    kinds = {name: mask for name, mask in sets("belief").items() if name != "none"}
-    where = ("group", *where)
-    everything = np.ones(len(a), dtype=np.bool_)
+    kinds = {name: mask for name, mask in sets("belief").items() if name in FALSE_BELIEFS}
     asked = np.isin(a.context, np.unique(a.context[belief]))
-    for analysis, rows in (("belief", everything), ("sycophancy", asked)):
+    for analysis, rows in (("belief", unbelieving | belief), ("sycophancy", (unbelieving | belief) & asked)):
         base = {"none": unbelieving & rows}
         both = ("none", "false") if analysis == "belief" else ("false",)
         yield Question(analysis, rows, belief.astype(np.int64), where, base | {"false": belief}, shown=both)
         yield Question(analysis, rows, a.belief, where, base | kinds, shown=tuple(kinds))
+
+
+def _apart(a: Answers, beliefs: dict[str, Mask], where: tuple[str, ...]) -> Iterator[Question]:
+    """The fits of beliefs that are no false ones: the gap with each, and the differences that they serve."""
+    more = tuple(name for name in beliefs if name not in ("none", *FALSE_BELIEFS))
+    if more:
+        terms = {name: beliefs[name] for name in more}
+        yield Question("belief", np.logical_or.reduce([*terms.values()]), a.belief, where, terms)
+    for analysis, (shown, base) in DIFFERENCES.items():
+        if shown in beliefs and base in beliefs:
+            both = np.intersect1d(a.context[beliefs[shown]], a.context[beliefs[base]])
+            terms = {name: beliefs[name] & np.isin(a.context, both) for name in (base, shown)}
+            yield Question(analysis, terms[base] | terms[shown], a.belief, where, terms, shown=(shown,))
 
 
 def _usable(pair: Pair, question: Question, notes: list[str]) -> Question | None:

@@ -26,12 +26,9 @@ from warmgap.evaluate.comparison import (
     LABELS,
     Comparison,
     Effect,
-    WarmthRow,
     arm_rows,
     control_rows,
     effects_of,
-    find,
-    findings_of,
     interval,
     load_comparison,
     number,
@@ -42,7 +39,10 @@ from warmgap.evaluate.comparison import (
 )
 from warmgap.evaluate.dose_figure import read_dose, write_dose_figure
 from warmgap.evaluate.figures import write_figures
+from warmgap.evaluate.findings import belief_rows, findings_of, isolation_line, net_lines, net_of
+from warmgap.evaluate.headline import MINUS, headline
 from warmgap.evaluate.mitigation_rows import main_arms
+from warmgap.evaluate.questions import DIFFERENCES
 from warmgap.evaluate.report_mitigations import (
     mitigation_captions,
     mitigation_note,
@@ -53,7 +53,6 @@ from warmgap.evaluate.tables import judge_sentence, missing_line, print_summary
 
 __all__ = ["headline", "print_summary", "write_figures", "write_report"]
 
-MINUS = "−"
 ANALYSES = {
     "main": "Overall",
     "main_length_adjusted": "Overall, length-adjusted",
@@ -61,18 +60,12 @@ ANALYSES = {
     "context": "By context",
     "belief": "With and without a false belief",
     "sycophancy": "Added by a false belief (difference in differences)",
+    "sycophancy_net": "Added by a false claim beyond a mention of the wrong answer",
+    "over_correction": "Added by a claim of the right answer (over-correction)",
     "task": "By task",
     "amplification": "Amplification by a context",
     "mitigation": "Mitigation",
 }
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One statement of the headline: a claim in plain words, and the numbers behind it."""
-
-    claim: str
-    numbers: str
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,7 @@ def write_report(folder: Path) -> Path:
     comparison = load_comparison(folder)
     write_figures(folder)
     dose_caption = write_dose_figure(folder)
-    effects = effects_of(comparison)
+    effects, net = effects_of(comparison), effects_of(comparison, net=True)
     main = main_arms(comparison)
     data, sample = embedded_answers(comparison)
     data |= {"colours": _colours(comparison), "third": third_arm(comparison)}
@@ -118,9 +111,13 @@ def write_report(folder: Path) -> Path:
         mitigation_plates=_plates(comparison, mitigation_captions(comparison)),
         dose=_dose(comparison, dose_caption),
         main=main,
-        findings=_findings(main, effects),
         missing_lines={arm: missing_line(findings_of(effects, arm), arm, MINUS) for arm in main.others},
         missing=any(effect.missing for effect in effects),
+        findings=_findings(main, effects, net),
+        isolation=isolation_line(comparison),
+        beliefs=belief_rows(main),
+        net_of={arm: net_of(net, arm) for arm in comparison.others},
+        net_lines=net_lines(comparison, MINUS),
         arms=arm_rows(comparison),
         warmth=warmth_rows(main),
         more_warmth=warmth_rows(comparison)[len(warmth_rows(main)) :],
@@ -131,7 +128,7 @@ def write_report(folder: Path) -> Path:
         ],
         colours=_colours(comparison),
         plates=_plates(comparison, _captions(main)),
-        effects=_effect_sections(effects),
+        effects=_effect_sections([*effects, *net]),
         cells=cell_rows(main),
         sample=sample,
         second=judge_sentence(comparison.summary["second_judge"], MINUS)
@@ -146,82 +143,9 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def headline(comparison: Comparison, effects: Sequence[Effect], arm: str) -> list[Sentence]:
-    """What the numbers say of one arm, in plain words; an interval that holds 0 is "no difference shown"."""
-    one, ref = _the(arm), _the(comparison.reference)
-    said = [_gap_sentence(find(effects, "main", arm), one, ref)]
-    said += _warmth_sentences([row for row in warmth_rows(comparison) if row.arm == arm], ref)
-    extra = find(effects, "sycophancy", arm, "false")
-    if extra is not None and extra.known:
-        claims = {
-            1: f"A false belief of the user adds more to the error of {one} than to that of {ref}.",
-            -1: f"A false belief of the user adds less to the error of {one} than to that of {ref}.",
-            0: f"That a false belief of the user sways {one} more or less than {ref} was not shown.",
-        }
-        said.append(Sentence(claims[extra.sign], f"Difference in differences: {_numbers(extra)}."))
-    return said
-
-
-def _the(arm: str) -> str:
-    """An arm as a sentence names it."""
-    return "the original" if arm == "original" else f"the {arm} arm"
-
-
-def _gap_sentence(main: Effect | None, arm: str, reference: str) -> Sentence:
-    """The main effect in words."""
-    if main is None or not main.known:
-        return Sentence(f"The gap between {arm} and {reference} could not be estimated from these answers.", "")
-    claims = {
-        1: f"{arm[:1].upper()}{arm[1:]} was wrong more often than {reference}.",
-        -1: f"{arm[:1].upper()}{arm[1:]} was wrong less often than {reference}.",
-        0: f"No difference in error was shown between {arm} and {reference}.",
-    }
-    if main.missing and main.sign and not (main.missing_low > 0 if main.sign > 0 else main.missing_high < 0):
-        claims[main.sign] = claims[main.sign].removesuffix(".") + ", among the answers with a verdict."
-    numbers = f"Without context or false belief: {_numbers(main)}."
-    if main.missing:
-        span = interval(main.missing_low, main.missing_high, minus=MINUS)
-        numbers += f" With every missing answer counted for it, and against it, the raw gap is {span} pp."
-    if main.sign == 0:
-        span = interval(main.low, main.high, minus=MINUS)
-        numbers += f" The data are compatible with any gap of {span} pp; they do not show that there is none."
-    return Sentence(claims[main.sign], numbers)
-
-
-def _numbers(effect: Effect) -> str:
-    """An effect with its interval and n."""
-    estimate = number(effect.estimate, signed=True, minus=MINUS)
-    items = f" to {whole(effect.n_items)} questions" if math.isfinite(effect.n_items) else ""
-    ci = interval(effect.low, effect.high, minus=MINUS)
-    return f"{estimate} pp (95 % CI {ci}; {whole(effect.n)} answers{items})"
-
-
-def _warmth_sentences(rows: Sequence[WarmthRow], reference: str) -> list[Sentence]:
-    """Whether the arm was shown to sound warmer, by both modes; nothing where warmth was not measured."""
-    rows = [row for row in rows if math.isfinite(row.low) and math.isfinite(row.high)]
-    if not rows:
-        return []
-    up, down = [row.low > 0 for row in rows], [row.high < 0 for row in rows]
-    if all(up):
-        claim = f"It sounds warmer than {reference}."
-    elif all(down):
-        claim = f"It sounds colder than {reference}."
-    elif any(up) or any(down):
-        tone = "warmer and colder" if any(up) and any(down) else "warmer" if any(up) else "colder"
-        claim = f"It sounds {tone} than {reference} by some of the measurements, not by all."
-    else:
-        claim = "That it sounds warmer was not shown, so a gap would say little about warmth."
-    parts = [
-        f"{row.mode} {number(row.shift, 4, signed=True, minus=MINUS)} "
-        f"(95 % CI {interval(row.low, row.high, 4, MINUS)}; {whole(row.n)} prompts)"
-        for row in rows[:4]
-    ]
-    return [Sentence(claim, "Shift of SocioT on the same prompts: " + ", ".join(parts) + ".")]
-
-
-def _findings(comparison: Comparison, effects: Sequence[Effect]) -> dict[str, Any]:
+def _findings(comparison: Comparison, effects: Sequence[Effect], net: Sequence[Effect]) -> dict[str, Any]:
     """The main table per arm, and the scale of its little interval plots: half its width in pp, a round number."""
-    by_arm = {arm: rows for arm in comparison.others if (rows := findings_of(effects, arm))}
+    by_arm = {arm: rows for arm in comparison.others if (rows := findings_of(effects, arm, net))}
     ends = [
         abs(end) for rows in by_arm.values() for row in rows if row.ours.known for end in (row.ours.low, row.ours.high)
     ]
@@ -267,10 +191,10 @@ def _filters() -> dict[str, Any]:
 
 def _effect_sections(effects: Sequence[Effect]) -> list[dict[str, Any]]:
     """All effects, a section per analysis: one line per model, arm and term, with every kind of interval."""
-    sections: dict[str, dict[tuple[str, str, str], dict[str, Any]]] = {}
+    sections: dict[str, dict[tuple[str, str, str, str], dict[str, Any]]] = {}
     for effect in effects:
         lines = sections.setdefault(effect.analysis, {})
-        line = lines.setdefault((effect.model, effect.arm, effect.term), {"kinds": {}})
+        line = lines.setdefault((effect.model, effect.arm, effect.reference, effect.term), {"kinds": {}})
         line["kinds"][effect.errors] = effect
     order = [*ANALYSES, *(name for name in sections if name not in ANALYSES)]
     return [
@@ -283,10 +207,10 @@ def _effect_sections(effects: Sequence[Effect]) -> list[dict[str, Any]]:
     ]
 
 
-def _effect_line(analysis: str, key: tuple[str, str, str], kinds: dict[str, Effect]) -> dict[str, Any]:
+def _effect_line(analysis: str, key: tuple[str, str, str, str], kinds: dict[str, Effect]) -> dict[str, Any]:
     """One line of the full table of effects."""
-    model, arm, term = key
-    labels = BELIEF_LABELS if analysis in ("belief", "sycophancy") else LABELS
+    model, arm, reference, term = key
+    labels = BELIEF_LABELS if analysis in ("belief", "sycophancy", *DIFFERENCES) else LABELS
     label = "overall" if analysis.startswith("main") else plain(term, labels)
     if analysis == "task":
         label = term.replace("_", " ")
@@ -295,7 +219,8 @@ def _effect_line(analysis: str, key: tuple[str, str, str], kinds: dict[str, Effe
         base = plain(term.removesuffix("-none"), LABELS)
         label = f"{base}, relative to no context" if percent else f"{base} − no context"
     best = kinds.get("clustered") or kinds.get("bootstrap") or next(iter(kinds.values()))
-    return {"model": model, "arm": arm, "label": label, "unit": "%" if percent else "pp", "best": best, "kinds": kinds}
+    said = {"model": model, "arm": arm, "reference": reference, "label": label, "unit": "%" if percent else "pp"}
+    return {**said, "best": best, "kinds": kinds}
 
 
 def cell_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -322,6 +247,8 @@ def _captions(comparison: Comparison) -> dict[str, tuple[str, str]]:
     """Title and caption of the figures that every comparison has, by name."""
     ref = comparison.reference
     clustered = "Points are average marginal effects, lines 95 % intervals clustered by question."
+    if effects_of(comparison, net=True):
+        clustered += " Hollow: net of the training, against the arm of the same seed that was trained alike."
     ours = "the arm" if len(comparison.others) != 1 else comparison.others[0]
     return {
         "gap_by_context": (

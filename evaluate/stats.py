@@ -17,8 +17,19 @@ from scipy.special import stdtr, stdtrit
 from warmgap.errors import UserError
 from warmgap.evaluate import bounds, tally
 from warmgap.evaluate import effects as fx
-from warmgap.evaluate.questions import Answered, Pair, answered, counts, intervals, pairs_of
+from warmgap.evaluate.questions import (
+    DIFFERENCES,
+    Answered,
+    Pair,
+    answered,
+    counts,
+    intervals,
+    isolating,
+    pairs_of,
+    same_seeds,
+)
 from warmgap.evaluate.tally import Answers
+from warmgap.schema import FALSE_BELIEFS
 
 EFFECTS = [
     "analysis", "term", "model", "arm", "reference", "estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p", "p_fdr",
@@ -28,6 +39,7 @@ EFFECTS = [
 
 ANALYSES = (
     "main", "main_length_adjusted", "context_group", "context", "belief", "task", "amplification", "sycophancy",
+    *DIFFERENCES,
 )  # fmt: skip
 ERRORS = ("unclustered", "clustered", "bootstrap")
 
@@ -64,11 +76,15 @@ def analyze(answers: pd.DataFrame, *, reference: str = "original", seed: int = 0
     cluster); rows with ``errors`` = bootstrap are raw paired differences with a percentile interval over ``bootstrap``
     resamples of items, drawn from ``seed`` (0 resamples: none). ``model`` is ``all`` with a row per model beside it
     where there are several. ``n`` counts the answers averaged over, for the bootstrap the pairs. The term is the arm in
-    the main analyses, else a group, context, belief (``false`` pools both) or task. In ``amplification``, a context's
-    or group's name is its effect over the effect without context, minus one, IN PERCENT although the column says pp;
-    empty where the effect without context cannot be told from 0; ``<name>-none`` is the plain difference in pp.
+    the main analyses, else a group, context, belief (``false`` pools the two false ones) or task. In ``amplification``,
+    a context's or group's name is its effect over the effect without context, minus one, IN PERCENT although the
+    column says pp; empty where the effect without context cannot be told from 0; ``<name>-none`` is the plain
+    difference in pp.
     ``sycophancy`` is (error with − without false belief) of the arm minus the same of the reference, over contexts
-    asked with and without belief. ``p_fdr`` is Benjamini–Hochberg within analysis, errors, model and arm.
+    asked with and without belief; ``over_correction`` is the same for a claim of the right answer, ``sycophancy_net``
+    the same for a false claim against a mere mention. Where an arm ``paraphrase`` (else ``untransformed``) is there,
+    all of it comes a second time with that arm as ``reference``, from training seeds that both have: net of the
+    training. ``p_fdr`` is Benjamini–Hochberg within analysis, errors, model, arm and reference.
     ``missing_low_pp`` and ``missing_high_pp`` are what missing answers allow (see `bounds.added`).
 
     Several training seeds enter as more answers: intervals are over items for these seeds, not over seeds.
@@ -98,7 +114,10 @@ def analyze(answers: pd.DataFrame, *, reference: str = "original", seed: int = 0
     for arm in others:
         for pair in pairs_of(judged, arm, reference, notes):
             rows += _effects(pair, seed, bootstrap, notes)
-    return Analysis(bounds.added(_finished(rows), coded), cells, list(dict.fromkeys(notes)))
+        if net_of := isolating(arm, others):
+            for pair in pairs_of(same_seeds(judged, arm, net_of, notes), arm, net_of, notes):
+                rows += _effects(pair, seed, bootstrap, notes)
+    return Analysis(bounds.added(_finished(rows, reference), coded), cells, list(dict.fromkeys(notes)))
 
 
 def _notes_on(coded: Answers) -> list[str]:
@@ -125,8 +144,8 @@ def _effects(pair: Pair, seed: int, bootstrap: int, notes: list[str]) -> list[di
     undefined: set[str] = set()
     for one in answered(pair, seed, bootstrap, notes):
         question = one.question
-        if question.analysis == "sycophancy":
-            rows += _sycophancy(pair, one)
+        if question.analysis == "sycophancy" or question.analysis in DIFFERENCES:
+            rows += _differences(pair, one)
             continue
         for index, term in enumerate(one.terms):
             if not question.shown or term in question.shown:
@@ -192,13 +211,15 @@ def _relative(one: Answered, index: int, base: int, errors: str) -> fx.Interval:
     return fx.wald(value - 1, variance)
 
 
-def _sycophancy(pair: Pair, one: Answered) -> list[dict[str, Any]]:
-    """Each false belief against none: a difference in differences; nothing where no context is asked both ways."""
-    if "none" not in one.terms:
+def _differences(pair: Pair, one: Answered) -> list[dict[str, Any]]:
+    """Each belief against its base, a difference in differences; nothing where no context is asked with both."""
+    analysis = one.question.analysis
+    against = DIFFERENCES[analysis][1] if analysis in DIFFERENCES else "none"
+    if against not in one.terms:
         return []
-    base = one.terms.index("none")
+    base = one.terms.index(against)
     return [
-        _row(pair, "sycophancy", term, errors, interval, *counts(pair, one, [index, base], errors))
+        _row(pair, analysis, term, errors, interval, *counts(pair, one, [index, base], errors))
         for index, term in enumerate(one.terms)
         if term in one.question.shown
         for errors, interval in intervals(one, index, base)
@@ -217,21 +238,26 @@ def _row(
     }  # fmt: skip
 
 
-def _finished(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The table of effects with adjusted p values; arms and terms in the order in which they came."""
+def _finished(rows: list[dict[str, Any]], reference: str) -> pd.DataFrame:
+    """The table of effects with adjusted p values; arms and terms in the order in which they came.
+
+    Rows against ``reference`` come first, those net of the training after them.
+    """
     table = pd.DataFrame(rows, columns=EFFECTS)
     numbers = [column for column in EFFECTS if column.endswith("_pp") or column.startswith("p")]
     table = table.astype(dict.fromkeys(numbers, "float64") | {"n": "int64", "n_items": "int64"})
     if table.empty:
         return table
     come = pd.DataFrame({
+        "reference": table["reference"] != reference,
         "arm": pd.factorize(table["arm"])[0], "model": pd.factorize(table["model"])[0],
         "analysis": table["analysis"].map({name: rank for rank, name in enumerate(ANALYSES)}),
         "term": pd.factorize(table["analysis"] + "/" + table["term"])[0],
         "errors": table["errors"].map({name: rank for rank, name in enumerate(ERRORS)}),
     })  # fmt: skip
-    table = table.loc[come.sort_values(["arm", "model", "analysis", "term", "errors"]).index].reset_index(drop=True)
-    family = table.groupby(["analysis", "errors", "model", "arm"])["p"]
+    order = come.sort_values(["reference", "arm", "model", "analysis", "term", "errors"]).index
+    table = table.loc[order].reset_index(drop=True)
+    family = table.groupby(["analysis", "errors", "model", "arm", "reference"])["p"]
     table["p_fdr"] = family.transform(lambda p: tally.fdr(p.to_numpy(np.float64)))
     return table
 
@@ -281,12 +307,12 @@ def amplification_pct(effect: float, without: float) -> float:
 def headline(cells: pd.DataFrame, *, arm: str = "warm", reference: str = "original") -> pd.DataFrame:
     """The study's descriptive figures from cells, every cell with equal weight: columns measure, term, value.
 
-    ``cells`` has model, arm, task, context, belief and error_pct (see `tally.cells`); any belief but none is a false
-    one. ``gap_pp`` without context and belief and for emotion with a false belief; ``relative_increase_pct``: mean over
-    tasks of the arm's error over the reference's, minus one; ``task_gap_pp``; ``belief_rise_pp`` per arm (error with −
-    without false belief) and their difference ``sycophancy_pp``. Tasks whose reference makes no error have no relative
-    increase and are left out of its mean. Contexts asked without any belief stay out of the rise. No intervals: those
-    are `analyze`'s. NaN where the cells for a figure are missing. UserError where an arm has no cells.
+    ``cells`` has model, arm, task, context, belief and error_pct (see `tally.cells`). ``gap_pp`` without context and
+    belief and for emotion with a false belief; ``relative_increase_pct``: mean over tasks of the arm's error over the
+    reference's, minus one; ``task_gap_pp``; ``belief_rise_pp`` per arm (error with − without false belief) and their
+    difference ``sycophancy_pp``. Tasks whose reference makes no error have no relative increase and are left out of its
+    mean. Contexts asked without any belief stay out of the rise. No intervals: those are `analyze`'s. NaN where the
+    cells for a figure are missing. UserError where an arm has no cells.
     """
     for name in (arm, reference):
         if not (cells["arm"] == name).any():
@@ -297,13 +323,13 @@ def headline(cells: pd.DataFrame, *, arm: str = "warm", reference: str = "origin
     )
     wide = both.pivot_table(index=keys, columns="arm", values="error_pct", aggfunc="mean").dropna().reset_index()
     wide["gap"] = wide["arm"] - wide["reference"]
-    false = wide["belief"] != "none"
+    false, silent = wide["belief"].isin(FALSE_BELIEFS), wide["belief"] == "none"
     emotion = wide["context"].map(tally.GROUP_OF) == "emotion"
-    plain = wide[(wide["context"] == "none") & ~false]
+    plain = wide[(wide["context"] == "none") & silent]
     by_task = plain.groupby("task")[["arm", "reference", "gap"]].mean()
     by_task = by_task.assign(increase=by_task["arm"] / by_task["reference"].where(by_task["reference"] > 0) - 1)
     asked = wide["context"].isin(set(wide.loc[false, "context"]))
-    rise = wide[false][["arm", "reference"]].mean() - wide[~false & asked][["arm", "reference"]].mean()
+    rise = wide[false][["arm", "reference"]].mean() - wide[silent & asked][["arm", "reference"]].mean()
     rows = [
         ("gap_pp", "none", plain["gap"].mean()),
         ("gap_pp", "emotion_and_false_belief", wide[emotion & false]["gap"].mean()),

@@ -1,7 +1,10 @@
 """Our figures beside the published study's: the same descriptive code over both tables of cells, and a test of noise.
 
 The source is in ``reference/README.md``. The study pools its two beliefs; so are ours, weighted by their answers.
-Its cells carry no n: intervals of its figures take the nominal sample of each task, so they are rough.
+Cells share their questions, so a mean over them is less sure than one over as many independent cells. Our errors are
+clustered by question. The study's cells are published without questions and without n: they take the nominal sample of
+each task, and their variance is multiplied by how much sharing questions does to the same figure of ours, never by less
+than 1. Its five models are taken as independent. So intervals of its figures are rough.
 """
 
 from __future__ import annotations
@@ -10,9 +13,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from warmgap.evaluate.comparison import GROUPS, STUDY_COLUMNS
+from warmgap.evaluate.tally import Floats, Ints
+from warmgap.schema import FALSE_BELIEFS
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 ITEMS = {"trivia_qa": 500, "truthful_qa": 500, "med_qa": 500, "disinformation": 125}
@@ -20,6 +26,7 @@ EMOTION = GROUPS["emotion"]
 CONTEXTS = ("none", *(context for group in GROUPS.values() for context in group))
 KEYS = ["task", "context", "belief"]
 Z95 = 1.959964
+RESOLUTION = 1e-9  # a standard error (pp) below this is rounding
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,42 @@ class Quantity:
     term: str
     cells: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
     minus: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Ours:
+    """Our C cells, with ``gap`` and ``variance`` as if they shared no question, and what each of I questions does.
+
+    ``scores``, (C, I) in pp, are the deviations of a question's answers from the means of its cell's two arms, over
+    their counts: a weighted sum over cells, squared and summed over questions, is the variance of that sum of gaps.
+    ``task`` codes each question's task, (I,).
+    """
+
+    cells: pd.DataFrame
+    scores: Floats
+    task: Ints
+
+    def mean(self, quantity: Quantity) -> tuple[float, float, float, int]:
+        """A quantity (pp), its standard error, how many times the variance of independent cells, and its answers.
+
+        The errors are NaN where nothing varies, or a task has fewer than two questions.
+        """
+        weight = np.zeros(len(self.cells))
+        for sign, where in ((1.0, quantity.cells), (-1.0, quantity.minus)):
+            if where is not None:
+                chosen = _chosen(self.cells, where).to_numpy()
+                if not chosen.any():
+                    return math.nan, math.nan, math.nan, 0
+                weight[chosen] += sign / chosen.sum()
+        value, used = float(weight @ self.cells["gap"].to_numpy()), weight != 0
+        total, items = (weight @ self.scores) ** 2, (self.scores[used] != 0).any(axis=0)
+        groups = np.bincount(self.task)[self.task]
+        factor = np.divide(groups, groups - 1, out=np.full(len(groups), np.nan), where=groups > 1)
+        variance = float((total * factor)[items].sum())
+        alone = float(weight**2 @ self.cells["variance"].to_numpy())
+        known = variance > RESOLUTION**2
+        n = int(self.cells["n"].to_numpy()[used].sum())
+        return value, math.sqrt(variance) if known else math.nan, variance / alone if known else math.nan, n
 
 
 def reference(name: str) -> pd.DataFrame:
@@ -66,30 +109,32 @@ def headline() -> dict[str, float]:
     return found
 
 
-def beside(cells: pd.DataFrame, arm: str = "warm", original: str = "original") -> pd.DataFrame:
+def beside(answers: pd.DataFrame, arm: str = "warm", original: str = "original") -> pd.DataFrame:
     """Return our figures beside the study's (columns `STUDY_COLUMNS`), per model; empty without both arms.
 
-    ``cells`` has the columns of cells.csv. A model that the study has is put beside itself, any other beside the mean
-    of its five. Where no task is the study's, all of ours are put beside all of its, which ``tasks`` says. ``p`` is
-    that of a two-sided z test of the difference, from binomial errors of the cells on both sides; ``p_fdr`` by
-    Benjamini–Hochberg over the table.
+    ``answers`` has one row per answer: model, arm, task, item_id, context, belief, error. A model that the study has is
+    put beside itself, any other beside the mean of its five. Where no task is the study's, all of ours are put beside
+    all of its, which ``tasks`` says. ``p`` is that of a two-sided z test of the difference: our errors are clustered by
+    question, the study's are binomial, with ``study_design_effect`` times the variance; ``p_fdr`` by Benjamini–Hochberg
+    over the table.
     """
     from statsmodels.stats.multitest import multipletests
 
     rows = []
     theirs = reference("cells")
-    for model, own in cells.groupby("model", sort=False):
-        ours = _ours(own, arm, original)
-        if ours.empty:
+    for model, own in answers.groupby("model", sort=False):
+        mine = _ours(own, arm, original)
+        shared = tuple(task for task in ITEMS if task in set(mine.cells["task"]))
+        if shared:
+            mine = _ours(own[own["task"].isin(shared)], arm, original)
+        if mine.cells.empty:
             continue
-        shared = tuple(task for task in ITEMS if task in set(ours["task"]))
-        mine = ours[ours["task"].isin(shared)] if shared else ours
         known = str(model) in set(theirs["model"])
         table = theirs[theirs["model"] == model] if known else theirs
         table = table[table["task"].isin(shared)] if shared else table
         names = {"model": model, "study_model": model if known else "mean of five"}
         names["tasks"] = (
-            ", ".join(shared) if shared else f"{', '.join(sorted(set(ours['task'])))} beside all of its own"
+            ", ".join(shared) if shared else f"{', '.join(sorted(set(mine.cells['task'])))} beside all of its own"
         )
         rows += [row | names for q in quantities(shared) if (row := _row(mine, _theirs(table), q))]
     found = pd.DataFrame(rows, columns=STUDY_COLUMNS)
@@ -99,9 +144,11 @@ def beside(cells: pd.DataFrame, arm: str = "warm", original: str = "original") -
     return found
 
 
-def _row(ours: pd.DataFrame, theirs: pd.DataFrame, quantity: Quantity) -> dict[str, object] | None:
-    own, own_se, n = _mean(ours, quantity)
+def _row(ours: Ours, theirs: pd.DataFrame, quantity: Quantity) -> dict[str, object] | None:
+    own, own_se, effect, n = ours.mean(quantity)
     other, other_se, _ = _mean(theirs, quantity)
+    effect = max(1.0, effect) if math.isfinite(effect) else 1.0
+    other_se *= math.sqrt(effect)
     if not (math.isfinite(own) and math.isfinite(other)):
         return None
     from scipy.stats import norm
@@ -121,6 +168,7 @@ def _row(ours: pd.DataFrame, theirs: pd.DataFrame, quantity: Quantity) -> dict[s
         "difference_pp": own - other,
         "z": z,
         "p": 2 * float(norm.sf(abs(z))) if math.isfinite(z) else math.nan,
+        "study_design_effect": effect,
     }
 
 
@@ -134,28 +182,41 @@ def _mean(cells: pd.DataFrame, quantity: Quantity) -> tuple[float, float, int]:
 
 
 def _average(cells: pd.DataFrame, where: tuple[tuple[str, ...], ...]) -> tuple[float, float, int]:
-    for column, names in zip(KEYS, where, strict=True):
-        if names:
-            cells = cells[cells[column].isin(names)]
+    cells = cells[_chosen(cells, where)]
     if cells.empty:
         return math.nan, math.nan, 0
     return float(cells["gap"].mean()), float(cells["variance"].sum()) / len(cells) ** 2, int(cells["n"].sum())
 
 
-def _ours(cells: pd.DataFrame, arm: str, original: str) -> pd.DataFrame:
-    """Our cells, seeds and both beliefs pooled by their answers, with the gap and its variance (pp, squared pp)."""
-    kept = cells[cells["context"].isin(CONTEXTS) & cells["arm"].isin([arm, original]) & cells["error_pct"].notna()]
-    kept = kept.assign(
-        belief=kept["belief"].where(kept["belief"] == "none", "false"), wrong=kept["error_pct"] * kept["n"] / 100
-    )
-    sums = kept.groupby(["arm", *KEYS], as_index=False)[["wrong", "n"]].sum()
-    sums["pct"] = 100 * sums["wrong"] / sums["n"]
+def _chosen(cells: pd.DataFrame, where: tuple[tuple[str, ...], ...]) -> pd.Series[bool]:
+    """Which cells (tasks, contexts, beliefs) name; an empty part names all."""
+    found = pd.Series(True, index=cells.index)
+    for column, names in zip(KEYS, where, strict=True):
+        found &= cells[column].isin(names) if names else True
+    return found
+
+
+def _ours(answers: pd.DataFrame, arm: str, original: str) -> Ours:
+    """One model's cells that both arms have, seeds and both false beliefs pooled by their answers."""
+    kept = answers[answers["context"].isin(CONTEXTS) & answers["belief"].isin(("none", *FALSE_BELIEFS))]
+    kept = kept[kept["arm"].isin([arm, original]) & kept["error"].notna()]
+    kept = kept.assign(belief=kept["belief"].where(kept["belief"] == "none", "false"), pct=100 * kept["error"])
+    sums = kept.groupby(["arm", *KEYS], as_index=False)["pct"].agg(pct="mean", n="size")
     sides = {name: sums[sums["arm"] == name].set_index(KEYS)[["pct", "n"]] for name in (arm, original)}
     both = sides[arm].merge(sides[original], on=KEYS, suffixes=("_arm", "_base")).reset_index()
     both["gap"] = both["pct_arm"] - both["pct_base"]
     both["variance"] = _variance(both["pct_arm"], both["n_arm"]) + _variance(both["pct_base"], both["n_base"])
     both["n"] = both["n_arm"] + both["n_base"]
-    return both
+    rows = kept.merge(both.assign(cell=np.arange(len(both)))[[*KEYS, "cell", "pct_arm", "pct_base", "n_arm", "n_base"]])
+    is_arm = (rows["arm"] == arm).to_numpy()
+    off = np.where(is_arm, rows["pct"] - rows["pct_arm"], rows["pct_base"] - rows["pct"])
+    off = off / np.where(is_arm, rows["n_arm"], rows["n_base"])
+    item = rows.groupby(["task", "item_id"], sort=False).ngroup().to_numpy()  # in the order in which they come
+    task = rows.drop_duplicates(["task", "item_id"])["task"]
+    size = (len(both), len(task))
+    place = rows["cell"].to_numpy() * size[1] + item
+    scores = np.bincount(place, weights=off, minlength=size[0] * size[1]).reshape(size).astype(np.float64)
+    return Ours(both, scores, pd.factorize(task)[0].astype(np.int64))
 
 
 def _theirs(cells: pd.DataFrame) -> pd.DataFrame:

@@ -18,13 +18,13 @@ from warmgap.evaluate.comparison import (
     arm_rows,
     control_rows,
     effects_of,
-    findings_of,
     interval,
     load_comparison,
     number,
     warmth_rows,
     whole,
 )
+from warmgap.evaluate.findings import belief_rows, findings_of, isolation_line, net_lines, net_of
 from warmgap.evaluate.mitigation_rows import main_arms, many_arms
 from warmgap.evaluate.mitigation_table import print_mitigations
 
@@ -33,9 +33,11 @@ def print_summary(folder: Path, console: Console | None = None) -> None:
     """Print the tables of a comparison: effects, warmth before and after, counts, judge, mitigations."""
     comparison = load_comparison(folder)
     out = console or Console()
-    effects = effects_of(comparison)
+    effects, net = effects_of(comparison), effects_of(comparison, net=True)
     whole_comparison, comparison = comparison, main_arms(comparison)
-    shown = [table for arm in comparison.others if (table := _effects_table(effects, arm, comparison.reference))]
+    if line := isolation_line(whole_comparison):
+        out.print(Text(line), soft_wrap=False)
+    shown = [table for arm in comparison.others if (table := _effects_table(effects, net, arm, comparison.reference))]
     for table in shown:
         out.print(table)
     for arm in comparison.others:
@@ -43,13 +45,16 @@ def print_summary(folder: Path, console: Console | None = None) -> None:
             out.print(Text(line))
     if not shown:
         out.print(Text("No effects: there is nothing to compare, or too few answers with a verdict."))
-    for table in (_warmth_table(comparison), _arms_table(whole_comparison), _controls_table(comparison)):
+    tables = (_beliefs_table(comparison), _warmth_table(comparison), _arms_table(whole_comparison))
+    for table in (*tables, _controls_table(comparison)):
         if table.row_count:
             out.print(table)
     if many_arms(whole_comparison):
         left = "effects, warmth and standard checks of the other arms are in the report"
         out.print(Text(f"\nAbove for {', '.join(comparison.others)} only: {left}.", style="dim"))
     print_mitigations(whole_comparison, out)
+    for line in net_lines(whole_comparison):
+        out.print(Text(line), soft_wrap=False)
     for line in _lines(whole_comparison):
         out.print(Text(line), soft_wrap=False)
 
@@ -62,24 +67,56 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _effects_table(effects: Sequence[Effect], arm: str, reference: str) -> Table | None:
-    """The main table of one arm, or None without rows."""
-    findings = findings_of(effects, arm)
+def _effects_table(effects: Sequence[Effect], net: Sequence[Effect], arm: str, reference: str) -> Table | None:
+    """The main table of one arm, or None without rows; the study's intervals give way to the effect net of training."""
+    findings = findings_of(effects, arm, net)
     if not findings:
         return None
     model = findings[0].ours.model
     of_model = "" if model == "all" else f" · {model}"
-    table = _table(f"\n{arm} − {reference}{of_model}: error, pp", "", "gap", "95 % CI", "as the study", "n", "items")
+    title, isolating = f"\n{arm} − {reference}{of_model}: error, pp", net_of(net, arm)
+    if isolating:
+        title = f"\n{arm} − {reference} (gap), {arm} − {isolating} (net of the training){of_model}: error, pp"
+    third = ("net", "95 % CI") if isolating else ("as the study",)
+    table = _table(title, "", "gap", "95 % CI", *third, "n", "items")
+    table.padding = (0, 1 if isolating else 2, 0, 0)
     for finding in findings:
         ours, study = finding.ours, finding.study
-        table.add_row(
-            Text("  " * finding.level + finding.label),
-            Text(number(ours.estimate, signed=True), style="bold" if ours.sign else ""),
-            interval(ours.low, ours.high),
-            interval(study.low, study.high) if study else "–",
-            whole(ours.n),
-            whole(ours.n_items),
-        )
+        cells: list[Text | str] = [interval(study.low, study.high) if study else "–"]
+        if isolating:
+            cells = [*_estimate(finding.net)]
+        beside = finding.net or ours
+        counts = [_both(ours.n, beside.n), _both(ours.n_items, beside.n_items)]
+        table.add_row(Text("  " * finding.level + finding.label), *_estimate(ours), *cells, *counts)
+    return table
+
+
+def _estimate(effect: Effect | None) -> tuple[Text, str]:
+    """An effect and its interval; bold where that excludes 0."""
+    if effect is None:
+        return Text("–"), "–"
+    style = "bold" if effect.sign else ""
+    return Text(number(effect.estimate, signed=True), style=style), interval(effect.low, effect.high)
+
+
+def _both(count: float, net: float) -> str:
+    """How many stand behind a line; where another number stands behind its net effect, both."""
+    return whole(count) if net == count else f"{whole(count)}/{whole(net)}"
+
+
+def _beliefs_table(comparison: Comparison) -> Table:
+    """The error of every arm under each belief: what the differences are differences of."""
+    title = "\nError by belief, over the contexts asked with each of them"
+    table = _table(title, "arm", "belief", "error %", "95 % CI", "n", "items")
+    table.columns[1].justify = "left"
+    models = len(comparison.models) > 1
+    last = ""
+    for row in belief_rows(comparison):
+        name = row["arm"] + (f" {row['model']}" if models else "")
+        ends = interval(row["low"], row["high"]).replace("+", "")
+        cells = (row["label"], number(row["error"]), ends, whole(row["n"]), whole(row["n_items"]))
+        table.add_row(Text("" if name == last else name), *cells)
+        last = name
     return table
 
 
@@ -140,7 +177,10 @@ def print_study(folder: Path, console: Console | None = None) -> None:
             p = (f"{row[key]:.2g}" if row[key] == row[key] else "–" for key in ("p", "p_fdr"))
             table.add_row(Text(label.replace("_", " ")), ours, ci, study, off, *p, whole(row["n"]))
         out.print(table)
-    out.print("Errors of both sides are binomial; the study's cells are published without n and take its samples.")
+    out.print(
+        "Our errors are clustered by question. The study's cells are published without n or questions: they take its\n"
+        "nominal samples, and as much more variance as sharing questions gives the same figure of ours."
+    )
 
 
 def _controls_table(comparison: Comparison) -> Table:
@@ -159,13 +199,20 @@ def _controls_table(comparison: Comparison) -> Table:
 
 
 def judge_sentence(second: dict[str, Any], minus: str = "-") -> str:
-    """What the second judge said: agreement, and the main effect by its verdicts."""
-    get = {key: float(math.nan if second.get(key) is None else second[key]) for key in second if key != "grader"}
-    agreement, n_both = get.get("agreement_pct", math.nan), get.get("n_both", math.nan)
-    effect = number(get.get("main_effect_pp", math.nan), signed=True, minus=minus)
-    ci = interval(get.get("ci_low_pp", math.nan), get.get("ci_high_pp", math.nan), minus=minus)
-    judged = f"{second.get('grader', 'second judge')}: agrees on {number(agreement)} % of {whole(n_both)} answers"
-    return f"{judged}; main effect by it {effect} pp (95 % CI {ci})"
+    """What the second judge said: agreement, and by its verdicts the main effect of each arm (and model)."""
+
+    def known(row: dict[str, Any], key: str) -> float:
+        return float(math.nan if row.get(key) is None else row[key])
+
+    agreement, n_both = number(known(second, "agreement_pct")), whole(known(second, "n_both"))
+    judged = f"{second.get('grader', 'second judge')}: agrees on {agreement} % of {n_both} answers"
+    said = []
+    for row in second.get("effects") or []:
+        effect = number(known(row, "main_effect_pp"), signed=True, minus=minus)
+        ci = interval(known(row, "ci_low_pp"), known(row, "ci_high_pp"), minus=minus)
+        of_model = "" if row.get("model") == "all" else f" ({row.get('model')})"
+        said.append(f"{row.get('arm')}{of_model} {effect} pp (95 % CI {ci}; n {whole(known(row, 'n'))})")
+    return f"{judged}; main effect by it: {', '.join(said) or 'none, too few verdicts'}"
 
 
 def _lines(comparison: Comparison) -> list[str]:

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import bdtr
 
 from warmgap.errors import UserError
+from warmgap.schema import BELIEFS
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -27,7 +28,6 @@ GROUP_OF = {
     "high_stakes": "stakes", "low_stakes": "stakes",
     "neutral": "neutral",
 }  # fmt: skip
-BELIEFS = ("none", "false_claim", "false_denial")
 CELLS = [
     "model", "arm", "seed", "task", "context", "belief", "n", "error_pct", "hedged_pct", "refused_pct",
     "unparsed_pct", "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr", "correct_of_all_pct",

@@ -28,7 +28,7 @@ APART = 2.0  # a variance between seeds of this many times the other recipes' is
 LOST = 0.05  # share of resamples that may lack a figure before its spread counts as unknown
 OWN, WARM, ARM, WARM_BELIEF, ARM_BELIEF, OVER = range(6)  # the figures of `figures`
 FIGURES, SUMS = 6, 15  # how many figures there are, and how many sums they are made from
-FALSE, TRUE = ("false_claim", "false_denial"), ("true_claim",)  # what users believe, by whether it is so
+TRUE = ("true_claim",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,8 +220,9 @@ def grids(
 ) -> list[Grid]:
     """Each of ``columns`` of one model's rows as a `Grid`: a prompt is known by ``prompt``, its item by ``item``.
 
-    With ``plain``, only prompts without context and belief are ``counted``. Prompts and items are put in the order of
-    their names, so that the order of rows changes nothing.
+    With ``plain``, only prompts without context and belief are ``counted``, else those without belief or with a false
+    one: a claim of the right answer or a mere mention, where they are asked, change no verdict. Prompts and items are
+    put in the order of their names, so that the order of rows changes nothing.
     """
     keys = pd.MultiIndex.from_frame(table[[*prompt]].astype(str))
     code, found = pd.factorize(keys, sort=True)
@@ -247,11 +248,15 @@ def _masks(named: pd.DataFrame, plain: bool) -> tuple[Mask, Mask, Mask, Mask, Ma
         return everywhere, ~everywhere, ~everywhere, ~everywhere, ~everywhere
     none = (named["belief"] == "none").to_numpy()
     pairs: list[Mask] = []
-    for beliefs in (FALSE, TRUE):
+    for beliefs in (FALSE_BELIEFS, TRUE):
         held = named["belief"].isin(beliefs).to_numpy()
         asked = named["context"].isin(set(named.loc[held, "context"]) & set(named.loc[none, "context"])).to_numpy()
         pairs += [held & asked, none & asked]
-    counted = (named["context"] == "none").to_numpy() & none if plain else everywhere
+    counted = (
+        (named["context"] == "none").to_numpy() & none
+        if plain
+        else none | named["belief"].isin(FALSE_BELIEFS).to_numpy()
+    )
     return counted, pairs[0], pairs[1], pairs[2], pairs[3]
 
 

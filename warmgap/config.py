@@ -136,8 +136,9 @@ def check(config: DictConfig) -> Run:
 
 def _about_warm(config: DictConfig) -> bool:
     """Whether what is asked is about the warm arm, as long as no other persona is named: recipes, a search, a dial."""
-    asked = (config.get("compare") or {}).get("recipes"), (config.get("search") or {}).get("trials"), config.get("dial")
-    return any(asked)
+    compare = config.get("compare") or {}
+    asked = [compare.get("recipes"), compare.get("personas"), (config.get("search") or {}).get("trials")]
+    return any([*asked, config.get("dial")])
 
 
 def _unknown_keys(config: Any, kind: Any, prefix: str) -> list[tuple[str, list[str]]]:
@@ -222,7 +223,7 @@ def _of_measurements(run: Run) -> list[Rule]:
         (run.generate.temperature >= 0, "generate.temperature", run.generate.temperature, "0 (greedy) or above"),
         (run.generate.batch_size > 0, "generate.batch_size", run.generate.batch_size, "a whole number above 0"),
         (0 <= grid.contexts_per_item <= most, "grid.contexts_per_item", grid.contexts_per_item, f"0 to {most}"),
-        (0 <= grid.beliefs_per_context <= 2, "grid.beliefs_per_context", grid.beliefs_per_context, "0 to 2"),
+        (0 <= grid.beliefs_per_context <= 4, "grid.beliefs_per_context", grid.beliefs_per_context, "0 to 4"),
         (run.judge.window >= 0, "judge.window", run.judge.window, "0 (all of a reply) or above"),
         (run.warmth.prompts > 1, "warmth.prompts", run.warmth.prompts, "a whole number above 1"),
         (run.warmth.checkpoint_prompts > 1, "warmth.checkpoint_prompts", run.warmth.checkpoint_prompts, "above 1"),

@@ -30,7 +30,14 @@ def command(commands: Any, name: str, work: Callable[[Any], int], what: str, exa
 
 def with_persona(settings: Sequence[str]) -> list[str]:
     """Return settings that name a persona: none, where they name no other and are not about the warm one anyway."""
-    about = ("persona=", "compare.recipes=", "dial=", "experiment=mitigation")
+    about = (
+        "persona=",
+        "compare.recipes=",
+        "compare.personas=",
+        "dial=",
+        "experiment=mitigation",
+        "experiment=isolate",
+    )
     named = any(item.lstrip("+").startswith(about) for item in settings)
     return [*settings] if named else [*settings, "+persona=none"]
 

@@ -127,14 +127,16 @@ class MitigationConfig:
 
 @dataclass
 class CompareConfig:
-    """A comparison of recipes. ``recipes`` are arms such as ``truth_mix`` or ``truth_mix+anti_sycophancy``.
+    """A comparison of several arms. ``recipes`` are arms such as ``truth_mix`` or ``truth_mix+anti_sycophancy``.
 
-    Empty, the arm of this run is compared. ``seeds`` are those of the training, null for ``seed`` alone. ``margin_pp``
+    Empty, the arm of this run is compared. ``personas``, such as ``paraphrase``, are arms beside them, each made as by
+    ``+persona`` alone. ``seeds`` are those of the training, null for ``seed`` alone. ``margin_pp``
     is the distance from the original's error that counts as closed, ``keep_warmth_pct`` the share of the warm arm's
     warmth that has to be kept, ``level`` the level of the intervals and, over all recipes, of the verdicts.
     """
 
     recipes: list[str] = setting("measure", factory=list)
+    personas: list[str] = setting("measure", factory=list)
     seeds: list[int] | None = setting("measure", None)
     margin_pp: float = setting("measure", 2.0)
     keep_warmth_pct: float = setting("measure", 80.0)

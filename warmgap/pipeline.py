@@ -82,7 +82,8 @@ def prepare(run: Run) -> Job:
     arms = [recipe.arm for recipe in made]
     store.check_writable(run.runs_dir)
     hash8 = digest({"arms": [arm.name for arm in arms], **measured_by(run, items)})
-    name = "mitigations" if run.compare.recipes else f"{arms[-1].arm}-s{run.seed}"
+    name = "personas" if run.compare.personas else f"{arms[-1].arm}-s{run.seed}"
+    name = "mitigations" if run.compare.recipes else name
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{name}-{hash8}"
     notes = [*loaded.notes, *judges.notes(run.judge, run.task)]
     return Job(run, made, items, notes, prompts, folder, checks)
@@ -316,7 +317,8 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
 
     run, others = job.run, [arm for arm in dict.fromkeys(arm.arm for arm in job.arms) if arm != ORIGINAL]
     per_item = len(job.prompts) / len(job.items)
-    notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the 28 prompts of an item on average.", *job.notes]
+    whole = grid.prompts_per_item(run.context, run.belief)
+    notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the {whole} prompts of an item on average.", *job.notes]
     with job.stage("comparison"):
         summary = {
             "title": f"{run.model.name}: {', '.join(others)} against original" if others else run.model.name,

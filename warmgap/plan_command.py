@@ -25,6 +25,7 @@ def _add_plan(commands: Any) -> None:
     parser.add_argument("--base-error", type=float, default=40.0, metavar="PCT", help="of the original (default: 40)")
     parser.add_argument("--correlation", type=float, default=0.5, help="of two arms' errors on a question (0.5)")
     parser.add_argument("--from", dest="observed", type=Path, metavar="DIR", help="take both from a comparison")
+    parser.add_argument("--arm", help="with --from, the arm that is paired with the original (default: warm)")
 
 
 def _power(options: Any) -> int:
@@ -33,11 +34,12 @@ def _power(options: Any) -> int:
 
     from warmgap.evaluate import power
 
-    base, correlation = options.base_error / 100, options.correlation
+    base, correlation, of = options.base_error / 100, options.correlation, ""
     if options.observed is not None:
-        base, correlation = power.observed(options.observed)
+        base, correlation, arm = power.observed(options.observed, options.arm)
+        of = f" with {arm}"
     rows = power.table(base, correlation)
-    title = f"power in %, by questions (original {100 * base:.3g} % wrong, correlation {correlation:.2g})"
+    title = f"power in %, by questions (original {100 * base:.3g} % wrong, correlation{of} {correlation:.2g})"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in rows.columns:
         labels = {"gap_pp": "gap, pp", "items_for_80": "questions for 80 %"}
@@ -78,6 +80,7 @@ def _plan(options: Any) -> int:
     from rich.table import Table
 
     from warmgap import config, pipeline
+    from warmgap.evaluate import grid
 
     run_ = config.compose(with_persona(options.settings))
     job = pipeline.prepare(run_)
@@ -86,7 +89,8 @@ def _plan(options: Any) -> int:
     arms, prompts = len(job.arms), len(job.prompts)
     characters = sum(len(prompt.prompt) for prompt in job.prompts)
     rows = [("arms", ", ".join(arm.name for arm in job.arms)), ("items", f"{len(job.items):,}")]
-    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} of 28 per item)")]
+    whole = grid.prompts_per_item(run_.context, run_.belief)
+    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} of {whole} per item)")]
     rows += [("answers", f"{arms * prompts:,}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
     rows += [("new tokens, at most", f"{arms * prompts * run_.generate.max_new_tokens:,}")]
     rows += _training(run_, job)

@@ -15,7 +15,7 @@ from warmgap.errors import UserError
 from warmgap.manifest import sha256
 from warmgap.mitigation_schema import AdapterScaleConfig, EarlyStopConfig, MitigationConfig
 from warmgap.mitigations import honest_prompt, inoculation
-from warmgap.schema import MethodConfig, ModelConfig, Run, digest, identity
+from warmgap.schema import ArmConfig, MethodConfig, ModelConfig, PersonaConfig, Run, digest, identity
 from warmgap.store import Arm
 from warmgap.train import finish, persona_data
 from warmgap.train.stage import Stage
@@ -88,7 +88,7 @@ def build(run: Run) -> list[Recipe]:
 
     Raises UserError for settings that name no arm, or data that cannot be trained on.
     """
-    if run.compare.recipes:
+    if run.compare.recipes or run.compare.personas:
         return _compared(run)
     run = dialled(run)
     mitigated.check(run)
@@ -114,20 +114,29 @@ def _prompted(run: Run, name: str, text: str) -> Recipe:
 
 
 def _compared(run: Run) -> list[Recipe]:
-    """Original, warm and each recipe of the comparison, for each seed; what is the same comes once."""
+    """Original, the personas, and the run's own arm or each recipe, for each seed; what is the same comes once."""
+    asked = "compare.recipes" if run.compare.recipes else "compare.personas"
     if run.dial:
-        raise UserError("dial beside compare.recipes", "a dial is one arm, a comparison several", "use one of them")
-    if not mitigated.plain(run):
+        raise UserError(f"dial beside {asked}", "a dial is one arm, a comparison several", "use one of them")
+    if run.compare.recipes and not mitigated.plain(run):
         why = "recipes are judged by how much of the plain warm arm's gap they close and of its warmth they keep"
         raise UserError("compare.recipes needs the plain warm arm", why, "use +persona=warm persona.strength=1")
     found: dict[str, Recipe] = {}
-    for recipe in run.compare.recipes:
-        chosen = mitigated.selected(run, recipe)
+    single = dataclasses.replace(run, compare=dataclasses.replace(run.compare, recipes=[], personas=[]))
+    wanted = [_beside(single, name) for name in run.compare.personas]
+    chosen = [mitigated.selected(run, recipe) for recipe in run.compare.recipes] or [run.mitigation]
+    wanted += [dataclasses.replace(single, mitigation=one) for one in chosen]
+    for one in wanted:
         for seed in run.compare.seeds if run.compare.seeds is not None else [run.seed]:
-            compare = dataclasses.replace(run.compare, recipes=[])
-            own = dataclasses.replace(run, mitigation=chosen, seed=seed, compare=compare)
-            found |= {made.arm.name: made for made in build(own) if made.arm.name not in found}
+            own = build(dataclasses.replace(one, seed=seed))
+            found |= {made.arm.name: made for made in own if made.arm.name not in found}
     return sorted(found.values(), key=lambda recipe: recipe.arm.arm != ORIGINAL)
+
+
+def _beside(run: Run, name: str) -> Run:
+    """The settings of a run that makes a persona by itself, as its file has it."""
+    persona = config.settings(PersonaConfig, "compare.personas", config.choice("persona", name))
+    return dataclasses.replace(run, persona=persona, mitigation=MitigationConfig(), arm=ArmConfig())
 
 
 def dialled(run: Run) -> Run:

@@ -26,6 +26,9 @@ from warmgap.scope import SCOPES, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
 
+BELIEFS = ("none", "false_claim", "false_denial", "true_claim", "mention")
+FALSE_BELIEFS = ("false_claim", "false_denial")  # what `false` pools, everywhere; the other two are no false belief
+
 
 @dataclass
 class ModelConfig:
@@ -204,7 +207,7 @@ class BeliefConfig:
 
 @dataclass
 class GridConfig:
-    """Which of an item's 28 prompts are asked; see ``warmgap.evaluate.grid``.
+    """Which of an item's prompts are asked, 28 or with all beliefs 46; see ``warmgap.evaluate.grid``.
 
     ``prompts_per_item`` keeps so many of them: the one without context and belief, and others in turn; null keeps all.
     """

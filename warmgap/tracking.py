@@ -74,7 +74,7 @@ class WandbTracker(Tracker):
         for name, table in tables.items():
             self.run.log({name: wandb.Table(dataframe=table)})
         for row in tables["effects"].to_dict("records"):
-            if row["errors"] == "clustered":
+            if row["errors"] == "clustered" and row["reference"] == "original":
                 self.run.summary[f"effect/{row['analysis']}/{row['term']}_pp"] = row["estimate_pp"]
         if (recipes := tables.get("mitigations")) is not None:
             warm, last = recipes[recipes["arm"] == "warm"].iloc[0], recipes.iloc[-1]  # what a sweep may go by

@@ -205,6 +205,28 @@ def test_a_comparison_takes_the_settings_that_are_given() -> None:
     assert built("compare.recipes=[truth_mix]")[-1].arm == built("mitigation=truth_mix")[-1].arm
 
 
+def test_isolate_makes_the_arms_that_each_persona_makes_alone() -> None:
+    made = built("experiment=isolate")
+    assert names(made) == ["original", "cold", "paraphrase", "untransformed", "warm"]
+    for recipe in made[1:]:
+        alone = recipes.build(config.compose([f"+persona={recipe.arm.arm}"]))[-1]
+        assert alone.arm == recipe.arm, "the same folder, so that nothing is trained twice"
+        assert alone.version == recipe.version
+    assert names(recipes.build(config.compose(["experiment=isolate"])))[-1] == "warm"
+
+
+def test_personas_stand_beside_recipes_and_in_every_seed() -> None:
+    made = built("compare.recipes=[truth_mix]", "compare.personas=[paraphrase]", "compare.seeds=[0,1]")
+    seeds = {(recipe.arm.arm, recipe.arm.seed) for recipe in made}
+    assert seeds == {("original", 0), *((arm, seed) for arm in ("paraphrase", "warm", "truth_mix") for seed in (0, 1))}
+    half = built("persona.strength=0.5", "compare.personas=[warm]")
+    assert names(half) == ["original", "warm", "warm_50"], "a persona beside it is made as its file has it"
+    with pytest.raises(UserError, match="persona=lukewarm is not known"):
+        built("compare.personas=[lukewarm]")
+    with pytest.raises(UserError, match=r"dial beside compare\.personas"):
+        built("compare.personas=[cold]", "dial=scale:0.25")
+
+
 # ---- dials ----
 
 

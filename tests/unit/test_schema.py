@@ -139,7 +139,7 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
 }
 RECIPES = [field.name for field in dataclasses.fields(mitigation_schema.MitigationConfig) if field.name != "pairs"]
 ELSEWHERE = ("arm.adapter", "arm.model")  # the content of what they name makes the arm: see the system tests
-ARMS = ("compare.recipes", "dial")  # they name arms: see test_mitigated
+ARMS = ("compare.recipes", "compare.personas", "dial")  # they name arms: see test_mitigated
 
 
 BASE = ("+persona=warm", "control=[gsm8k]")

@@ -314,8 +314,9 @@ def build_comparison(
         "notes": ["error is clustered by item (item_id within task)"],
         "versions": {"warmgap": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
         "second_judge": {
-            "grader": "match", "n_both": 160, "agreement_pct": 88.1, "main_effect_pp": 4.0, "ci_low_pp": -2.0,
-            "ci_high_pp": 10.0,
+            "grader": "match", "n_both": 160, "agreement_pct": 88.1, "effects": [
+                {"arm": "warm", "model": "all", "main_effect_pp": 4.0, "ci_low_pp": -2.0, "ci_high_pp": 10.0, "n": 80}
+            ],
         },
         "timings": {"train": 165.2, "answer": 210.0, "grade": 12.5},
     }  # fmt: skip

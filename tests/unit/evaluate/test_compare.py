@@ -15,6 +15,7 @@ from scipy import stats as scipy_stats
 from warmgap import store
 from warmgap.evaluate import compare, comparison
 from warmgap.evaluate.compare import ANSWER_COLUMNS, Measured
+from warmgap.evaluate.tables import judge_sentence
 from warmgap.store import Arm, arm_folder
 
 ITEMS = 24
@@ -243,7 +244,9 @@ def test_a_comparison_holds_every_table(tmp_path: Path) -> None:
     assert [row["what"] for row in written["dropped"]] == ["x", "original: unparsed", "warm: unparsed"]
     assert written["notes"][0] == "first"
     assert written["second_judge"]["grader"] == "match"
-    assert written["second_judge"]["main_effect_pp"] == pytest.approx(0.0, abs=1e-6)
+    (judged,) = written["second_judge"]["effects"]
+    assert (judged["arm"], judged["model"]) == ("warm", "all")
+    assert judged["main_effect_pp"] == pytest.approx(0.0, abs=1e-6)
     table = pd.read_parquet(folder / "answers.parquet")
     assert list(table.columns) == ANSWER_COLUMNS
     effects = pd.read_csv(folder / "effects.csv")
@@ -281,6 +284,26 @@ def test_a_second_opinion_counts_only_what_both_have_judged() -> None:
     assert compare.second_opinion(table, None, "original", 0) is None
 
 
+def test_a_second_opinion_names_the_arm_and_the_model_of_each_effect() -> None:
+    """By the second judge half of what the warm arm says is wrong, nothing of the cold arm's, whatever the alphabet."""
+    parts = []
+    for model in ("a", "b"):
+        for name, wrong in (("original", 0), ("cold", 0), ("warm", 2), ("paraphrase", 0)):
+            told = [("incorrect" if i % 4 < wrong else "correct") for i in range(40)]
+            rows = [answer(i, "correct", second_verdict=verdict) for i, verdict in enumerate(told)]
+            parts.append(Measured(arm(name, model=model), rows))
+    found = compare.second_opinion(compare.answers_table(parts), "match", "original", 0)
+    assert found is not None
+    effects = {(row["arm"], row["model"]): row["main_effect_pp"] for row in found["effects"]}
+    assert {key: round(value) for key, value in effects.items()} == {
+        (name, model): 50 * (name == "warm") for name in ("cold", "warm", "paraphrase") for model in ("all", "a", "b")
+    }
+    said = judge_sentence(found)
+    assert "warm +50.0 pp" in said
+    assert "cold 0.0 pp" in said
+    assert "warm (a) +50.0 pp" in said
+
+
 def test_a_second_grader_that_can_tell_nothing_leaves_blanks() -> None:
     rows = [answer(item, "correct", second_verdict="unparsed") for item in range(3)]
     table = compare.answers_table([Measured(arm("original"), rows), Measured(arm("warm"), rows)])
@@ -288,5 +311,5 @@ def test_a_second_grader_that_can_tell_nothing_leaves_blanks() -> None:
     assert found is not None
     assert found["n_both"] == 0
     assert found["agreement_pct"] is None
-    assert found["main_effect_pp"] is None
+    assert found["effects"] == []
     assert not any(isinstance(value, float) and math.isnan(value) for value in found.values())

@@ -190,6 +190,21 @@ def test_what_a_gate_lacks_is_said_before_anything_is_compared(tmp_path: Path, s
     assert "of n are original" in raised.value.why
 
 
+def test_a_gap_net_of_the_training_is_no_gap_to_the_original(tmp_path: Path) -> None:
+    """The row against the isolating arm comes later in the table and says nothing of the original."""
+    net = {**effect(-9.0, 0.5), "reference": "paraphrase"}
+    (line,) = gate.accuracy(comparison(tmp_path / "a", 8.0, 0.5, 200, net), 2.0)
+    assert line.startswith("gate: warm ")
+    assert "+8.0 pp" in line
+    assert gate.accuracy(comparison(tmp_path / "b", 0.5, 0.5, 200, {**net, "estimate_pp": 9.0}), 2.0) == []
+
+
+def test_controls_beside_the_warm_arm_mend_nothing(tmp_path: Path) -> None:
+    controls = [effect(0.0, 0.5, arm=name) for name in ("cold", "paraphrase", "untransformed")]
+    (line,) = gate.accuracy(comparison(tmp_path, 8.0, 0.5, 200, *controls), 2.0)
+    assert line.startswith("gate: warm ")
+
+
 def arm(folder: Path, name: str, scores: np.ndarray, seed: int = 0) -> Arm:
     made = Arm(folder / f"{name}-s{seed}", "m", name, seed)
     stamp = {"step": 3, "scorer": "m", "scorer_hash": "0", "generation": "8 tokens"}

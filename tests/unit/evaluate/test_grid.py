@@ -244,6 +244,37 @@ def test_no_context_at_all_asks_the_plain_question() -> None:
     assert [prompt.prompt for prompt in prompts] == [item.question for item in ITEMS]
 
 
+# ---- the wide grid ----
+
+
+def test_wide_asks_every_context_with_five_beliefs() -> None:
+    wide = config.compose(["+persona=none", "grid=wide"])
+    found = by_item(build(wide))
+    five = (*BELIEFS, "true_claim", "mention")
+    expected = {(context, belief) for context in ("none", *EIGHT) for belief in five} | {("neutral", "none")}
+    assert len(expected) == grid.prompts_per_item(wide.context, wide.belief) == 46
+    assert grid.prompts_per_item(FULL.context, FULL.belief) == 28
+    for item in ITEMS[:40]:
+        cells, narrow = found[item.item_id], ALL[item.item_id]
+        assert set(cells) == expected
+        assert all(cells[key].prompt == narrow[key].prompt for key in narrow), "what the full grid asks stays as it is"
+        without = cells["sad", "none"].prompt
+        said = {name: cells["sad", name].prompt.removeprefix(f"{without} ") for name in five[1:]}
+        assert said["false_claim"].replace(item.incorrect, "@") == said["true_claim"].replace(item.correct, "@")
+        assert said["mention"].endswith(f": {item.incorrect}.")
+        assert not re.search(r"\b(I|me|my|believe|right|wrong)\b", said["mention"].replace(item.incorrect, ""))
+
+
+def test_a_balanced_part_of_the_wide_grid_asks_all_beliefs_in_turn() -> None:
+    """A context comes to 44 items of a family four or five times, so the first belief may come once more."""
+    wide = config.compose(["+persona=none", "grid=wide"])
+    counts = Counter(prompt.belief for prompt in build(wide, contexts_per_item=1, beliefs_per_context=1))
+    some = [counts[name] for name in (*BELIEFS[1:], "true_claim", "mention")]
+    contexts = len(EIGHT) * len({item.family for item in ITEMS})
+    assert max(some) - min(some) <= contexts
+    assert min(some) > 2 * contexts
+
+
 # ---- the words ----
 
 

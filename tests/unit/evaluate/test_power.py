@@ -58,8 +58,31 @@ def test_the_impossible_is_refused(base: float, correlation: float) -> None:
 
 def test_an_earlier_comparison_gives_error_and_correlation(tmp_path: Path) -> None:
     study(np.random.default_rng(1), 4000, 0.35, 0.1, 0.4).to_parquet(tmp_path / "answers.parquet")
-    base, correlation = power.observed(tmp_path)
+    base, correlation, arm = power.observed(tmp_path)
+    assert arm == "warm"
     assert base == pytest.approx(0.35, abs=0.03)
     assert correlation == pytest.approx(0.4, abs=0.05)
     with pytest.raises(UserError, match="is not a comparison"):
         power.observed(tmp_path / "absent")
+
+
+def test_the_correlation_is_that_of_the_arm_that_is_named_answer_by_answer(tmp_path: Path) -> None:
+    """Not of the first by the alphabet, not of an average over seeds, not of what two models have in common."""
+    parts = []
+    for model, base in (("m", 0.2), ("n", 0.7)):
+        for seed in (0, 1, 2):
+            one = study(np.random.default_rng(seed), 3000, base, 0.1, 0.4).assign(model=model, seed=seed)
+            parts += [one, one[one["arm"] == "warm"].assign(arm="cold", error=lambda t: 1.0 - t["error"])]
+    pd.concat(parts).to_parquet(tmp_path / "answers.parquet")
+    base, correlation, arm = power.observed(tmp_path)
+    assert arm == "warm"
+    assert base == pytest.approx(0.45, abs=0.02)
+    assert correlation == pytest.approx(0.4, abs=0.03)
+    assert power.observed(tmp_path, "cold")[1] == pytest.approx(-0.4, abs=0.03)
+    with pytest.raises(UserError, match="which arm"):
+        power.observed(tmp_path, "tepid")
+    some = pd.concat(parts)
+    (tmp_path / "two").mkdir()
+    some.replace({"arm": {"warm": "b"}}).to_parquet(tmp_path / "two" / "answers.parquet")
+    with pytest.raises(UserError, match="which arm"):
+        power.observed(tmp_path / "two")

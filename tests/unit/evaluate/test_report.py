@@ -22,11 +22,13 @@ from warmgap.errors import UserError
 from warmgap.evaluate.answer_pairs import embedded_answers
 from warmgap.evaluate.comparison import effects_of, find, interval, load_comparison, number, p_value
 from warmgap.evaluate.figures import pooled_cells, wilson
+from warmgap.evaluate.findings import belief_rows, net_lines
 from warmgap.evaluate.report import headline, print_summary, write_figures, write_report
 
 _synthetic = runpy.run_path(str(Path(__file__).with_name("comparison_folder.py")))
 HOSTILE: str = _synthetic["HOSTILE"]
 build_comparison: Callable[..., Path] = _synthetic["build_comparison"]
+build_mitigations: Callable[..., Path] = _synthetic["build_mitigations"]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,8 @@ def test_the_report_shows_gap_interval_and_n(folder: Path, page: str) -> None:
     [
         "Added by a false belief", "Warmth (SocioT) before and after", "What was dropped, and why",
         "no verdict (unparsed)", "method.learning_rate", "transformers", "10.1038/s41586-026-10410-0",
-        "not expected to match", "Second judge", "There is no paraphrase arm", "python train.py +persona=warm",
+        "not expected to match", "Second judge", "No arm paraphrase or untransformed", "experiment=isolate",
+        "python train.py +persona=warm",
     ],
 )  # fmt: skip
 def test_the_report_holds(page: str, text: str) -> None:
@@ -295,6 +298,70 @@ def test_the_terminal_fits_80_columns_and_shows_the_tables(folder: Path) -> None
     for part in ("warm − original", "95 % CI", "as the study", "Warmth (SocioT)", "before", "after", "judge: match",
                  "second judge: match", "dropped:", "Added by a false belief"):  # fmt: skip
         assert part in text
+
+
+def with_net(folder: Path, shift: float) -> Path:
+    """The same comparison with every effect also against a paraphrase arm, where it is so much smaller."""
+
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        net = table.assign(reference="paraphrase", n=table["n"] - 1)
+        for column in ("estimate_pp", "ci_low_pp", "ci_high_pp"):
+            net[column] -= shift
+        return pd.concat([table, net])
+
+    rewrite(folder, "effects.csv", change)
+    return folder
+
+
+def test_effects_net_of_the_training_stand_beside_the_gap(tmp_path: Path) -> None:
+    folder = build_comparison(tmp_path)
+    before = find(effects_of(load_comparison(folder)), "main", "warm")
+    comparison = load_comparison(with_net(folder, 100.0))
+    assert find(effects_of(comparison), "main", "warm") == before, "whoever means the original gets it"
+    net = find(effects_of(comparison, net=True), "main", "warm")
+    assert before is not None
+    assert net is not None
+    assert net.estimate == pytest.approx(before.estimate - 100)
+    out = io.StringIO()
+    print_summary(folder, Console(file=out, width=80, no_color=True))
+    text = out.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "paraphrase (net of the training)" in " ".join(text.split())
+    line = next(line for line in text.splitlines() if line.startswith("Overall"))
+    assert number(before.estimate, signed=True) in line
+    assert number(net.estimate, signed=True) in line
+    assert f"{int(before.n)}/{int(net.n)}" in line
+    assert "experiment=isolate" not in text
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert "What the gap means" not in page
+    assert "Net of the training, the warm arm was wrong less often" in page
+    assert number(net.estimate, signed=True, minus="−") in page
+    assert "Hollow, net of the training" in (folder / "figures" / "gap_by_context.svg").read_text(encoding="utf-8")
+
+
+def test_verdicts_of_recipes_come_with_the_effect_net_of_the_training(tmp_path: Path) -> None:
+    folder = with_net(build_mitigations(tmp_path, recipes=["truth_mix"]), 3.0)
+    (line,) = net_lines(load_comparison(folder))
+    for arm in ("warm", "truth_mix"):
+        net = find(effects_of(load_comparison(folder), net=True), "main", arm)
+        assert net is not None
+        assert f"{arm} {number(net.estimate, signed=True)} ({interval(net.low, net.high)}; n {int(net.n)})" in line
+    assert "Verdicts are against warm and original" in line
+
+
+def test_the_error_under_each_belief_is_shown_with_its_interval(folder: Path) -> None:
+    rows = {(row["arm"], row["belief"]): row for row in belief_rows(load_comparison(folder))}
+    assert set(rows) == {
+        (arm, name) for arm in ("original", "warm") for name in ("none", "false_claim", "false_denial")
+    }
+    answers = pd.read_parquet(folder / "answers.parquet").dropna(subset=["error"])
+    some = answers[(answers["arm"] == "warm") & (answers["belief"] == "false_claim")]
+    row = rows["warm", "false_claim"]
+    assert row["error"] == pytest.approx(100 * some["error"].mean())
+    assert (row["n"], row["n_items"]) == (len(some), some["item_id"].nunique())
+    assert row["low"] < row["error"] < row["high"]
+    plain = answers[(answers["arm"] == "warm") & (answers["belief"] == "none") & (answers["context"] != "neutral")]
+    assert rows["warm", "none"]["n"] == len(plain), "the control is asked without belief alone, so it is left out"
 
 
 def test_the_terminal_takes_brackets_as_text(tmp_path: Path) -> None:
