@@ -18,6 +18,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
+from warmgap.schema import FALSE_BELIEFS
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -28,7 +30,6 @@ APART = 2.0  # a variance between seeds of this many times the other recipes' is
 LOST = 0.05  # share of resamples that may lack a figure before its spread counts as unknown
 OWN, WARM, ARM, WARM_BELIEF, ARM_BELIEF, OVER = range(6)  # the figures of `figures`
 FIGURES, SUMS = 6, 15  # how many figures there are, and how many sums they are made from
-TRUE = ("true_claim",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +249,7 @@ def _masks(named: pd.DataFrame, plain: bool) -> tuple[Mask, Mask, Mask, Mask, Ma
         return everywhere, ~everywhere, ~everywhere, ~everywhere, ~everywhere
     none = (named["belief"] == "none").to_numpy()
     pairs: list[Mask] = []
-    for beliefs in (FALSE_BELIEFS, TRUE):
+    for beliefs in (FALSE_BELIEFS, ("true_claim",)):
         held = named["belief"].isin(beliefs).to_numpy()
         asked = named["context"].isin(set(named.loc[held, "context"]) & set(named.loc[none, "context"])).to_numpy()
         pairs += [held & asked, none & asked]
