@@ -19,8 +19,8 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 _LEVELS = {
     0: "errors scope mitigation_schema schema command_schema intake store manifest contents",
     1: (
-        "config chat models generate tracking progress tabular endpoint batches remote embed refusal replies memory"
-        " programme adapters facts"
+        "config limits chat models generate tracking progress tabular endpoint batches remote embed refusal replies"
+        " memory programme adapters facts"
     ),
     2: "train evaluate mitigations",
     3: "pipeline warming recipes mitigated making mitigation_verdicts sweep search worker cli commands"
