@@ -88,7 +88,10 @@ def survival(data: Path, window: int) -> None:
 
 def load(path: Path) -> list[Row]:
     """The rows of a labelled file with the verdict of each rule's input: the item."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    every = [json.loads(line) for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    rows = [row for row in every if row.get("label") != "unclear"]  # no reader could say: it counts nowhere
+    if len(rows) < len(every):
+        print(f"{len(every) - len(rows)} of {len(every)} replies are unclear and left out")
     for number, row in enumerate(rows, 1):
         if row.get("label") not in GRADED:
             raise SystemExit(f"{path}:{number}: label {row.get('label')!r} is none of {', '.join(GRADED)}")

@@ -14,7 +14,6 @@ from rich.text import Text
 from warmgap.evaluate.comparison import (
     Comparison,
     Effect,
-    Finding,
     arm_rows,
     control_rows,
     effects_of,
@@ -24,7 +23,7 @@ from warmgap.evaluate.comparison import (
     warmth_rows,
     whole,
 )
-from warmgap.evaluate.findings import belief_rows, findings_of, isolation_line, net_lines, net_of
+from warmgap.evaluate.findings import Finding, belief_rows, findings_of, isolation_line, net_lines, net_of
 from warmgap.evaluate.mitigation_rows import main_arms, many_arms
 from warmgap.evaluate.mitigation_table import print_mitigations
 

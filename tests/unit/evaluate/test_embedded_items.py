@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from warmgap.evaluate.judge import normalise
+from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.tasks import LOADERS, embedded, folder, load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.schema import TaskConfig

@@ -14,7 +14,7 @@ from warmgap import config
 from warmgap.errors import UserError
 from warmgap.evaluate import contexts, grid
 from warmgap.evaluate.grid import Prompt
-from warmgap.evaluate.judge import normalise
+from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.schema import BeliefConfig, ContextConfig, GridConfig, Run
