@@ -1,4 +1,4 @@
-"""The default judge on real replies that were read one by one (tests/replies): is it right, and equally so everywhere?"""
+"""The default judge on real replies that were read one by one (tests/replies): is it right, and alike everywhere?"""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_default_judge_agrees_with_readers(judged: list[tuple[Row, str]]) ->
 
 
 def test_it_is_off_by_the_same_in_both_arms_and_nearly_in_every_belief(judged: list[tuple[Row, str]]) -> None:
-    """Error by the judge minus by the labels, pp. Between arms below 2; between beliefs 3.2, as docs/validity.md says."""
+    """Error by the judge minus by the labels, pp: between beliefs 3.2, as docs/validity.md says."""
 
     def off(**where: str) -> float:
         pairs = errors(judged, **where)
