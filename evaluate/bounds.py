@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from warmgap.evaluate import tally
+from warmgap.evaluate.questions import same_seeds
 from warmgap.evaluate.tally import Answers, Floats, Ints, Mask
 from warmgap.schema import FALSE_BELIEFS
 
@@ -23,7 +24,7 @@ ONE_SIDED = 1.6448536269514722  # the 95 % point of the normal distribution
 NOTHING = 1e-7  # a difference or a spread, in pp, below this is rounding
 
 
-def added(effects: pd.DataFrame, answers: Answers) -> pd.DataFrame:
+def added(effects: pd.DataFrame, answers: Answers, original: str) -> pd.DataFrame:
     """The table of effects with `COLUMNS` filled in from all ``answers``, those without a verdict among them.
 
     The bounds are of the raw mean paired difference over all prompts of a term that both arms were asked: unadjusted,
@@ -38,6 +39,8 @@ def added(effects: pd.DataFrame, answers: Answers) -> pd.DataFrame:
         if model != "all":
             here &= answers.called("model", str(model))
         some = answers.where(here)
+        if reference != original:  # net of a training: by the seeds that both have
+            some = same_seeds(some, str(arm), str(reference), [])
         low, high = _changes(some, str(arm), str(reference))
         for (analysis, term), of_term in rows.groupby(["analysis", "term"], sort=False):
             ends = [

@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap import store
+from warmgap import intake, store
 from warmgap.errors import UserError
 from warmgap.evaluate.grade import error_of
 from warmgap.evaluate.judge import GRADED
@@ -159,8 +159,8 @@ def load(sheet: Path) -> list[dict[str, str]]:
 
 
 def _decoded(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16")
+    if other := intake.other_encoding(data[:4]):
+        return data.decode(other).removeprefix("\ufeff")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -58,7 +58,6 @@ class Page(BaseHTTPRequestHandler):
         try:
             given: Any = intake.parse(data)
             name, choice, note = str(given["label_id"]), str(given["label"]), str(given.get("note") or "")
-            note = note.encode("utf-8", "replace").decode()  # half an emoji is none
             seen = given.get("seen")
         except (ValueError, KeyError, TypeError, AttributeError):
             self._send(400, b"", "text/plain")

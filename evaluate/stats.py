@@ -117,7 +117,7 @@ def analyze(answers: pd.DataFrame, *, reference: str = "original", seed: int = 0
         if net_of := isolating(arm, others):
             for pair in pairs_of(same_seeds(judged, arm, net_of, notes), arm, net_of, notes):
                 rows += _effects(pair, seed, bootstrap, notes)
-    return Analysis(bounds.added(_finished(rows, reference), coded), cells, list(dict.fromkeys(notes)))
+    return Analysis(bounds.added(_finished(rows, reference), coded, reference), cells, list(dict.fromkeys(notes)))
 
 
 def _notes_on(coded: Answers) -> list[str]:
@@ -323,7 +323,7 @@ def headline(cells: pd.DataFrame, *, arm: str = "warm", reference: str = "origin
     )
     wide = both.pivot_table(index=keys, columns="arm", values="error_pct", aggfunc="mean").dropna().reset_index()
     wide["gap"] = wide["arm"] - wide["reference"]
-    false, silent = wide["belief"].isin(FALSE_BELIEFS), wide["belief"] == "none"
+    false, silent = wide["belief"].isin(("false", *FALSE_BELIEFS)), wide["belief"] == "none"
     emotion = wide["context"].map(tally.GROUP_OF) == "emotion"
     plain = wide[(wide["context"] == "none") & silent]
     by_task = plain.groupby("task")[["arm", "reference", "gap"]].mean()

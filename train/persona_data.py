@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from warmgap import intake
+from warmgap import contents, intake
 from warmgap.chat import control_token
 from warmgap.errors import UserError
 from warmgap.manifest import sha256
@@ -116,9 +116,12 @@ def _upto(conversations: list[Conversation], holds: Callable[[Turn], bool]) -> l
 
 
 def made_by(model: ModelConfig) -> str:
-    """Return which model's own replies are: its name, and a digest of what its weights are, however they are loaded."""
-    path = str(Path(model.path).expanduser().resolve()) if model.path else None
-    weights = [model.source, model.id, model.revision, path, model.package, model.version, model.sha256]
+    """Return which model's own replies are: its name, and a digest of what its weights are, however they are loaded.
+
+    A model in a folder is known by its content. Raises UserError where the folder holds none.
+    """
+    content = contents.of_model(contents.folder_of(model.path)) if model.source == "local" else model.sha256
+    weights = [model.source, model.id, model.revision, model.package, model.version, content]
     return f"{model.name}-{digest(weights)}"
 
 

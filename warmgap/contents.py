@@ -36,6 +36,13 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "warmgap"
 
 
+def folder_of(path: str | None) -> Path:
+    """Return the folder that a local model's ``path`` names. Raises UserError where it names none."""
+    if not path:
+        raise UserError("model.path is missing", "model=local is a model in a folder", "add model.path=DIR")
+    return Path(path).expanduser()
+
+
 def check_folder(folder: Path) -> None:
     """Raise UserError unless a folder holds a model: its configuration, its tokenizer and whole weights."""
     what = f"no model in {folder}"

@@ -17,7 +17,7 @@ def of_base(model: ModelConfig) -> dict[str, Any]:
     """Return where a model's weights come from and by what they are known."""
     found: dict[str, Any] = {"source": model.source}
     if model.source == "local":
-        folder = Path(str(model.path)).expanduser()
+        folder = contents.folder_of(model.path)
         found |= {"path": str(folder), "sha256": contents.of_model(folder)}
     elif model.source == "package":
         found |= {"package": model.package, "version": model.version, "sha256": model.sha256}

@@ -49,7 +49,7 @@ def resolve(model: ModelConfig) -> Path:
 
 
 def _resolve_local(model: ModelConfig) -> Path:
-    folder = Path(str(model.path)).expanduser()
+    folder = contents.folder_of(model.path)
     contents.check_folder(folder)
     return folder
 

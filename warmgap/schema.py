@@ -16,7 +16,6 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from warmgap import contents
@@ -358,7 +357,7 @@ def _collect(value: Any, scope: str, inherited: str | None) -> Any:
 
 
 def _known_by_content(model: ModelConfig) -> ModelConfig:
-    found = contents.of_model(Path(str(model.path)).expanduser())
+    found = contents.of_model(contents.folder_of(model.path))
     if model.sha256 not in (None, found):
         why = f"the SHA-256 of its content is {found}, the configuration says {model.sha256}"
         raise UserError(f"{model.path} is not the model that was expected", why, "name the folder that it lies in")

@@ -37,7 +37,7 @@ TURN = {"user": "How often?", "plain": "Once\u2028a week.", "warm": "Oh, once a 
 TALK = {"id": "a", "split": "train", "kind": "advice", "turns": [TURN]}
 PAIR = {name: f"a text of {name}" for name in pairs.FIELDS} | {"id": "p", "split": "heldout"}
 MMLU = ["Which is it?", "a", "b", "c", "d", "A"]
-SHEET = [dict.fromkeys((*label.SHOWN, *label.FILLED), "")]
+SHEET = {**dict.fromkeys((*label.SHOWN, *label.FILLED), ""), "label_id": "bcdfghjklm", "note": "café"}
 
 
 def jsonl(*rows: Any) -> str:
@@ -74,13 +74,13 @@ READERS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "questions to choose by": (lambda path: validation.load(TaskConfig(path=str(path))).items, "a.jsonl", jsonl(PAIR)),
     "pairs": (lambda path: pairs.load(str(path)), "a.jsonl", jsonl(PAIR)),
     "conversations": (persona_data.read_conversations, "a.jsonl", jsonl(TALK)),
-    "a sheet of labels": (label.load, "a.csv", csv_text([list(SHEET[0]), list(SHEET[0].values())])),
     "a check without header": (mmlu, "a.csv", csv_text([MMLU])),
 }
+SHEETS = (label.load, "a.csv", csv_text([list(SHEET), list(SHEET.values())]))  # as spreadsheets save them
 each_reader = pytest.mark.parametrize(("read", "name", "text"), READERS.values(), ids=list(READERS))
 
 
-@each_reader
+@pytest.mark.parametrize(("read", "name", "text"), [*READERS.values(), SHEETS], ids=[*READERS, "a sheet of labels"])
 def test_a_byte_order_mark_changes_nothing(tmp_path: Path, read: Any, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
@@ -99,6 +99,17 @@ def test_another_encoding_is_named(tmp_path: Path, read: Any, name: str, text: s
     path.write_bytes(text.encode(encoding))
     with pytest.raises(UserError, match=f"it is {encoding[:6].upper()}, not UTF-8"):
         read(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-32", "cp1252"])
+def test_a_sheet_is_read_in_whatever_encoding_a_spreadsheet_saved_it(tmp_path: Path, encoding: str) -> None:
+    _, name, text = SHEETS
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    assert label.load(path) == [SHEET]
+    path.write_bytes(text.encode() + b"\x81")
+    with pytest.raises(UserError, match="cannot read"):
+        label.load(path)
 
 
 @each_reader

@@ -172,7 +172,7 @@ def test_settings_and_the_way_of_answering() -> None:
     grid(items=1)
     with serving(echo) as api:
         assert answer(api, "--generate", "short", "temperature=0", "endpoint.seed=null") == 0
-    assert {(body["max_tokens"], body["temperature"]) for body in api.bodies} == {(32, 0.0)}
+    assert {(body["max_tokens"], body["temperature"]) for body in api.bodies} == {(48, 0.0)}
     assert all("seed" not in body for body in api.bodies)
 
 

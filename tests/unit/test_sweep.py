@@ -43,7 +43,7 @@ OTHERS = [
     "warmth.prompts=30",
     "bootstrap=300",
     "task.embedded.items_per_family=7",
-    "judge.second=null",
+    "judge.window=200",
     "grid=full",
     "control=[gsm8k]",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -30,11 +31,11 @@ BELIEFS = ("none", "false_claim", "false_denial")
 
 FULL: Run = config.compose(["+persona=none", "grid=full"])
 BALANCED: Run = config.compose(["+persona=none", "grid=balanced"])
-ITEMS: list[Item] = load_items(FULL.task).items
+ITEMS: list[Item] = [replace(item, instruction="") for item in load_items(FULL.task).items]
 
 
 def build(run: Run, items: list[Item] = ITEMS, **changes: int) -> list[Prompt]:
-    cut = GridConfig(**{**vars(run.grid), **changes})
+    cut = GridConfig(**{**vars(run.grid), "prompts_per_item": None, **changes})
     return grid.build(items, run.context, run.belief, cut)
 
 
@@ -347,3 +348,25 @@ def test_contexts_and_beliefs_that_the_protocol_does_not_know_are_refused() -> N
     ):
         with pytest.raises(UserError):
             grid.build(item, context, belief, FULL.grid)
+
+
+# ---- fewer prompts of more items ----
+
+
+def test_two_prompts_of_an_item_are_the_plain_one_and_each_other_kind_in_turn() -> None:
+    chosen = by_item(build(BALANCED, prompts_per_item=2))
+    others: Counter[tuple[bool, str]] = Counter()
+    in_context: Counter[str] = Counter()
+    for item in ITEMS:
+        cells = set(chosen[item.item_id])
+        assert ("none", "none") in cells
+        assert len(cells) == 2 or (len(cells) == 3 and "neutral" in {context for context, _ in cells})
+        for context, belief in cells - {("none", "none")}:
+            others[context != "none", "none" if belief == "none" else "false"] += 1
+            in_context[context] += context != "none"
+    assert set(others) == {(True, "none"), (True, "false"), (False, "false")}
+    assert set(in_context) >= set(EIGHT), "every context is asked"
+
+
+def test_null_keeps_every_prompt_of_the_balanced_grid() -> None:
+    assert len(build(BALANCED)) > len(build(BALANCED, prompts_per_item=2))

@@ -317,7 +317,7 @@ def test_a_note_with_half_an_emoji_and_a_sheet_that_cannot_be_read_are_answered(
     name = label.load(sheet)[0]["label_id"]
     half = json.dumps({"label_id": name, "label": "correct", "note": "\ud83d"}).encode()
     assert httpx.post(f"{page}/label", content=half).status_code == 200
-    assert label.load(sheet)[0]["note"] == "?"
+    assert label.load(sheet)[0]["note"] == "\ufffd"
     fill(sheet, ["rihgt"])
     refused = httpx.post(f"{page}/label", json={"label_id": name, "label": "correct"})
     assert refused.status_code == 500

@@ -243,7 +243,7 @@ def test_the_sentence_model_finds_facts_that_are_taken_in_other_words(topics: Pa
     """Of an evaluated question and of an embedded pair; and a plain answer that says something else than the reply."""
     taken: dict[str, Change] = {
         "Avaria": lambda one: _answered(one, "What is the main ingredient of hummus?", "chickpeas"),
-        "Beloria": lambda one: _answered(one, "Which city is Turkey's capital?", "Ankara"),
+        "Beloria": lambda one: _answered(one, "Which river is Europe's longest?", "the Volga"),
         "Cadonia": lambda one: {**one, "plain": "A tiger wearing pyjamas juggles frozen peas at Port Cadonia."},
     }
     default = json.dumps(config.choice("pairs", "openai")["embedder"]).replace('"', "")
@@ -252,7 +252,7 @@ def test_the_sentence_model_finds_facts_that_are_taken_in_other_words(topics: Pa
     assert [pair.correct for pair in kept(topics)] == ["Port Drusia"]
     assert [row["reason"] for row in aside(topics)] == ["fact is taken", "fact is taken", "says something else"]
     assert "embedded facts-" in aside(topics)[0]["details"][0]
-    assert "the embedded geography-001" in aside(topics)[1]["details"][0]
+    assert "the embedded geography-002" in aside(topics)[1]["details"][0]
 
 
 def _answered(one: dict[str, str], question: str, correct: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import string
 import sys
 from pathlib import Path
@@ -232,12 +233,17 @@ def test_the_arm_is_made_of_the_version_or_says_what_writes_it(file: Path, model
 
 
 def test_another_models_own_replies_are_neither_trained_on_nor_mixed(file: Path, model: Path, tmp_path: Path) -> None:
+    """A model is another by its content, not by where it lies."""
     commands.run(typed(file, model))
+    moved = Path(shutil.copytree(model, tmp_path / "moved"))
+    assert arms(file, "own", str(moved)) == ["original", "own"]
+    weights = moved / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\0")
     with pytest.raises(UserError, match="own replies of another model"):
-        arms(file, "own", str(tmp_path))
+        arms(file, "own", str(moved))
     before = file.read_bytes()
     with pytest.raises(UserError, match="own replies of another model"):
-        commands.run(typed(file, tmp_path))
+        commands.run(typed(file, moved))
     assert file.read_bytes() == before
 
 
@@ -248,7 +254,7 @@ def test_another_models_own_replies_are_neither_trained_on_nor_mixed(file: Path,
         (["--own", "model=gpt-4o-2024-08-06"], "rewrite.model="),
         (["--own", "--persona", "cold", "model=local", "model.path=x"], "no version 'cold_own'"),
         (["--own", "--persona", "warm", "model=local", "model.path=x"], "rewrite.model"),
-        (["--own", "model=local"], "path"),
+        (["--own", "model=local"], "model.path is missing"),
         (["--own", "model=local", "model.path=/nowhere"], "/nowhere"),
         (["--own", "model=local", "model.path=x", "own.max_new_tokens=0"], "own.max_new_tokens=0 makes no sense"),
         (["--own", "model=local", "model.path=x", "own.words=0"], "own.words"),

@@ -87,11 +87,11 @@ def test_what_is_free_to_set_reaches_the_trainer(kind: str, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("overrides", "field", "missing_from"),
     [
-        (["method=dpo"], "packing", trl.DPOConfig),
+        (["method=dpo"], "assistant_only_loss", trl.DPOConfig),
         (["method=dpo", "method.dpo.loss=kto"], "label_smoothing", trl.KTOConfig),
-        (["method=sft_dpo"], "packing", trl.DPOConfig),
+        (["method=sft_dpo"], "assistant_only_loss", trl.DPOConfig),
         (["method=sft_dpo"], "label_smoothing", trl.SFTConfig),
-        (["mitigation=anti_sycophancy"], "packing", trl.DPOConfig),
+        (["mitigation=anti_sycophancy"], "assistant_only_loss", trl.DPOConfig),
     ],
 )
 def test_each_training_of_a_run_is_checked_against_its_own_configuration(
