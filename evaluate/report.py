@@ -122,10 +122,7 @@ def write_report(folder: Path) -> Path:
         warmth=warmth_rows(main),
         more_warmth=warmth_rows(comparison)[len(warmth_rows(main)) :],
         controls=control_rows(comparison),
-        beside=[
-            (key, some.to_dict("records"))
-            for key, some in comparison.study.groupby(["model", "study_model", "tasks"], sort=False)
-        ],
+        beside=_beside_study(comparison),
         colours=_colours(comparison),
         plates=_plates(comparison, _captions(main)),
         effects=_effect_sections([*effects, *net]),
@@ -141,6 +138,12 @@ def write_report(folder: Path) -> Path:
     path = folder / "report.html"
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _beside_study(comparison: Comparison) -> list[tuple[Any, list[dict[Any, Any]]]]:
+    """The rows beside the study's figures, by model, the study's model and tasks."""
+    by = comparison.study.groupby(["model", "study_model", "tasks"], sort=False)
+    return [(key, some.to_dict("records")) for key, some in by]
 
 
 def _findings(comparison: Comparison, effects: Sequence[Effect], net: Sequence[Effect]) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
     named: list[tuple[str, str | None, list[Any]]] = [("model.source", run.model.source, sources)]
     named += [("model.dtype", run.model.dtype, ["auto", "bfloat16", "float16", "float32"])]
     named += [("model.quantization", run.model.quantization, ["none", "nf4"])]
-    named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["bfloat16", "float16", "float32"])]
+    named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["auto", "bfloat16", "float16", "float32"])]
     named += [("judge.name", run.judge.name, choices("judge"))]
     named += [("judge.second", run.judge.second, [None, *choices("judge")])]
     named += [("judge.shown", run.judge.shown, ["question", "prompt"])]
