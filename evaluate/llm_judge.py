@@ -55,5 +55,5 @@ class ChatJudge:
         silent = {verdict.key for verdict in empty}
         records = {answer.key: record_of(answer, self.shown) for answer in answers if answer.key not in silent}
         for choice in self.model.choose(QUESTION, records) if records else ():
-            verdict = ERROR if choice.failed else choice.verdict or UNPARSED
-            yield Verdict(choice.key, verdict, choice.reason, choice.margin, choice.more)
+            word = ERROR if choice.failed else choice.verdict or UNPARSED
+            yield Verdict(choice.key, word, choice.reason, choice.margin, choice.more)
