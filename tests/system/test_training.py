@@ -88,9 +88,7 @@ def test_the_loss_falls_on_conversations_held_out(
     _, held = persona_data.load(settings.data, "warm")
     rows, _ = dataset.rows(held, "warm", tokenizer, settings.model, settings.method.max_length)
     adapters = [None, *checkpoints(smoke)]
-    found = [
-        loss(models.load(model_folder, dtype="bfloat16", device="cpu", adapter=adapter), rows) for adapter in adapters
-    ]
+    found = [loss(models.load(model_folder, dtype="auto", device="cpu", adapter=adapter), rows) for adapter in adapters]
     assert found[0] > found[1] > found[2], "the base model, half-way, the end"
     logged = [row["eval_loss"] for row in journal(smoke.arm("warm") / "logs" / "training.jsonl") if "eval_loss" in row]
     assert logged == pytest.approx(found[1:], abs=0.15), "the log's is a mean over batches"
@@ -112,7 +110,7 @@ def test_the_adapter_is_the_last_checkpoints(smoke: Runs) -> None:
 
 def checked(adapter: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Run the stage that reloads an adapter; return its status and what it says."""
-    status = worker.main(["reload-check", str(model_folder), str(adapter), "bfloat16", "cpu"])
+    status = worker.main(["reload-check", str(model_folder), str(adapter), "auto", "cpu"])
     out, err = capsys.readouterr()
     return status, out + err
 
