@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from warmgap import models, worker
 from warmgap.chat import IGNORED, end_ids
+from warmgap.errors import UserError
 from warmgap.schema import Run
 from warmgap.train import dataset, persona_data
 
@@ -129,6 +130,10 @@ def test_an_adapter_that_is_not_what_was_trained_is_found_out(
         save_file({key: torch.zeros_like(value) for key, value in load_file(last / WEIGHTS).items()}, copy / WEIGHTS)
     elif swap == "half-way":
         shutil.copy(half_way / WEIGHTS, copy / WEIGHTS)
+    if swap != "nothing":  # its seal says so before it is loaded; without one, the logits do
+        with pytest.raises(UserError, match="is not what training left"):
+            checked(copy, model_folder, capsys)
+        (copy / "complete.json").unlink()
     status, said = checked(copy, model_folder, capsys)
     assert status == (0 if swap == "nothing" else 1), said
     assert "logits" in said
