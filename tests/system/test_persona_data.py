@@ -73,6 +73,7 @@ def test_arms_are_trained_on_what_was_drawn_and_rewritten(persona: Path) -> None
     place = persona / "persona" / "conversations.jsonl"
     smallest = (*SMOKE[1:], "data=file", f"data.path={place}", "data.max_conversations=4", "runs_dir=runs")
     smallest += ("task.embedded.items_per_family=1", "warmth.prompts=4", "warmth.checkpoint_prompts=2")
+    smallest += ("method.max_length=1024",)  # real conversations are long
     refused = train("+persona=paraphrase", *smallest, cwd=persona)
     assert refused.status == 2
     assert "no reply has a version 'paraphrase'" in refused.err
