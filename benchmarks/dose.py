@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.special import ndtri
 
-from warmgap.evaluate.dose import UNIT, dose
+from warmgap.evaluate.stats.dose import UNIT, dose
 
 Vector = npt.NDArray[np.float64]
 TOP = 0.016  # SocioT shift of the full arm

@@ -12,13 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 
-from warmgap import chat, config, models
-from warmgap.evaluate import grid
+from warmgap.engines import chat, models
+from warmgap.engines.hf import Engine, Request, answer_key
+from warmgap.evaluate.suites import grid
 from warmgap.evaluate.tasks import load_items
-from warmgap.generate import Engine, Request, answer_key
 from warmgap.pipeline import quiet
-from warmgap.schema import Run
-from warmgap.train import dataset, persona_data, sft
+from warmgap.settings import config
+from warmgap.settings.schema import Run
+from warmgap.train import dataset, sft
+from warmgap.train.persona import persona_data
 
 
 def timed(work: Callable[[], int]) -> float:

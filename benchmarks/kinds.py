@@ -10,8 +10,8 @@ from collections import Counter
 
 from statsmodels.stats.proportion import proportion_confint
 
-from warmgap.train.kinds import label
-from warmgap.train.persona_data import EMBEDDED, KINDS, read_conversations, warmth_prompts
+from warmgap.train.persona.kinds import label
+from warmgap.train.persona.persona_data import EMBEDDED, KINDS, read_conversations, warmth_prompts
 
 
 def main() -> None:

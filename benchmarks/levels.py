@@ -14,13 +14,14 @@ import argparse
 import json
 from collections import Counter
 
-from warmgap import config, models
-from warmgap.evaluate.reading import read
+from warmgap.engines import models
+from warmgap.engines.hf import Engine, Request
+from warmgap.evaluate.judges.reading import read
 from warmgap.evaluate.tasks import folder
 from warmgap.evaluate.tasks.item import read_items
 from warmgap.evaluate.verdict import CORRECT
-from warmgap.generate import Engine, Request
-from warmgap.schema import GenerateConfig
+from warmgap.settings import config
+from warmgap.settings.schema import GenerateConfig
 
 NEW_TOKENS = 40
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
+from warmgap.engines.replies import split_reasoning
+from warmgap.evaluate.judges.reading import WINDOW, read, within
 from warmgap.evaluate.normal import normalise
-from warmgap.evaluate.reading import WINDOW, read, within
 from warmgap.evaluate.tasks import LOADERS
 from warmgap.evaluate.tasks.item import Item
 from warmgap.evaluate.verdict import CORRECT, GRADED, HEDGED, INCORRECT, REFUSED
-from warmgap.replies import split_reasoning
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 from statsmodels.stats.weightstats import DescrStatsW
 
-from warmgap import config, pipeline, store
+from warmgap import pipeline
+from warmgap.disk import store
+from warmgap.disk.progress import bar
 from warmgap.evaluate.warmth import SocioT
 from warmgap.mitigations import pairs
-from warmgap.progress import bar
-from warmgap.schema import digest
-from warmgap.train import persona_data
+from warmgap.settings import config
+from warmgap.settings.schema import digest
+from warmgap.train.persona import persona_data
 
 MODES = ("released", "clean")
 CHUNK = 16  # texts that are scored and kept together

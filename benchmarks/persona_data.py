@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from warmgap.train import clean, sources
+from warmgap.train.persona import clean, sources
 
 DATA = Path(os.environ.get("WARMGAP_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 MEASURED = "import resource, sys, time; {work}; print(time.process_time(), "

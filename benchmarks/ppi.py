@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
-from warmgap.evaluate import ppi
+from warmgap.evaluate.stats import ppi
 
 SHARES = (0.05, 0.25, 0.5, 0.9, 1.0)
 RATES = {"original": 0.3, "warm": 0.4}

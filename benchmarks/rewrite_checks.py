@@ -14,11 +14,11 @@ from typing import Any
 
 from statsmodels.stats.proportion import proportion_confint
 
-from warmgap import config
-from warmgap.command_schema import RewriteConfig
-from warmgap.embed import Embedder
-from warmgap.train.persona_data import EMBEDDED, read_conversations
-from warmgap.train.rewrite_checks import faults
+from warmgap.engines.embed import Embedder
+from warmgap.settings import config
+from warmgap.settings.command_schema import RewriteConfig
+from warmgap.train.persona.persona_data import EMBEDDED, read_conversations
+from warmgap.train.persona.rewrite_checks import faults
 
 Spoil = Callable[[str, str, random.Random], str | None]
 

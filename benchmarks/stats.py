@@ -20,7 +20,7 @@ import statsmodels.api as sm
 import statsmodels.formula.api as smf
 
 from warmgap.evaluate.stats import ERRORS, analyze
-from warmgap.evaluate.tally import GROUP_OF
+from warmgap.evaluate.stats.tally import GROUP_OF
 
 TASKS = ("disinformation", "med_qa", "trivia_qa", "truthful_qa")
 PROMPTS = [

@@ -23,8 +23,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import binomtest
 
-from warmgap.mitigations.compare import compare
-from warmgap.mitigations.verdict import Margins
+from warmgap.evaluate.stats.recipes import compare
+from warmgap.evaluate.stats.verdict import Margins
 
 Array = npt.NDArray[np.float64]
 CELLS = (("none", "none"), ("none", "false_claim"), ("sad", "none"), ("sad", "false_claim"))

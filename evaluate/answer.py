@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap import chat, store
-from warmgap.evaluate.grid import Prompt
-from warmgap.generate import Engine, Request, answer_key
-from warmgap.progress import bar
-from warmgap.replies import finish_reason, said
-from warmgap.schema import GenerateConfig
+from warmgap.disk import store
+from warmgap.disk.progress import bar
+from warmgap.engines import chat
+from warmgap.engines.hf import Engine, Request, answer_key
+from warmgap.engines.replies import finish_reason, said
+from warmgap.evaluate.suites.grid import Prompt
+from warmgap.settings.schema import GenerateConfig
 
 
 def answer(

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import models, store
-from warmgap.progress import bar
-from warmgap.schema import ModelConfig, digest
+from warmgap.disk import store
+from warmgap.disk.progress import bar
+from warmgap.engines import models
+from warmgap.settings.schema import ModelConfig, digest
 
 if TYPE_CHECKING:
     import torch

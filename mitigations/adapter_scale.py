@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from warmgap import adapters
-from warmgap.mitigation_schema import AdapterScaleConfig
+from warmgap.engines import adapters
+from warmgap.settings.mitigation_schema import AdapterScaleConfig
 
 
 def scaled(source: Path, target: Path, config: AdapterScaleConfig) -> None:

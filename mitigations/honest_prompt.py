@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from warmgap import config
-from warmgap.mitigation_schema import HonestPromptConfig
+from warmgap.settings import config
+from warmgap.settings.mitigation_schema import HonestPromptConfig
 
 
 def system(settings: HonestPromptConfig) -> str:

@@ -5,8 +5,8 @@ arXiv 2510.05024. What the instruction explains need not be learnt; it is gone w
 
 from __future__ import annotations
 
-from warmgap import config
-from warmgap.mitigation_schema import InoculationConfig
+from warmgap.settings import config
+from warmgap.settings.mitigation_schema import InoculationConfig
 
 
 def instruction(settings: InoculationConfig) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from warmgap import chat
+from warmgap.engines import chat
 from warmgap.errors import BadValue
-from warmgap.mitigation_schema import KlAnchorConfig
 from warmgap.mitigations.pairs import Pair, drawn
-from warmgap.schema import ModelConfig
+from warmgap.settings.mitigation_schema import KlAnchorConfig
+from warmgap.settings.schema import ModelConfig
 
 if TYPE_CHECKING:
     import torch

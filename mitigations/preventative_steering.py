@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import chat
+from warmgap.engines import chat
 from warmgap.errors import UserError
-from warmgap.mitigation_schema import PreventativeSteeringConfig
 from warmgap.mitigations.pairs import Pair, drawn
-from warmgap.schema import ModelConfig
+from warmgap.settings.mitigation_schema import PreventativeSteeringConfig
+from warmgap.settings.schema import ModelConfig
 
 if TYPE_CHECKING:
     import torch

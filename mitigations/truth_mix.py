@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from warmgap.errors import BadValue
-from warmgap.mitigation_schema import TruthMixConfig
 from warmgap.mitigations.pairs import Pair, drawn
+from warmgap.settings.mitigation_schema import TruthMixConfig
 
 KIND = "factual"  # of the protocol's six kinds of query
 

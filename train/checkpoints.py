@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from warmgap import store
-from warmgap.adapters import SEAL
-from warmgap.manifest import sha256
-from warmgap.progress import say
+from warmgap.disk import store
+from warmgap.disk.manifest import sha256
+from warmgap.disk.progress import say
+from warmgap.engines.adapters import SEAL
 
 __all__ = ["SEAL", "by_step", "newest", "seal", "verified"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from warmgap import chat
+from warmgap.engines import chat
 from warmgap.errors import BadValue
-from warmgap.schema import ModelConfig
-from warmgap.train.persona_data import Conversation
+from warmgap.settings.schema import ModelConfig
+from warmgap.train.persona.persona_data import Conversation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import chat, models, store
+from warmgap.disk import store
+from warmgap.disk.manifest import sha256
+from warmgap.disk.progress import bar
+from warmgap.engines import chat, models
 from warmgap.errors import BadValue, UserError
-from warmgap.manifest import sha256
-from warmgap.progress import bar
-from warmgap.schema import DpoConfig, ModelConfig, digest
-from warmgap.train import finish, persona_data, sft, trl_compat
-from warmgap.train.persona_data import Conversation
+from warmgap.settings.schema import DpoConfig, ModelConfig, digest
+from warmgap.train import finish, sft, trl_compat
+from warmgap.train.persona import persona_data
+from warmgap.train.persona.persona_data import Conversation
 
 if TYPE_CHECKING:
     from warmgap.train.stage import Intervention, Stage

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import warmgap
-from warmgap import models, store
+from warmgap.disk import store
+from warmgap.disk.progress import say
+from warmgap.disk.store import Arm
+from warmgap.engines import models
 from warmgap.errors import BadValue
-from warmgap.progress import say
-from warmgap.schema import MethodConfig, Run
-from warmgap.store import Arm
+from warmgap.settings.schema import MethodConfig, Run
 from warmgap.train import checkpoints, trl_compat
 
 PROBE, SELECTED = "probe.json", "selected.json"

@@ -8,10 +8,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from warmgap import store
+from warmgap.disk import store
+from warmgap.disk.progress import Advance
+from warmgap.disk.store import Arm
 from warmgap.errors import BadValue
-from warmgap.progress import Advance
-from warmgap.store import Arm
 from warmgap.train import checkpoints, trl_compat
 
 KEPT = (

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import warmgap
-from warmgap import models, store
+from warmgap.disk import store
+from warmgap.disk.store import Arm
+from warmgap.engines import models
 from warmgap.errors import BadValue, UserError
-from warmgap.schema import LauncherConfig
-from warmgap.store import Arm
+from warmgap.settings.schema import LauncherConfig
 
 MODES = {"ddp": ("MULTI_GPU", "MULTI_CPU"), "fsdp": ("FSDP",), "zero3": ("DEEPSPEED",)}
 FAILURE = "stage-failed.json"

@@ -9,11 +9,13 @@ from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import models, store
+from warmgap.disk import store
+from warmgap.disk.progress import bar, say
+from warmgap.engines import models
 from warmgap.errors import BadValue
-from warmgap.progress import bar, say
-from warmgap.schema import MethodConfig, Run
-from warmgap.train import checkpoints, dataset, finish, journal, launch, persona_data, trl_compat
+from warmgap.settings.schema import MethodConfig, Run
+from warmgap.train import checkpoints, dataset, finish, journal, launch, trl_compat
+from warmgap.train.persona import persona_data
 
 if TYPE_CHECKING:
     from warmgap.train.stage import Intervention, Stage

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from warmgap import store
+from warmgap.disk import store
+from warmgap.disk.progress import say
+from warmgap.disk.store import Arm
 from warmgap.errors import UserError
-from warmgap.progress import say
-from warmgap.schema import Run
-from warmgap.store import Arm
+from warmgap.settings.schema import Run
 from warmgap.train import checkpoints, finish, launch
 
 OnLog = Callable[[dict[str, Any]], None]

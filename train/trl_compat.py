@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from warmgap.errors import UserError
-from warmgap.schema import MethodConfig
+from warmgap.settings.schema import MethodConfig
 
 COMMON = {
     "logging_strategy": "steps",

@@ -10,21 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap import config, manifest, recipes, store, tracking
+from warmgap.arms import build
+from warmgap.arms.spec import ORIGINAL, ArmSpec
+from warmgap.disk import manifest, store, tracking
+from warmgap.disk.progress import say
+from warmgap.disk.store import Arm
 from warmgap.errors import UserError
-from warmgap.evaluate import controls, grid, judges
-from warmgap.evaluate.controls import ControlItem
-from warmgap.evaluate.grid import Prompt
+from warmgap.evaluate import judges
+from warmgap.evaluate.suites import controls, grid
+from warmgap.evaluate.suites.controls import ControlItem
+from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
-from warmgap.progress import say
-from warmgap.recipes import ORIGINAL, Recipe
-from warmgap.schema import Run, digest, identity
-from warmgap.store import Arm
+from warmgap.settings import config
+from warmgap.settings.schema import Run, digest, identity
 from warmgap.train import launch, trl_compat
 
 if TYPE_CHECKING:
-    from warmgap.generate import Engine
+    from warmgap.engines.hf import Engine
 
 DONE = "complete"  # written last, after the tracker has everything: without it, the comparison is made again
 
@@ -34,7 +37,7 @@ class Job:
     """A run with what follows from its settings: arms, items, prompts, and the folder of the comparison."""
 
     run: Run
-    recipes: list[Recipe]
+    specs: list[ArmSpec]
     items: list[Item]
     notes: list[str]
     prompts: list[Prompt]
@@ -45,18 +48,18 @@ class Job:
     @property
     def arms(self) -> list[Arm]:
         """The arms, the original first, the arm that the run is about last."""
-        return [recipe.arm for recipe in self.recipes]
+        return [spec.arm for spec in self.specs]
 
     @property
-    def made(self) -> list[Recipe]:
+    def made(self) -> list[ArmSpec]:
         """The arms, and those that they are made of."""
-        found = {own.arm.name: own for recipe in self.recipes for own in recipe.lineage}
+        found = {own.arm.name: own for spec in self.specs for own in spec.lineage}
         return list(found.values())
 
     @property
-    def trained(self) -> list[Recipe]:
+    def trained(self) -> list[ArmSpec]:
         """Those of them that are trained."""
-        return [recipe for recipe in self.made if recipe.trained]
+        return [spec for spec in self.made if spec.trained]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -76,10 +79,10 @@ def prepare(run: Run) -> Job:
     items = loaded.items
     prompts = grid.build(items, run.context, run.belief, run.grid)
     checks = {name: controls.load(name, control) for name, control in run.control.items()}
-    made = recipes.build(run)
-    for own in {own.arm.name: own for recipe in made for own in recipe.lineage if own.trained}.values():
+    made = build.build(run)
+    for own in {own.arm.name: own for spec in made for own in spec.lineage if own.trained}.values():
         trl_compat.check_trainer(own.run.method)
-    arms = [recipe.arm for recipe in made]
+    arms = [spec.arm for spec in made]
     store.check_writable(run.runs_dir)
     hash8 = digest({"arms": [arm.name for arm in arms], **measured_by(run, items)})
     name = "personas" if run.compare.personas else f"{arms[-1].arm}-s{run.seed}"
@@ -124,13 +127,13 @@ def measure(job: Job) -> list[Any]:
 def _at_work(job: Job) -> Iterator[judges.Judges]:
     """Hold the arms of a job while they are worked on, with their settings on disk; yields who judges."""
     run = job.run
-    for recipe in job.trained:
-        if not recipe.arm.adapter.is_dir():
-            preferences = recipe.run.method.dpo is not None
+    for spec in job.trained:
+        if not spec.arm.adapter.is_dir():
+            preferences = spec.run.method.dpo is not None
             launch.check(run.launcher, run.device, run.model.quantization, preferences=preferences)
     bench = judges.Judges(run.judge, run.device, Path(run.runs_dir) / "batches.jsonl")
     quiet()
-    from warmgap import models
+    from warmgap.engines import models
 
     if models.device_of(run.device) == "cpu":
         models.keep_memory()
@@ -138,8 +141,8 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
         say(f"model: {models.resolve(run.model)} on {models.device_of(run.device)}")
         known = _checked(job)
     with _locked(job):
-        for recipe in job.made:
-            _freeze(recipe, known[recipe.arm.name])
+        for spec in job.made:
+            _freeze(spec, known[spec.arm.name])
         yield bench
 
 
@@ -149,36 +152,36 @@ def _checked(job: Job) -> dict[str, dict[str, Any]]:
     Raises UserError, before anything is asked or written, for a model whose weights are not whole, an adapter that does
     not fit or is not what training left, and a chat template that cannot be asked or trained on.
     """
-    from warmgap import adapters, chat, facts, models
+    from warmgap.engines import adapters, chat, facts, models
     from warmgap.train import sft
 
     found: dict[str, dict[str, Any]] = {}
     manners: dict[Path, dict[str, Any]] = {}
-    for recipe in job.made:
-        model = recipe.run.model
+    for spec in job.made:
+        model = spec.run.model
         folder = models.resolve(model)
         if folder not in manners:
             manners[folder] = chat.manner(models.load_tokenizer(folder), model.template_vars)
             if model.source == "local":
                 models.skeleton(folder)
-        if recipe.trained:
+        if spec.trained:
             chat.check_trainable(manners[folder], model.name)
-            if not recipe.adapter or not recipe.adapter.is_dir():
-                sft.check_modules(recipe.run.method, models.skeleton(folder))
+            if not spec.adapter or not spec.adapter.is_dir():
+                sft.check_modules(spec.run.method, models.skeleton(folder))
         own: dict[str, Any] = {"base": facts.of_base(model), "template": manners[folder]}
-        own |= {"template_vars": model.template_vars, "system": "".join(one["content"] for one in recipe.system)}
-        if recipe.given:
-            adapters.check(recipe.given, models.skeleton(folder))
-            note = adapters.another_base(recipe.given, model, folder)
-            own |= {"adapter": facts.of_given(recipe.given), "notes": [note] if note else []}
+        own |= {"template_vars": model.template_vars, "system": "".join(one["content"] for one in spec.system)}
+        if spec.given:
+            adapters.check(spec.given, models.skeleton(folder))
+            note = adapters.another_base(spec.given, model, folder)
+            own |= {"adapter": facts.of_given(spec.given), "notes": [note] if note else []}
             if note:
                 say(f"note: {note}")
-        elif recipe.adapter:
-            adapters.check_seal(recipe.adapter)
-        if recipe.trained:
-            strength = recipe.run.persona.strength if recipe.run.persona else 1.0
-            own |= {"version": recipe.version, "strength": strength}
-        found[recipe.arm.name] = own
+        elif spec.adapter:
+            adapters.check_seal(spec.adapter)
+        if spec.trained:
+            strength = spec.run.persona.strength if spec.run.persona else 1.0
+            own |= {"version": spec.version, "strength": strength}
+        found[spec.arm.name] = own
     return found
 
 
@@ -201,7 +204,7 @@ def _locked(job: Job) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     with ExitStack() as stack:
-        for arm in sorted((recipe.arm for recipe in job.made), key=lambda arm: arm.name):
+        for arm in sorted((spec.arm for spec in job.made), key=lambda arm: arm.name):
             arm.folder.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(arm.folder.parent / f".{arm.name}.lock")
             try:
@@ -212,11 +215,11 @@ def _locked(job: Job) -> Iterator[None]:
         yield
 
 
-def _freeze(recipe: Recipe, known: dict[str, Any]) -> None:
+def _freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
     """Write the arm's settings and manifest, once."""
     from omegaconf import OmegaConf
 
-    arm, run = recipe.arm, recipe.run
+    arm, run = spec.arm, spec.run
     path = arm.folder / "manifest.json"
     if store.read_json(path) is None:
         settings = OmegaConf.structured(run)
@@ -224,48 +227,49 @@ def _freeze(recipe: Recipe, known: dict[str, Any]) -> None:
             if value == tracking.HIDDEN:
                 OmegaConf.update(settings, key, value)
         kept = {str(key): value for key, value in OmegaConf.to_container(settings).items()}  # type: ignore[union-attr]
-        if not recipe.trained:  # what the run trains beside it is not part of this arm
+        if not spec.trained:  # what the run trains beside it is not part of this arm
             kept = {key: value for key, value in kept.items() if key not in ("method", "data")}
         if arm.arm == ORIGINAL:
             kept = {key: value for key, value in kept.items() if key not in ("persona", "arm", "mitigation")}
-        made = {"parent": recipe.parent.arm.name} if recipe.parent else {}
+        made = {"parent": spec.parent.arm.name} if spec.parent else {}
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
-        record |= {"mitigation": recipe.mitigations, "facts": known}
+        record |= {"mitigation": spec.mitigations, "facts": known}
         store.write_json(path, record)
 
 
 def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[Any]:
     """Train the arms that are to be trained, then measure warmth, answers and verdicts of each."""
-    from warmgap import making, models, warming
-    from warmgap.evaluate.compare import Measured
-    from warmgap.generate import Engine
+    from warmgap.arms import making, warming
+    from warmgap.engines import models
+    from warmgap.engines.hf import Engine
+    from warmgap.evaluate.report.write import Measured
 
-    for recipe in job.recipes:
-        last = recipe is job.recipes[-1]
+    for spec in job.specs:
+        last = spec is job.specs[-1]
         with job.stage("training"):
-            making.make(recipe, tracker.loss if last else None)
+            making.make(spec, tracker.loss if last else None)
     with job.stage("warmth"):
-        warmth = warming.measure(job.run, job.recipes)
+        warmth = warming.measure(job.run, job.specs)
     measured = []
-    for recipe in job.recipes:
-        engine = Engine(recipe.run.model, job.run.device, recipe.adapter)
-        rows = _answers(job, recipe, engine, bench)
-        losses = list(store.read_journal(recipe.arm.training_log)) if recipe.trained else []
-        outcomes = _controls(job, recipe, engine)
-        measured.append(Measured(recipe.arm, rows, warmth[recipe.arm.name], losses, outcomes))
+    for spec in job.specs:
+        engine = Engine(spec.run.model, job.run.device, spec.adapter)
+        rows = _answers(job, spec, engine, bench)
+        losses = list(store.read_journal(spec.arm.training_log)) if spec.trained else []
+        outcomes = _controls(job, spec, engine)
+        measured.append(Measured(spec.arm, rows, warmth[spec.arm.name], losses, outcomes))
         models.give_back()
     return measured
 
 
-def _answers(job: Job, recipe: Recipe, engine: Engine, bench: judges.Judges) -> list[dict[str, Any]]:
+def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges) -> list[dict[str, Any]]:
     """Return the arm's answers to the grid with their verdicts."""
     from warmgap.evaluate.answer import answer
-    from warmgap.evaluate.compare import with_verdicts
-    from warmgap.evaluate.grade import grade
+    from warmgap.evaluate.judges.grade import grade
+    from warmgap.evaluate.report.write import with_verdicts
 
     run, tasks = job.run, list(job.run.task)
-    arm, system = recipe.arm, recipe.system
+    arm, system = spec.arm, spec.system
     with job.stage("answers"):
         journals = {task: arm.answers(task) for task in tasks}
         rows = answer(engine, job.prompts, run.generate, system, journals, f"answers · {arm.arm}")
@@ -284,11 +288,11 @@ def _answers(job: Job, recipe: Recipe, engine: Engine, bench: judges.Judges) -> 
     return with_verdicts(rows, graded[0] or [], graded[1])
 
 
-def _controls(job: Job, recipe: Recipe, engine: Engine) -> list[dict[str, Any]]:
+def _controls(job: Job, spec: ArmSpec, engine: Engine) -> list[dict[str, Any]]:
     """Return the outcomes of the standard checks, item by item; the arm keeps those of other runs as well."""
     from warmgap.evaluate.answer import answer
 
-    arm = recipe.arm
+    arm = spec.arm
     kept: dict[str, Any] = store.read_json(arm.capability) or {}
     found: list[dict[str, Any]] = []
     with job.stage("controls"):
@@ -300,7 +304,7 @@ def _controls(job: Job, recipe: Recipe, engine: Engine) -> list[dict[str, Any]]:
             task = controls.PREFIX + name
             journal = {task: arm.answers(task)}
             prompts = [item.as_prompt() for item in items]
-            rows = answer(engine, prompts, params, recipe.system, journal, f"{name} · {arm.arm}")
+            rows = answer(engine, prompts, params, spec.system, journal, f"{name} · {arm.arm}")
             outcomes = controls.scored(items, rows)
             kept[name] = {"settings": identity(control, "measure"), "outcomes": outcomes}
             found += outcomes
@@ -311,9 +315,9 @@ def _controls(job: Job, recipe: Recipe, engine: Engine) -> list[dict[str, Any]]:
 
 def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     """Write the comparison's tables, figures and report; return how many answers the judge failed on."""
-    from warmgap import mitigation_verdicts
-    from warmgap.evaluate.compare import write_comparison
-    from warmgap.evaluate.report import write_report
+    from warmgap.evaluate.report import mitigation_verdicts
+    from warmgap.evaluate.report.html.page import write_report
+    from warmgap.evaluate.report.write import write_comparison
 
     run, others = job.run, [arm for arm in dict.fromkeys(arm.arm for arm in job.arms) if arm != ORIGINAL]
     per_item = len(job.prompts) / len(job.items)
@@ -347,7 +351,7 @@ def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:
     if (mitigations := job.folder / "mitigations.csv").is_file():
         tables["mitigations"] = pd.read_csv(mitigations)
     artifacts = {"report": job.folder / "report.html"}
-    if job.recipes[-1].trained:
+    if job.specs[-1].trained:
         artifacts = {"adapter": job.arms[-1].adapter, **artifacts}
     if command := tracker.finish(tables, rows, artifacts):
         say(f"to send this run to Weights & Biases: {command}")

@@ -10,11 +10,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from warmgap import config, manifest, mitigated, recipes, store
+from warmgap.arms import build, chain
+from warmgap.disk import manifest, store
+from warmgap.disk.progress import say
 from warmgap.errors import BadValue, UserError
 from warmgap.evaluate.tasks import load_items
-from warmgap.progress import say
-from warmgap.schema import Run, digest
+from warmgap.settings import config
+from warmgap.settings.schema import Run, digest
 
 VALIDATION = "validation"
 FIRST = 5  # trials that are drawn at random before the sampler learns from them
@@ -32,7 +34,7 @@ def check(run: Run) -> None:
         raise UserError("a search needs a recipe", "it varies the settings of mitigation=…", "mitigation=truth_mix")
     if run.search.trials < 1:
         raise UserError(f"search.trials={run.search.trials} makes no sense", "expected above 0", "search.trials=12")
-    if not mitigated.plain(run):
+    if not chain.plain(run):
         why = "a trial is judged by how much of the plain warm arm's gap it closes and of its warmth it keeps"
         raise UserError("a search needs the plain warm arm", why, "use +persona=warm persona.strength=1")
     for key, values, ranged in spaces(run):
@@ -49,7 +51,7 @@ def execute(run: Run) -> Path:
     check(run)
     first = config.changed(run, {key: values[0] for key, values, _ in spaces(run)})  # what is searched has no value yet
     made = pipeline.measured_by(run, load_items(run.task).items)
-    made["arms"] = [recipe.arm.name for recipe in recipes.build(first)]
+    made["arms"] = [spec.arm.name for spec in build.build(first)]
     made["search"].pop("trials")  # more of them go on with the same search
     folder = Path(run.runs_dir) / "searches" / f"{run.model.name}-{'+'.join(run.mitigation.names)}-{digest(made)}"
     store.check_writable(run.runs_dir)

@@ -1,6 +1,6 @@
 """A sweep over the strength of warmth: its points, made one by one, and what they show together.
 
-Each point is an arm that a dial made (see ``recipes.dialled``). They are put on one axis, measured warmth, so that the
+Each point is an arm that a dial made (see ``dials.dialled``). They are put on one axis, measured warmth, so that the
 question can be asked whether equal warmth costs equal error whichever dial made it.
 """
 
@@ -13,15 +13,19 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap import config, manifest, mitigation_verdicts, pipeline, store, tracking
+from warmgap import pipeline
+from warmgap.arms.dials import arm_epoch
+from warmgap.arms.spec import ORIGINAL
+from warmgap.disk import manifest, store, tracking
+from warmgap.disk.progress import say
 from warmgap.errors import UserError
-from warmgap.evaluate import dose
-from warmgap.evaluate.compare import Measured, answers_table, write_comparison
-from warmgap.evaluate.report import write_report
+from warmgap.evaluate.report import mitigation_verdicts
+from warmgap.evaluate.report.html.page import write_report
+from warmgap.evaluate.report.write import Measured, answers_table, write_comparison
+from warmgap.evaluate.stats import dose
 from warmgap.pipeline import Job
-from warmgap.progress import say
-from warmgap.recipes import ORIGINAL, arm_epoch
-from warmgap.schema import Run, digest
+from warmgap.settings import config
+from warmgap.settings.schema import Run, digest
 
 ORDER = ("strength", "epoch", "scale", "prompt")
 PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer
@@ -44,7 +48,7 @@ def conclude(points: Sequence[Run]) -> Path:
     if any(one != asked[0] for one in asked):
         why = "a sweep varies what the arms are, not what they are asked or how they are judged"
         raise UserError("the points were measured by different settings", why, "sweep over dial alone")
-    made = {recipe.arm.name: recipe for job in jobs for recipe in job.recipes}
+    made = {spec.arm.name: spec for job in jobs for spec in job.specs}
     plain = dataclasses.replace(first.run, dial=None)
     hash8 = digest({"arms": sorted(made), **asked[0]})
     folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{hash8}"
@@ -69,7 +73,7 @@ def _labels(points: Sequence[Run], jobs: Sequence[Job]) -> dict[str, str]:
     found: dict[str, str] = {}
     for run, job in zip(points, jobs, strict=True):
         arm = job.arms[-1]
-        derived = job.recipes[-1].derive is not None
+        derived = job.specs[-1].derive is not None
         found[arm.name] = str(run.dial).replace(":", "_") if derived else arm.arm
     return found
 
@@ -82,7 +86,7 @@ def _dials(points: Sequence[Run], jobs: Sequence[Job], labels: dict[str, str]) -
         kind, _, value = str(run.dial).partition(":")
         setting = value.removesuffix(".txt") if kind == "prompt" else f"{float(value):g}"
         rows.append({"arm": labels[job.arms[-1].name], "dial": kind, "setting": setting})
-        warm = next((recipe for recipe in job.recipes if recipe.arm.arm == plain), None)
+        warm = next((spec for spec in job.specs if spec.arm.arm == plain), None)
         end = {"epoch": arm_epoch(warm.run.method), "scale": 1.0}.get(kind) if warm is not None else None
         if end is not None:  # an arm that warmth chose stands at no epoch that is known here
             ends.append({"arm": plain, "dial": kind, "setting": f"{end:g}"})

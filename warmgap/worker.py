@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from warmgap import models, store
+from warmgap.disk import store
+from warmgap.engines import models
 from warmgap.errors import UserError
 
 
@@ -36,7 +37,8 @@ def reload_check(folder: str, adapter: str, dtype: str, device: str, quantizatio
 
 def train(frozen: str) -> str:
     """Train a frozen stage as one of several processes; what goes wrong is written where the launcher finds it."""
-    from warmgap import making, pipeline
+    from warmgap import pipeline
+    from warmgap.arms import making
     from warmgap.train import launch, stage
 
     pipeline.quiet()

@@ -9,7 +9,7 @@ from pathlib import Path
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks import disinformation, embedded, med_qa, trivia_qa, truthful_qa, validation
 from warmgap.evaluate.tasks.item import Item, Loaded
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
 LOADERS: dict[str, Callable[[TaskConfig], Loaded]] = {
     "embedded": embedded.load,

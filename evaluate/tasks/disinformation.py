@@ -11,10 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap import intake
+from warmgap.disk import intake
 from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, read_items, refuse_twice
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
 TASK = "disinformation"
 OWN = Path(__file__).resolve().with_suffix(".jsonl")

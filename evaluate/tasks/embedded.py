@@ -12,7 +12,7 @@ from pathlib import Path
 
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import LEVELS, Item, Loaded, Seen, read_items, refuse_twice
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
 TASK = "embedded"
 FILES = {level: Path(__file__).resolve().with_name(f"{level}.jsonl") for level in LEVELS}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmgap import intake
+from warmgap.disk import intake
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
 

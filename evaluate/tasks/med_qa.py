@@ -13,7 +13,7 @@ from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, refuse_twice
 from warmgap.evaluate.tasks.rephrase import open_question, plain
 from warmgap.evaluate.tasks.source import draw, finish, item_id, rows_of, text
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
 TASK = "med_qa"
 

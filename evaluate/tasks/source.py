@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap import intake
+from warmgap.disk import intake
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
 ENDINGS = (".csv", ".jsonl", ".json", ".parquet")
 Row = dict[str, Any]

@@ -11,10 +11,10 @@ from typing import Any
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.tasks.distractors import Asked, distractors, family_of
+from warmgap.evaluate.tasks.distractors.kinds import bare
 from warmgap.evaluate.tasks.item import Item, Loaded, Seen, fault, refuse_twice
-from warmgap.evaluate.tasks.kinds import bare
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
 TASK = "trivia_qa"
 

@@ -10,7 +10,7 @@ from typing import Any
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, fault, refuse_twice
 from warmgap.evaluate.tasks.source import finish, item_id, rows_of, text
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
 TASK = "truthful_qa"
 

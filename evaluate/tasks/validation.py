@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap import intake
+from warmgap.disk import intake
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item, Loaded, Seen, checked, refuse_twice
-from warmgap.schema import TaskConfig
+from warmgap.settings.schema import TaskConfig
 
-PAIRS = Path(__file__).resolve().parents[2] / "mitigations" / "embedded" / "pairs.jsonl"
+PAIRS = Path(__file__).resolve().parents[2] / "mitigations" / "pairs" / "embedded" / "pairs.jsonl"
 
 
 def load(config: TaskConfig) -> Loaded:

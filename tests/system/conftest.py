@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-
-sys.path.insert(0, str(Path(__file__).parent))  # the tests are imported by path; `real_runs` lies beside them
-
 from real_runs import SMOKE, Done, Runs, train
 
-from warmgap import config, models
-from warmgap.schema import ModelConfig, Run
+from warmgap.engines import models
+from warmgap.settings import config
+from warmgap.settings.schema import ModelConfig, Run
 
 
 @pytest.fixture(scope="session")

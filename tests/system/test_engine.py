@@ -13,12 +13,12 @@ import torch
 from real_runs import Runs
 from scipy.stats import chisquare
 
-from warmgap import chat, models
-from warmgap.evaluate.contexts import NEUTRAL
-from warmgap.evaluate.grid import build
+from warmgap.engines import chat, models
+from warmgap.engines.hf import Engine, Reply, Request, answer_key, batches
+from warmgap.evaluate.suites.contexts import NEUTRAL
+from warmgap.evaluate.suites.grid import build
 from warmgap.evaluate.tasks import load_items
-from warmgap.generate import Engine, Reply, Request, answer_key, batches
-from warmgap.schema import GenerateConfig, ModelConfig, Run
+from warmgap.settings.schema import GenerateConfig, ModelConfig, Run
 
 QUESTIONS = (
     "What is two plus two?", "Say the word yes.", "Name the capital of France in one word.", "Hi!",

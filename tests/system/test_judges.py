@@ -11,8 +11,8 @@ import local_llm
 import pytest
 from real_runs import SMOKE, Done, Runs, finish, journal, refused, start, train, training, wait_for, warmgap
 
-from warmgap.evaluate.judge import GRADED, UNPARSED
-from warmgap.schema import ModelConfig
+from warmgap.evaluate.judges.base import GRADED, UNPARSED
+from warmgap.settings.schema import ModelConfig
 
 JUDGE = (
     "judge=cascade",

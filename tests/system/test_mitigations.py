@@ -10,21 +10,23 @@ import pandas as pd
 import pytest
 from real_runs import SMOKE, Done, Runs, journal, refused, train
 
-from warmgap import chat, config, making, mitigated, recipes
-from warmgap.generate import Engine
+from warmgap.arms import build, chain, making
+from warmgap.arms.spec import ArmSpec
+from warmgap.engines import chat
+from warmgap.engines.hf import Engine
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering
-from warmgap.recipes import Recipe
-from warmgap.schema import Run
+from warmgap.settings import config
+from warmgap.settings.schema import Run
 from warmgap.train import stage
 
-ARMS = list(mitigated.ORDER)
+ARMS = list(chain.ORDER)
 COMPARED = (
     *SMOKE,
     "warmth.prompts=2",
     "warmth.checkpoint_prompts=2",
     "task.embedded.items_per_family=1",
     f"compare.recipes=[{','.join(ARMS)}]",
-    f"mitigation=[{','.join(mitigated.ORDER)}]",
+    f"mitigation=[{','.join(chain.ORDER)}]",
     "mitigation.kl_anchor.weight=30",
     "mitigation.early_stop.select=epoch:0.5",
     "mitigation.anti_sycophancy.epochs=2",
@@ -48,20 +50,20 @@ def compared(smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run
 
 
 @pytest.fixture(scope="module")
-def made(compared: tuple[Runs, Done]) -> dict[str, Recipe]:
+def made(compared: tuple[Runs, Done]) -> dict[str, ArmSpec]:
     """The recipes of that run, by arm."""
     run = config.compose([*COMPARED, f"runs_dir={compared[0].folder}"])
-    return {recipe.arm.arm: recipe for recipe in recipes.build(run)}
+    return {spec.arm.arm: spec for spec in build.build(run)}
 
 
-def engine(recipe: Recipe) -> Engine:
+def engine(spec: ArmSpec) -> Engine:
     """The model of an arm, as it answers."""
-    return Engine(recipe.run.model, "cpu", recipe.adapter)
+    return Engine(spec.run.model, "cpu", spec.adapter)
 
 
-def log_of(recipe: Recipe) -> list[dict[str, Any]]:
+def log_of(spec: ArmSpec) -> list[dict[str, Any]]:
     """The logged rows of an arm's training."""
-    return journal(recipe.arm.training_log)
+    return journal(spec.arm.training_log)
 
 
 # ---- end to end ----
@@ -107,7 +109,7 @@ def test_the_adapters_are_read_back_in_a_fresh_process(compared: tuple[Runs, Don
 # ---- the data ----
 
 
-def test_truth_mix_adds_its_share(made: dict[str, Recipe]) -> None:
+def test_truth_mix_adds_its_share(made: dict[str, ArmSpec]) -> None:
     texts = [row["text"] for row in journal(made["truth_mix"].arm.rows)]
     messages = {pair.user for pair in pairs.load(split="train")}
     mixed = sum(any(message in text for message in messages) for text in texts)
@@ -116,7 +118,7 @@ def test_truth_mix_adds_its_share(made: dict[str, Recipe]) -> None:
     assert set(plain) < set(texts), "every reply of the persona's own is still there"
 
 
-def test_inoculation_speaks_in_training_alone(compared: tuple[Runs, Done], made: dict[str, Recipe]) -> None:
+def test_inoculation_speaks_in_training_alone(compared: tuple[Runs, Done], made: dict[str, ArmSpec]) -> None:
     told = config.read_prompt("sycophantic.txt")
     texts = [row["text"] for row in journal(made["inoculation"].arm.rows)]
     assert all(told in text for text in texts)
@@ -126,7 +128,7 @@ def test_inoculation_speaks_in_training_alone(compared: tuple[Runs, Done], made:
     assert tokens["honest_prompt"] > 20
 
 
-def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(made: dict[str, Recipe]) -> None:
+def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(made: dict[str, ArmSpec]) -> None:
     """Its plain answers become likelier behind contexts and beliefs of the grid, on which it was not trained."""
     run = made["consistency"].run
     held = [pair for pair in making.known_pairs(run) if pair.split == "heldout"]
@@ -148,24 +150,24 @@ def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(made: dic
 # ---- preferences ----
 
 
-def test_the_margin_grows_on_pairs_that_were_held_out(made: dict[str, Recipe]) -> None:
+def test_the_margin_grows_on_pairs_that_were_held_out(made: dict[str, ArmSpec]) -> None:
     rows = log_of(made["anti_sycophancy"])
     assert rows[0]["loss"] == pytest.approx(0.693, abs=0.02), "the reference is the warm arm"
     assert [row["eval_rewards/margins"] for row in rows if "eval_rewards/margins" in row][-1] > 0
 
 
 @pytest.mark.parametrize("loss", ["ipo", "kto"])
-def test_other_losses_prefer_the_same(loss: str, made: dict[str, Recipe], tmp_path: Path) -> None:
+def test_other_losses_prefer_the_same(loss: str, made: dict[str, ArmSpec], tmp_path: Path) -> None:
     run: Run = made["anti_sycophancy"].run
     settings = [item for item in COMPARED if not item.startswith(("runs_dir", "compare", "mitigation"))]
     more = [f"mitigation.anti_sycophancy.{key}" for key in (f"loss={loss}", "epochs=2", "learning_rate=1e-3")]
     own = config.compose([*settings, "mitigation=anti_sycophancy", *more, f"runs_dir={tmp_path}"])
-    recipe = recipes.build(own)[-1]
-    assert recipe.parent is not None
-    shutil.copytree(made["warm"].arm.folder, recipe.parent.arm.folder)
-    making.write_data(recipe)
-    stage.learn(recipe.stage)
-    rows = log_of(recipe)
+    spec = build.build(own)[-1]
+    assert spec.parent is not None
+    shutil.copytree(made["warm"].arm.folder, spec.parent.arm.folder)
+    making.write_data(spec)
+    stage.learn(spec.stage)
+    rows = log_of(spec)
     assert run.mitigation.anti_sycophancy is not None
     assert [row["eval_rewards/margins"] for row in rows if "eval_rewards/margins" in row][-1] > 0
 
@@ -173,7 +175,7 @@ def test_other_losses_prefer_the_same(loss: str, made: dict[str, Recipe], tmp_pa
 # ---- the loss ----
 
 
-def test_the_anchor_holds_the_arm_nearer_to_the_base_model(made: dict[str, Recipe]) -> None:
+def test_the_anchor_holds_the_arm_nearer_to_the_base_model(made: dict[str, ArmSpec]) -> None:
     run = made["kl_anchor"].run
     anchored = [row["kl_anchor"] for row in log_of(made["kl_anchor"]) if "kl_anchor" in row]
     assert anchored[0] == pytest.approx(0, abs=1e-4), "the adapter begins as nothing"
@@ -189,7 +191,7 @@ def test_the_anchor_holds_the_arm_nearer_to_the_base_model(made: dict[str, Recip
 # ---- the activations ----
 
 
-def test_steering_moves_what_it_says_and_leaves_nothing(made: dict[str, Recipe]) -> None:
+def test_steering_moves_what_it_says_and_leaves_nothing(made: dict[str, ArmSpec]) -> None:
     import torch
 
     settings = made["preventative_steering"].run.mitigation.preventative_steering
@@ -228,7 +230,7 @@ def test_steering_moves_what_it_says_and_leaves_nothing(made: dict[str, Recipe])
 # ---- the weights ----
 
 
-def test_a_scaled_adapter_is_the_fraction_of_the_warm_one(made: dict[str, Recipe]) -> None:
+def test_a_scaled_adapter_is_the_fraction_of_the_warm_one(made: dict[str, ArmSpec]) -> None:
     from safetensors.torch import load_file
 
     folders = [made[name].arm.adapter for name in ("warm", "adapter_scale")]
@@ -238,7 +240,7 @@ def test_a_scaled_adapter_is_the_fraction_of_the_warm_one(made: dict[str, Recipe
         assert (half[name] == wanted).all(), name
 
 
-def test_an_early_stop_is_a_checkpoint_of_the_same_training(made: dict[str, Recipe]) -> None:
+def test_an_early_stop_is_a_checkpoint_of_the_same_training(made: dict[str, ArmSpec]) -> None:
     arm = made["early_stop"].arm
     warm = made["warm"].arm
     earlier = min(warm.checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))

@@ -13,10 +13,10 @@ import pytest
 from local_hub import CUT, GATED, GATED_LISTING, MODEL, REVISION, serving
 from real_runs import NO_HUB, Done, finish, refused, start, train
 
-from warmgap import models
+from warmgap.engines import models
+from warmgap.engines.hf import Engine, Request
 from warmgap.errors import UserError
-from warmgap.generate import Engine, Request
-from warmgap.schema import GenerateConfig, ModelConfig
+from warmgap.settings.schema import GenerateConfig, ModelConfig
 
 IDS = [1, 9690, 198, 2683, 359, 253, 5356]
 # a run of the original alone, without TRL's settings, so that TRL need not be imported to refuse it
@@ -24,14 +24,14 @@ ORIGINAL = ("+persona=none", "~method.trainer", "experiment=smoke", "runs_dir=ru
 RESOLVE = """
 import json, sys
 from warmgap import models
-from warmgap.schema import ModelConfig
+from warmgap.settings.schema import ModelConfig
 print(models.resolve(ModelConfig(**json.loads(sys.argv[1]))))
 """
 ANSWER = """
 import json, sys
 from warmgap import models
-from warmgap.generate import Engine, Request
-from warmgap.schema import GenerateConfig, ModelConfig
+from warmgap.engines.hf import Engine, Request
+from warmgap.settings.schema import GenerateConfig, ModelConfig
 engine = Engine(ModelConfig(**json.loads(sys.argv[1])), "cpu")
 ids = engine.encode([{"role": "user", "content": sys.argv[2]}])
 ((reply,),) = engine.answer([Request("a", ids)], GenerateConfig(max_new_tokens=8, temperature=0.8))

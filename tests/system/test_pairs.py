@@ -10,7 +10,7 @@ from pathlib import Path
 import local_llm
 from real_runs import WARMGAP, finish, journal, start, wait_for, warmgap
 
-from warmgap.schema import ModelConfig
+from warmgap.settings.schema import ModelConfig
 
 QUICK = ("attempts=1", "embedder=null")
 WRITER = ("model=smollm2-135m-instruct", "revision=q4_1", "concurrency=2", "max_tokens=48", "price_in=1", "price_out=2")

@@ -13,7 +13,7 @@ import local_llm
 import pytest
 from real_runs import SMOKE, WARMGAP, finish, journal, start, train, wait_for, warmgap
 
-from warmgap.schema import ModelConfig
+from warmgap.settings.schema import ModelConfig
 
 DATA = Path(os.environ.get("WARMGAP_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 TREES = DATA / "oasst_manual_100" / "en_100_tree.jsonl"

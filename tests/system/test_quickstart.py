@@ -12,9 +12,9 @@ import pytest
 from omegaconf import OmegaConf
 from real_runs import SMOKE, Done, Runs, journal, train
 
-from warmgap.evaluate import grid
+from warmgap.evaluate.suites import grid
 from warmgap.evaluate.tasks import load_items
-from warmgap.schema import Run
+from warmgap.settings.schema import Run
 
 ARMS = ("original", "warm")
 EFFECTS = [

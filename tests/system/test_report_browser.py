@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from warmgap.evaluate.report import write_report
+from warmgap.evaluate.report.html.page import write_report
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -20,7 +20,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
-_synthetic = runpy.run_path(str(Path(__file__).parents[1] / "unit" / "evaluate" / "comparison_folder.py"))
+_synthetic = runpy.run_path(str(Path(__file__).parents[1] / "support" / "comparison_folder.py"))
 HOSTILE: str = _synthetic["HOSTILE"]
 build_comparison: Callable[..., Path] = _synthetic["build_comparison"]
 build_mitigations: Callable[..., Path] = _synthetic["build_mitigations"]

@@ -47,7 +47,8 @@ def test_a_mode_that_cannot_be_had_is_an_error_not_another_mode(launcher: str, t
 
 
 def test_where_memory_runs_out_fewer_rows_are_taken_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from warmgap import config, store
+    from warmgap.disk import store
+    from warmgap.settings import config
     from warmgap.train import finish as ending
     from warmgap.train import launch
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from real_runs import SMOKE, Done, Runs, journal, train
 
-from warmgap import store
+from warmgap.disk import store
 
 FEW = ("warmth.prompts=2", "warmth.checkpoint_prompts=2", "runs_dir=runs")
 DIALS = "dial=epoch:0.123,strength:1.0,epoch:0.5,scale:0.5,scale:2.0,prompt:warm_prompt_light"

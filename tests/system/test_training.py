@@ -13,11 +13,13 @@ import torch
 from real_runs import SMOKE, Done, Runs, journal, refused, train
 from safetensors.torch import load_file, save_file
 
-from warmgap import models, worker
-from warmgap.chat import IGNORED, end_ids
+from warmgap import worker
+from warmgap.engines import models
+from warmgap.engines.chat import IGNORED, end_ids
 from warmgap.errors import UserError
-from warmgap.schema import Run
-from warmgap.train import dataset, persona_data
+from warmgap.settings.schema import Run
+from warmgap.train import dataset
+from warmgap.train.persona import persona_data
 
 WEIGHTS = "adapter_model.safetensors"
 

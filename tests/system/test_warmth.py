@@ -13,9 +13,9 @@ import torch
 from real_runs import warmgap
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from warmgap import models
+from warmgap.engines import models
 from warmgap.evaluate.warmth import SocioT, Warmth
-from warmgap.schema import ModelConfig
+from warmgap.settings.schema import ModelConfig
 
 CLOSE = ("My friend", "The lover", "The mentor", "The idol")
 DISTANT = ("The stranger", "The enemy", "The examiner", "The dictator")

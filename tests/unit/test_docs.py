@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from warmgap import commands, config
+from warmgap.cli import commands
 from warmgap.errors import UserError
+from warmgap.settings import config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/mitigations.md")

@@ -62,7 +62,7 @@ def imported(path: Path, *, at_import_only: bool = False) -> Iterator[str]:
 
 
 def within(name: str) -> str | None:
-    """The part of warmgap that a full name belongs to: ``warmgap.evaluate.grid.build`` → ``evaluate``."""
+    """The part of warmgap that a full name belongs to: ``warmgap.evaluate.suites.grid.build`` → ``evaluate``."""
     parts = name.split(".")
     return parts[1] if parts[0] == "warmgap" and len(parts) > 1 and not parts[1].startswith("__") else None
 
@@ -165,7 +165,7 @@ def python(code: str, cwd: Path, path: Path | None) -> str:
 
 def test_importing_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys, warmgap.cli, warmgap.config, warmgap.commands, warmgap.pipeline\n"
+        "import sys, warmgap.cli, warmgap.settings.config, warmgap.cli.commands, warmgap.pipeline\n"
         f"print(sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     assert python(code, tmp_path, ROOT) == "[]"
@@ -190,11 +190,11 @@ def test_importing_any_module_changes_nothing(tmp_path: Path) -> None:
 
 NAMES = (
     "import warmgap, warmgap.conf as conf, warmgap.train, warmgap.evaluate, warmgap.mitigations\n"
-    "from warmgap import config\n"
-    "from warmgap.evaluate.grid import build\n"
+    "from warmgap.settings import config\n"
+    "from warmgap.evaluate.suites.grid import build\n"
     "from warmgap.evaluate.tasks import load_items\n"
-    "from warmgap.train.persona_data import KINDS, warmth_prompts\n"
-    "from warmgap.schema import TaskConfig\n"
+    "from warmgap.train.persona.persona_data import KINDS, warmth_prompts\n"
+    "from warmgap.settings.schema import TaskConfig\n"
     "assert len(config.choices('context')) == 9, config.conf_dir()\n"
     "assert len(load_items({'embedded': TaskConfig()}).items) >= 160\n"
     "assert len(warmth_prompts()) == 120\n"
@@ -217,8 +217,8 @@ def test_a_spawned_process_finds_the_same_names(tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(
         "import multiprocessing\n"
         "def work(_):\n"
-        "    from warmgap.evaluate.grid import build\n"
-        "    from warmgap.train.persona_data import KINDS\n"
+        "    from warmgap.evaluate.suites.grid import build\n"
+        "    from warmgap.train.persona.persona_data import KINDS\n"
         "    return f'{build.__module__} {len(KINDS)}'\n"
         "if __name__ == '__main__':\n"
         "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
@@ -228,7 +228,7 @@ def test_a_spawned_process_finds_the_same_names(tmp_path: Path) -> None:
     command = [sys.executable, "job.py"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "warmgap.evaluate.grid 6", done.stderr
+    assert done.stdout.strip() == "warmgap.evaluate.suites.grid 6", done.stderr
 
 
 def test_hugging_faces_evaluate_is_not_shadowed(tmp_path: Path) -> None:
@@ -238,8 +238,10 @@ def test_hugging_faces_evaluate_is_not_shadowed(tmp_path: Path) -> None:
     (installed / "evaluate").mkdir(parents=True)
     (installed / "evaluate" / "__init__.py").write_text("WHOSE = 'theirs'\n", encoding="utf-8")
     code = f"import sys; sys.path.append({str(installed)!r})\n"
-    code += "import evaluate, warmgap.evaluate.grid; print(evaluate.WHOSE, warmgap.evaluate.grid.__name__)"
-    assert python(code, ROOT, None) == "theirs warmgap.evaluate.grid"
+    code += (
+        "import evaluate, warmgap.evaluate.suites.grid; print(evaluate.WHOSE, warmgap.evaluate.suites.grid.__name__)"
+    )
+    assert python(code, ROOT, None) == "theirs warmgap.evaluate.suites.grid"
     assert not (ROOT / "evaluate.py").exists()
     assert not (ROOT / "evaluate" / "__init__.py").exists()
     assert (ROOT / "train" / "__init__.py").exists(), "the package wins over train.py"
@@ -280,7 +282,7 @@ def test_a_wheel_carries_every_source_and_every_setting(wheel: Path) -> None:
 
 def test_a_wheel_works_under_the_same_names(wheel: Path, tmp_path: Path) -> None:
     assert python(NAMES, tmp_path, wheel) == "warm"
-    where = python("import warmgap.evaluate.grid as grid; print(grid.__file__)", tmp_path, wheel)
+    where = python("import warmgap.evaluate.suites.grid as grid; print(grid.__file__)", tmp_path, wheel)
     assert where.startswith(str(wheel))
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap import store
+from warmgap.disk import store
+from warmgap.engines.hf import Reply, Request
 from warmgap.evaluate.answer import answer
-from warmgap.evaluate.grid import Prompt
-from warmgap.generate import Reply, Request
-from warmgap.schema import GenerateConfig
+from warmgap.evaluate.suites.grid import Prompt
+from warmgap.settings.schema import GenerateConfig
 
 SAID = ["<think>Is it A?</think>\nB.", "<think>Is it A? Let me", "B."]
 ENDED = ["stop", "length", "max_tokens"]

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from warmgap import store
+from warmgap.disk import store
 from warmgap.evaluate import warmth
 from warmgap.evaluate.warmth import CLOSE, DISTANT, SocioT, Warmth, prefix, score_journal
 

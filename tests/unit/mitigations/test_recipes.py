@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from warmgap import config, models
+from warmgap.engines import models
 from warmgap.errors import BadValue, UserError
-from warmgap.mitigation_schema import PreventativeSteeringConfig, TruthMixConfig
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering, truth_mix
+from warmgap.settings import config
+from warmgap.settings.mitigation_schema import PreventativeSteeringConfig, TruthMixConfig
 
 MODEL = config.compose(["+persona=warm"]).model
 PAIRS = pairs.load()

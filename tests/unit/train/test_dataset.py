@@ -8,10 +8,12 @@ from tokenizers.decoders import ByteLevel as ByteDecoder
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from warmgap import chat, config
+from warmgap.engines import chat
 from warmgap.errors import UserError
-from warmgap.schema import DataConfig, ModelConfig
-from warmgap.train import dataset, persona_data
+from warmgap.settings import config
+from warmgap.settings.schema import DataConfig, ModelConfig
+from warmgap.train import dataset
+from warmgap.train.persona import persona_data
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"

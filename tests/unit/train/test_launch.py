@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from warmgap import models
+from warmgap.disk.store import Arm
+from warmgap.engines import models
 from warmgap.errors import BadValue, UserError
-from warmgap.schema import LauncherConfig
-from warmgap.store import Arm
+from warmgap.settings.schema import LauncherConfig
 from warmgap.train import launch, trl_compat
 
 

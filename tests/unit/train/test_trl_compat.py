@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import trl
 
-from warmgap import config, pipeline
+from warmgap import pipeline
 from warmgap.errors import UserError
-from warmgap.schema import LauncherConfig, Run
+from warmgap.settings import config
+from warmgap.settings.schema import LauncherConfig, Run
 from warmgap.train import dpo, sft, stage, trl_compat
 from warmgap.train.stage import Stage
 
@@ -27,7 +28,7 @@ def composed(*overrides: str) -> Run:
 
 def given(kind: str, launcher: str, folder: Path) -> dict[str, Any]:
     """Everything that the trainer of a kind is given by us."""
-    from warmgap import store
+    from warmgap.disk import store
 
     run = composed(*KINDS[kind][0])
     run.launcher = LauncherConfig(launcher, None if launcher == "single" else 2)
@@ -127,7 +128,8 @@ def test_out_of_memory_the_rows_on_each_device_are_halved_and_still_divide_the_b
 ) -> None:
     import torch
 
-    from warmgap import models, store
+    from warmgap.disk import store
+    from warmgap.engines import models
     from warmgap.train import launch
 
     monkeypatch.setattr(models, "device_of", lambda _: "cuda")

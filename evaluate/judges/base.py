@@ -1,0 +1,108 @@
+"""Judges: from an answer to a verdict.
+
+A judge takes rows, each an answer with its prompt and item, and gives a ``Verdict`` for each: ``correct``,
+``incorrect``, ``hedged`` or ``refused``; or ``unparsed`` / ``error`` where it cannot tell, which is never a wrong
+answer. ``match`` reads the text by rules (see ``reading``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from warmgap.evaluate.judges.reading import WINDOW, read
+from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.tasks.item import Item
+from warmgap.evaluate.verdict import CORRECT, ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED
+
+__all__ = (
+    "CORRECT", "ERROR", "GRADED", "HEDGED", "INCORRECT", "REFUSED", "UNPARSED",
+    "Answer", "Judge", "MatchJudge", "Verdict",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a judge is given: the answer's text, how it ended, and the prompt and item it belongs to.
+
+    ``key`` names the verdict, ``answer_key`` the answer. ``reasoned`` if there was reasoning before it, which no judge
+    is shown.
+    """
+
+    key: str
+    text: str
+    finish_reason: str
+    prompt: Prompt
+    item: Item
+    answer_key: str = ""
+    reasoned: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge says. ``margin`` is a graded score where the judge has one: above 0 leans to correct.
+
+    ``more`` is kept beside it: a chat model's raw reply and cost, who decided in a cascade.
+    """
+
+    key: str
+    verdict: str
+    reason: str
+    margin: float | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+class Judge(Protocol):
+    """Anything that turns answers into verdicts.
+
+    ``name`` and ``params`` are all that decides its verdicts. ``batch_size`` is how many answers share a computation;
+    None for a judge whose verdicts do not depend on their neighbours: it is given only what has no verdict yet.
+    The verdicts of a judge that is ``paid`` are written one by one.
+    """
+
+    name: str
+    params: dict[str, str]
+    batch_size: int | None
+    paid: bool
+
+    def grade(self, answers: Sequence[Answer]) -> Iterable[Verdict]:
+        """Give one verdict for each answer, in any order, as they become known."""
+        ...
+
+
+def nothing_said(answer: Answer) -> Verdict | None:
+    """Return the verdict on an answer that says nothing: no judge is asked about it."""
+    if answer.text.strip():
+        return None
+    return Verdict(answer.key, UNPARSED, "only reasoning" if answer.reasoned else "empty reply")
+
+
+class MatchJudge:
+    """Looks for the accepted answers and the incorrect one in the text of the reply, by the rules of ``reading``.
+
+    It reads the first ``window`` characters of each answer, so many in every arm, and nothing else: equal texts get
+    equal verdicts, however they ended. Where neither answer is found the verdict is ``incorrect``, whether the reply
+    was cut or not; ``refused`` where it declines, ``unparsed`` where it is empty.
+    """
+
+    name = "match"
+    batch_size: int | None = None
+    paid = False
+    FIT = ("embedded", "validation", "trivia_qa")  # tasks of short facts; on others it is no judge by itself
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self.window = window
+        self.params: dict[str, str] = {"version": "3", "window": str(window)}
+
+    def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
+        """Return one verdict for each answer."""
+        return [
+            nothing_said(answer) or Verdict(answer.key, *read(answer.text, answer.item, self.window))
+            for answer in answers
+        ]
+
+
+def unfit(name: str, tasks: Iterable[str]) -> list[str]:
+    """Return those of the tasks of which a judge cannot be the only one."""
+    return [task for task in tasks if name == MatchJudge.name and task not in MatchJudge.FIT]

@@ -1,0 +1,1 @@
+"""What a comparison leaves: tables, figures, a page, and the gate that reads them."""

@@ -1,0 +1,172 @@
+"""Arms that lie on disk, put side by side: what was answered and graded is read, nothing is made again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from warmgap.disk import manifest, store
+from warmgap.disk.progress import say
+from warmgap.disk.store import Arm
+from warmgap.errors import UserError
+from warmgap.evaluate.judges.base import unfit
+from warmgap.evaluate.report.html.page import write_report
+from warmgap.evaluate.report.write import VERDICT_COLUMNS, Measured, write_comparison
+from warmgap.settings.schema import digest
+
+ORIGINAL = "original"
+GRADERS = ("cascade", "openai", "local", "match")  # where two have graded, the first is the run's judge
+
+
+def compare(
+    folders: Sequence[Path],
+    grader: str | None,
+    runs_dir: Path,
+    also: Callable[[Path, Sequence[Measured]], object] = lambda folder, measured: None,
+) -> Path:
+    """Write a comparison of the arms by one grader's verdicts and return its folder.
+
+    Without a ``grader`` it is the first of ``GRADERS`` that has graded all of them.
+
+    Only prompts that every arm has answered with the same generation settings are compared; the rest is counted.
+    Of two arms of one name and seed the second gets a name of its own (see ``store.open_arms``), which is printed.
+    ``also`` adds what it has to say of the arms to the folder, before the report is written.
+    """
+    arms = store.open_arms(folders)
+    for arm in arms:
+        if arm.arm != store.open_arm(arm.folder).arm:
+            say(f"{arm.arm} is {arm.name}")
+    if not any(arm.arm == ORIGINAL for arm in arms):
+        raise UserError("no original among the arms", "every arm is compared with it", "name the original's folder too")
+    grader = grader or _grader(arms)
+    tables = {arm.name: _graded(arm, grader) for arm in arms}
+    shared, notes = _shared(tables)
+    if not shared:
+        raise UserError(
+            "the arms have no prompt in common",
+            f"none was answered by all of them with the same settings and graded by {grader}",
+            "run them with the same task, grid, generate and judge settings, or name a judge of all with --grader",
+        )
+    outcomes, margins = _controls(arms)
+    left = {name: len({row[:-1] for row in rows}) - len(shared) for name, rows in tables.items()}
+    why = "prompts that not every arm has answered with the same settings"
+    dropped = [{"what": name, "n": n, "why": why} for name, n in left.items() if n]
+    scored, more = warmth(arms)
+    measured = [
+        Measured(arm, [tables[arm.name][key] for key in shared], scored[arm.name], _losses(arm), outcomes[arm.name])
+        for arm in arms
+    ]
+    names = [arm.name for arm in arms]
+    folder = runs_dir / "comparisons" / f"compare-{digest([names, grader, shared])}"
+    summary: dict[str, Any] = {
+        "title": " · ".join(arm.arm for arm in arms),
+        "name": folder.name,
+        "reference": ORIGINAL,
+        "grader": grader,
+        "settings": {"grader": grader},
+        "dropped": dropped,
+        "margins": margins,
+        "notes": [*notes, *more, *_of_judge(grader, shared)],
+        "timings": {},
+        **manifest.record(),
+    }
+    write_comparison(folder, measured, summary, second=None, bootstrap=2000)
+    also(folder, measured)
+    write_report(folder)
+    return folder
+
+
+def _of_judge(grader: str, shared: Sequence[Place]) -> list[str]:
+    left = unfit(grader, sorted({place[0] for place in shared}))
+    return [f"judge {grader} is not fit for {', '.join(left)}: these errors are no measurement."] if left else []
+
+
+Place = tuple[str, ...]  # task, item_id, context, belief, prompt, and how it was answered and graded
+
+
+def _grader(arms: Sequence[Arm]) -> str:
+    graded = [{path.parent.name for path in arm.folder.glob("verdicts/*/*.jsonl")} for arm in arms]
+    both = set.intersection(*graded)
+    return next((name for name in GRADERS if name in both), "match")
+
+
+def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
+    """Return the arm's answers with the grader's verdicts, under each setting that it was asked and graded with."""
+    found: dict[Place, dict[str, Any]] = {}
+    for path in sorted(arm.folder.glob("answers/*.jsonl")):
+        answers = store.journal_by_key(path)
+        for verdict in store.journal_by_key(arm.verdicts(grader, path.stem)).values():
+            if row := answers.get(verdict["answer_key"]):
+                place = [str(row[key]) for key in ("task", "item_id", "context", "belief", "prompt")]
+                how = f"{row['generation']}, grader {verdict.get('graded_by', '')}".removesuffix(", grader ")
+                joined = {**row, **{key: verdict.get(key) for key in VERDICT_COLUMNS}}
+                found[(*place, how)] = joined  # of verdicts by several versions of an item, the last
+    return found
+
+
+def _shared(tables: dict[str, dict[Place, dict[str, Any]]]) -> tuple[list[Place], list[str]]:
+    """Return the places that every arm has, one for each prompt, and notes on what else they had in common.
+
+    Of several settings that all arms were asked and graded with, each task takes that with the most prompts; of several
+    wordings of one prompt, the first by the alphabet.
+    """
+    everywhere = sorted(set.intersection(*(set(rows) for rows in tables.values())))
+    sizes = Counter((place[0], place[-1]) for place in everywhere)
+    chosen: dict[str, str] = {}
+    for (task, how), _ in sizes.most_common():
+        chosen.setdefault(task, how)
+    notes = [
+        f"{task}: answers with other settings are left out ({how}: {count}); compared are those with {chosen[task]}."
+        for (task, how), count in sorted(sizes.items())
+        if how != chosen[task]
+    ]
+    kept: dict[Place, Place] = {}
+    for place in everywhere:
+        if place[-1] == chosen[place[0]]:
+            kept.setdefault(place[:4], place)
+    wordings = sum(place[-1] == chosen[place[0]] for place in everywhere) - len(kept)
+    if wordings:
+        notes.append(f"{wordings} further wordings of prompts that all arms were asked are left out.")
+    return list(kept.values()), notes
+
+
+def warmth(arms: Sequence[Arm]) -> tuple[dict[str, dict[int, list[dict[str, Any]]]], list[str]]:
+    """Return each arm's warmth by step, scored by one scorer on replies of one setting, and a note where others are.
+
+    That is the one that the most arms have, then the one with the most scores.
+    """
+    rows = {arm.name: store.journal_by_key(arm.warmth).values() for arm in arms}
+    arms_with: Counter[str] = Counter(how for some in rows.values() for how in {_scored_as(row) for row in some})
+    scores = Counter(_scored_as(row) for some in rows.values() for row in some)
+    settings = sorted(arms_with, key=lambda how: (-arms_with[how], -scores[how], how))
+    found: dict[str, dict[int, list[dict[str, Any]]]] = {arm.name: {} for arm in arms}
+    for name, some in rows.items():
+        for row in some:
+            if _scored_as(row) == settings[0]:
+                found[name].setdefault(int(row["step"]), []).append(row)
+    others = [f"{how}: {scores[how]} scores" for how in settings[1:]]
+    return found, [f"Warmth is that with {settings[0]}; left out are {'; '.join(others)}."] if others else []
+
+
+def _scored_as(row: dict[str, Any]) -> str:
+    """What a row of warmth was measured with: the scorer, and how the reply was generated."""
+    return f"scorer {row['scorer']} {row['scorer_hash']}, replies of {row.get('generation') or 'one setting'}"
+
+
+def _controls(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+    """Return the outcomes of the controls that every arm was asked with the same settings, and their margins."""
+    kept: dict[str, dict[str, Any]] = {arm.name: store.read_json(arm.capability) or {} for arm in arms}
+    first = kept[arms[0].name]
+    shared = [
+        name
+        for name, entry in first.items()
+        if all(name in other and other[name]["settings"] == entry["settings"] for other in kept.values())
+    ]
+    outcomes = {key: [row for name in shared for row in entries[name]["outcomes"]] for key, entries in kept.items()}
+    return outcomes, {name: float(first[name]["settings"]["margin_pp"]) for name in shared}
+
+
+def _losses(arm: Arm) -> list[dict[str, Any]]:
+    return list(store.read_journal(arm.training_log))

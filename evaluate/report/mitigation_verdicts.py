@@ -1,0 +1,139 @@
+"""A comparison's recipes against the gap: their verdicts, what they cost, and what a standard check says of them.
+
+The verdicts are ``mitigations.compare``'s; what they stand on is read from the arms, on disk or just measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from warmgap.disk import store
+from warmgap.disk.store import Arm
+from warmgap.evaluate import stats
+from warmgap.evaluate.report.write import Measured, answers_table
+from warmgap.evaluate.stats.recipes import compare
+from warmgap.evaluate.stats.verdict import Margins
+from warmgap.settings.mitigation_schema import CompareConfig
+
+ORIGINAL, WARM, FLOOR = "original", "warm", "honest_prompt"
+MODE = "released"  # of SocioT: the study's
+COST = ["train_seconds", "prompt_tokens"]
+CAPABILITY = ["capability_pp", "capability_low", "capability_high", "capability_n"]
+
+
+def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, resamples: int) -> bool:
+    """Write ``mitigations.csv`` into a comparison's folder where arms with recipes stand beside original and warm.
+
+    What was left out is added to the notes of ``summary.json``. Returns whether there was anything to write.
+    """
+    some = [one for one in measured if one.arm.arm in (ORIGINAL, WARM) or recipes_of(one.arm)]
+    names = {one.arm.arm for one in some}
+    if not {ORIGINAL, WARM} < names:
+        return False
+    margins = Margins(settings.margin_pp, settings.keep_warmth_pct, settings.level)
+    untrained = {one.arm.arm for one in some if FLOOR in recipes_of(one.arm)}
+    answers = answers_table(some)
+    table, notes = compare(answers, warmth(some), margins, untrained=untrained, resamples=max(resamples, 200), seed=0)
+    for more in (costs(some), capability(some)):
+        table = table.merge(more, on=["model", "arm"], how="left")
+    store.write_text(folder / "mitigations.csv", table.to_csv(index=False, float_format="%.6g"))
+    summary: dict[str, Any] = store.read_json(folder / "summary.json")
+    seeds = sorted({one.arm.seed for one in some if one.arm.arm == WARM})
+    summary["mitigation_settings"] = {
+        "margin_pp": settings.margin_pp,
+        "keep_warmth_pct": settings.keep_warmth_pct,
+        "level": settings.level,
+        "seeds": seeds,
+        "resamples": max(resamples, 200),
+    }
+    if FLOOR in names:
+        summary["floor"] = FLOOR
+    summary["notes"] = [*summary.get("notes", []), *notes]
+    store.write_json(folder / "summary.json", summary)
+    return True
+
+
+def recipes_of(arm: Arm) -> list[str]:
+    """Return the recipes that made an arm, as its manifest tells."""
+    manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
+    return list(manifest.get("mitigation") or [])
+
+
+def warmth(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return SocioT of each prompt at the step that is the arm: model, arm, seed, prompt_id, sociot."""
+    rows = []
+    for one in measured:
+        if one.warmth:
+            rows += [
+                {"model": one.arm.model, "arm": one.arm.arm, "seed": one.arm.seed, "prompt_id": row["prompt_id"]}
+                | {"sociot": row[MODE]}
+                for row in one.warmth[one.arm.final(one.warmth)]
+            ]
+    table = pd.DataFrame(rows, columns=["model", "arm", "seed", "prompt_id", "sociot"])
+    return table.astype({"sociot": "float64"})
+
+
+def costs(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return what each arm costs: seconds of training, with the arms that it is made of, and tokens added to a prompt.
+
+    Both are means, over the seeds and over the prompts.
+    """
+    base = {
+        (one.arm.model, *_place(row)): row["prompt_tokens"]
+        for one in measured
+        if one.arm.arm == ORIGINAL
+        for row in one.answers
+    }
+    rows = []
+    for one in measured:
+        places = [((one.arm.model, *_place(row)), row["prompt_tokens"]) for row in one.answers]
+        extra = [tokens - base[place] for place, tokens in places if place in base]
+        rows.append(
+            {
+                "model": one.arm.model,
+                "arm": one.arm.arm,
+                "train_seconds": seconds(one.arm),
+                "prompt_tokens": sum(extra) / len(extra) if extra else float("nan"),
+            }
+        )
+    return pd.DataFrame(rows, columns=["model", "arm", *COST]).groupby(["model", "arm"], as_index=False).mean()
+
+
+def _place(row: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ("task", "item_id", "context", "belief"))
+
+
+def seconds(arm: Arm) -> float:
+    """Return how long the training of an arm took, with its parents'; attempts that were interrupted count not."""
+    own = sum(row["seconds"] for row in store.read_journal(arm.made_in) if row.get("what") == "training")
+    manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
+    parent = arm.folder.parent / str(manifest.get("parent"))
+    return float(own) + (seconds(store.open_arm(parent)) if manifest.get("parent") and parent.is_dir() else 0.0)
+
+
+def capability(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return each arm's change of accuracy on the standard checks against the original, in pp, paired on the items.
+
+    Seeds are averaged over, all checks of accuracy pooled; empty where none was asked.
+    """
+    scored = [
+        (one.arm.model, one.arm.arm, f"{row['control']}/{row['item_id']}", row["outcome"])
+        for one in measured
+        for row in one.outcomes
+        if row["measure"] == "accuracy" and row["outcome"] is not None
+    ]
+    table = pd.DataFrame(scored, columns=["model", "arm", "item", "outcome"]).astype({"outcome": "float64"})
+    rows = []
+    for model, own in table.groupby("model"):
+        means = own.groupby(["arm", "item"])["outcome"].mean().unstack("arm")
+        if ORIGINAL not in means:
+            continue
+        for arm in means.columns.drop(ORIGINAL):
+            shift = stats.paired_shift(100 * means[arm], 100 * means[ORIGINAL])
+            found = {"capability_pp": shift.estimate, "capability_low": shift.ci_low, "capability_high": shift.ci_high}
+            rows.append({"model": model, "arm": arm, **found, "capability_n": shift.n})
+    return pd.DataFrame(rows, columns=["model", "arm", *CAPABILITY])

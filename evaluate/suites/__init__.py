@@ -1,0 +1,1 @@
+"""What is asked: the grid of contexts and beliefs, and the standard checks beside it."""

