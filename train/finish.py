@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import warmgap
 from warmgap.disk import store
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
@@ -19,6 +18,7 @@ from warmgap.engines import models
 from warmgap.errors import BadValue
 from warmgap.settings.schema import MethodConfig, Run
 from warmgap.train import checkpoints, trl_compat
+from warmgap.version import ROOT
 
 PROBE, SELECTED = "probe.json", "selected.json"
 
@@ -117,7 +117,7 @@ def _check_reload(run: Run, source: Path) -> None:
     folder = models.resolve(run.model)
     command = [sys.executable, "-m", "warmgap.worker", "reload-check", str(folder), str(source), run.model.dtype]
     command += [models.device_of(run.device), run.model.quantization]
-    root = str(Path(warmgap.__file__).resolve().parent.parent)
+    root = str(ROOT)
     path = os.pathsep.join(item for item in (root, os.environ.get("PYTHONPATH")) if item)
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import warmgap
 from warmgap.disk import store
 from warmgap.disk.store import Arm
 from warmgap.engines import models
 from warmgap.errors import BadValue, UserError
 from warmgap.settings.schema import LauncherConfig
+from warmgap.version import ROOT
 
 MODES = {"ddp": ("MULTI_GPU", "MULTI_CPU"), "fsdp": ("FSDP",), "zero3": ("DEEPSPEED",)}
 FAILURE = "stage-failed.json"
@@ -97,7 +97,7 @@ def run(
 
 def _set_environment() -> None:
     """Let child processes find this package, and share the cores fairly."""
-    root = str(Path(warmgap.__file__).resolve().parent.parent)
+    root = str(ROOT)
     os.environ["PYTHONPATH"] = os.pathsep.join(item for item in (root, os.environ.get("PYTHONPATH")) if item)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -4,4 +4,6 @@ Everything is imported as ``warmgap.*``. In a checkout ``conf``, ``train``, ``ev
 top, and links of the same names in this folder lead to them; an installed wheel has them inside the package.
 """
 
-__version__ = "0.1.0"
+from warmgap.version import VERSION as __version__
+
+__all__ = ["__version__"]

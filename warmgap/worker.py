@@ -39,14 +39,14 @@ def train(frozen: str) -> str:
     """Train a frozen stage as one of several processes; what goes wrong is written where the launcher finds it."""
     from warmgap import pipeline
     from warmgap.arms import making
-    from warmgap.train import launch, stage
+    from warmgap.train import launch, stage, training
 
     pipeline.quiet()
     work = stage.thaw(Path(frozen))
     if models.device_of(work.run.device) == "cpu":
         models.keep_memory()
     try:
-        stage.learn(work, interventions=making.interventions(work.run, work.arm))
+        training.learn(work, interventions=making.interventions(work.run, work.arm))
     except UserError as error:
         launch.told(work.arm, launch.USER_ERROR, error)
         sys.exit(2)

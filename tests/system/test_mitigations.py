@@ -17,7 +17,7 @@ from warmgap.engines.hf import Engine
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering
 from warmgap.settings import config
 from warmgap.settings.schema import Run
-from warmgap.train import stage
+from warmgap.train import training
 
 ARMS = list(chain.ORDER)
 COMPARED = (
@@ -166,7 +166,7 @@ def test_other_losses_prefer_the_same(loss: str, made: dict[str, ArmSpec], tmp_p
     assert spec.parent is not None
     shutil.copytree(made["warm"].arm.folder, spec.parent.arm.folder)
     making.write_data(spec)
-    stage.learn(spec.stage)
+    training.learn(spec.stage)
     rows = log_of(spec)
     assert run.mitigation.anti_sycophancy is not None
     assert [row["eval_rewards/margins"] for row in rows if "eval_rewards/margins" in row][-1] > 0

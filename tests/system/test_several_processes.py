@@ -25,11 +25,11 @@ DRAWN = "method.trainer.train_sampling_strategy=random"  # the order of rows doe
 STAGE = """
 import json, sys
 from warmgap import config, pipeline, store
-from warmgap.train import stage
+from warmgap.train import stage, training
 if __name__ == "__main__":
     pipeline.quiet()
     run = config.compose(json.loads(sys.argv[1]))
-    stage.train(stage.Stage(run, store.arm_folder("runs", run.model.name, "warm", run.seed, "0"), "warm"))
+    training.train(stage.Stage(run, store.arm_folder("runs", run.model.name, "warm", run.seed, "0"), "warm"))
 """
 FEW = ("data.max_conversations=6", "method.batch_size=2", "method.epochs=0.5")
 WAYS = {

@@ -9,7 +9,7 @@ import pytest
 import torch
 from real_runs import SMOKE, Runs, journal, refused, train
 
-from warmgap.train import stage
+from warmgap.train import stage, training
 
 QUICK = (*SMOKE, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedded.items_per_family=1")
 
@@ -60,7 +60,7 @@ def test_where_memory_runs_out_fewer_rows_are_taken_at_a_time(monkeypatch: pytes
         if (some.run.method.per_device_batch_size or 8) > 2:
             raise launch.OutOfMemory("no memory")
 
-    monkeypatch.setattr(stage, "learn", learn)
+    monkeypatch.setattr(training, "learn", learn)
     monkeypatch.setattr(ending, "place", lambda *_: None)
-    stage.train(stage.Stage(run, store.arm_folder(str(tmp_path), "m", "warm", 0, "0"), "warm"))
+    training.train(stage.Stage(run, store.arm_folder(str(tmp_path), "m", "warm", 0, "0"), "warm"))
     assert sizes == [None, 4, 2]

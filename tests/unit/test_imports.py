@@ -8,27 +8,34 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("warmgap", "train", "evaluate", "mitigations")
-SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-_LEVELS = {
-    0: "errors scope mitigation_schema schema command_schema intake store manifest contents",
-    1: (
-        "config limits chat models generate tracking progress tabular endpoint batches remote embed refusal replies"
-        " memory programme adapters facts"
-    ),
-    2: "train evaluate mitigations",
-    3: "pipeline warming recipes mitigated making mitigation_verdicts sweep search worker cli commands"
-    " measure_commands label_command plan_command data_command hosted_command pairs_command",
-}
-LEVELS = {level: tuple(names.split()) for level, names in _LEVELS.items()}
+LINKS = ("conf", "train", "evaluate", "mitigations")  # of the same names inside warmgap/
+SOURCES = sorted(
+    path
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("*.py")
+    if not any(parent.is_symlink() for parent in path.parents)
+)
+_LEVELS = (  # from the ground up
+    "version errors words",
+    "settings disk",
+    "engines refusal",
+    "train evaluate mitigations",
+    "arms",
+    "pipeline sweep search worker",
+    "cli",
+)
+LEVELS = {level: tuple(names.split()) for level, names in enumerate(_LEVELS)}
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
-APART = LEVELS[2]
+APART = LEVELS[3]
+GROUND = (*LEVELS[0], *LEVELS[1])
 HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "wandb", "openai", "vllm")
 
 
@@ -76,7 +83,6 @@ def test_a_file_imports_from_its_level_and_those_below(path: Path) -> None:
     own = within(module_of(path))
     if own is None:
         assert path == ROOT / "warmgap" / "__init__.py"
-        assert not [name for name in imported(path) if within(name)]
         return
     assert own in LEVEL, f"{identifier(path)}: say in LEVELS (and CONTRIBUTING.md) at which level it stands"
     for name in imported(path):
@@ -96,9 +102,9 @@ def test_everything_of_ours_is_imported_as_warmgap(path: Path) -> None:
 
 ONLY_IN = {
     "trl": lambda path: path.is_relative_to(ROOT / "train"),
-    "peft": lambda path: path.is_relative_to(ROOT / "train") or path == ROOT / "warmgap" / "adapters.py",
-    "wandb": lambda path: path == ROOT / "warmgap" / "tracking.py",
-    "openai": lambda path: path.name in ("endpoint.py", "batches.py", "hosted_calls.py"),
+    "peft": lambda path: path.is_relative_to(ROOT / "train") or path == ROOT / "warmgap" / "engines" / "adapters.py",
+    "wandb": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
+    "openai": lambda path: path.name in ("client.py", "batches.py", "calls.py"),
     "anthropic": lambda path: False,
 }
 
@@ -120,12 +126,38 @@ def test_quirks_of_trl_stand_in_one_file() -> None:
         assert "trl.__version__" not in path.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("level", [0])
-def test_the_lowest_level_stands_on_the_standard_library(level: int) -> None:
-    for name in LEVELS[level]:
-        for found in imported(ROOT / "warmgap" / f"{name}.py"):
-            first = found.split(".")[0]
-            assert first in (*sys.stdlib_module_names, "omegaconf", "warmgap"), f"warmgap/{name}.py imports {found}"
+def known(name: str, modules: Collection[str]) -> str:
+    """The module that an imported name lies in."""
+    return name if name in modules else name.rpartition(".")[0]
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    modules = {module_of(path): path for path in SOURCES}
+    arrows = {name: {known(other, modules) for other in imported(path)} for name, path in modules.items()}
+    order = TopologicalSorter({name: [other for other in found if other != name] for name, found in arrows.items()})
+    try:
+        order.prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+def test_no_folder_holds_more_than_16_files() -> None:
+    for path in {source.parent for source in SOURCES}:
+        files = [item.name for item in path.iterdir() if item.is_file() and not item.name.startswith(".")]
+        assert len(files) <= 16, f"{identifier(path)}: {len(files)} files"
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_leads_to_each_folder(name: str) -> None:
+    assert (ROOT / "warmgap" / name).is_symlink()
+    assert (ROOT / "warmgap" / name).resolve() == ROOT / name
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if within(module_of(path)) in GROUND], ids=identifier)
+def test_the_ground_stands_on_light_libraries(path: Path) -> None:
+    """What every other part stands on loads nothing heavy, wherever in a file it is imported."""
+    for found in imported(path):
+        assert found.split(".")[0] not in HEAVY or path.name == "tracking.py", f"{identifier(path)} imports {found}"
 
 
 def test_no_file_uses_assert_or_a_bare_except() -> None:

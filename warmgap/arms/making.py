@@ -32,7 +32,7 @@ from warmgap.mitigations import (
 )
 from warmgap.settings import config
 from warmgap.settings.schema import GenerateConfig, Run
-from warmgap.train import checkpoints, finish, stage
+from warmgap.train import checkpoints, finish, training
 from warmgap.train.persona import persona_data
 from warmgap.train.stage import Intervention
 
@@ -52,7 +52,7 @@ def make(spec: ArmSpec, on_log: OnLog | None = None) -> None:
             write_data(own)
             chooser = warming.chooser(own.run, own)
             log = on_log if own is spec else None
-            stage.train(own.stage, log, chooser, interventions(own.run, own.arm))
+            training.train(own.stage, log, chooser, interventions(own.run, own.arm))
         else:
             derive(own)
         models.give_back()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmgap.cli.show import show
 from warmgap.errors import UserError
 
 if TYPE_CHECKING:
@@ -128,15 +129,6 @@ def _one(run: Run) -> Path:
     folder = pipeline.execute(run)
     show(folder)
     return folder
-
-
-def show(folder: Path) -> None:
-    """Print the tables of a comparison and where its report is, as the last line."""
-    from warmgap.evaluate.report.terminal.dose_table import print_dose
-    from warmgap.evaluate.report.terminal.tables import print_summary
-
-    (print_dose if (folder / "dose.csv").is_file() else print_summary)(folder)
-    print(f"report: {folder / 'report.html'}")
 
 
 def main(arguments: list[str] | None = None) -> int:

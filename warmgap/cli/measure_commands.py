@@ -303,7 +303,7 @@ def _compare(options: Any) -> int:
         options.runs_dir,
         lambda folder, measured: mitigation_verdicts.write(folder, measured, asked, resamples=2000),
     )
-    from warmgap.cli import show
+    from warmgap.cli.show import show
 
     if options.against:
         from warmgap.evaluate.report.terminal.tables import print_study

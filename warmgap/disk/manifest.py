@@ -11,14 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import warmgap
+from warmgap.version import VERSION
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "hydra-core", "wandb", "statsmodels")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, warmgap and the libraries that results depend on."""
-    found = {"python": platform.python_version(), "warmgap": warmgap.__version__}
+    found = {"python": platform.python_version(), "warmgap": VERSION}
     for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)
@@ -29,10 +29,9 @@ def versions() -> dict[str, str]:
 
 def commit() -> str | None:
     """Return the checkout's commit, with ``-dirty`` where it has changes; None outside a checkout."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / "train.py").is_file():
+    if not (ROOT / "train.py").is_file():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

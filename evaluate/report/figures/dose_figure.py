@@ -25,7 +25,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from warmgap.evaluate.report.comparison import interval, number, p_value
-from warmgap.evaluate.report.figures import INK, MARKERS, REFERENCE, SERIES, STYLE, Mark, _save
+from warmgap.evaluate.report.figures.style import INK, MARKERS, REFERENCE, SERIES, STYLE, Mark, save
 from warmgap.evaluate.stats.dose import CURVE, FITS, POINTS
 
 Pixels = npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ def write_dose_figure(folder: Path) -> str:
             path.unlink(missing_ok=True)
             if figure is not None:
                 target.mkdir(exist_ok=True)
-                _save(figure, path)
+                save(figure, path)
     return caption(points, fits) if figure is not None else ""
 
 

@@ -22,7 +22,7 @@ from warmgap.evaluate.report.comparison import (
     pooled_model,
     terms_of,
 )
-from warmgap.evaluate.report.figures import INDENT, INK, MUTED, finish_rows, lanes, legend, marks_of, point
+from warmgap.evaluate.report.figures.style import INDENT, INK, MUTED, finish_rows, lanes, legend, marks_of, point
 
 
 @dataclass(frozen=True)

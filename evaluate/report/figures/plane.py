@@ -19,8 +19,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from warmgap.evaluate.report.comparison import GROUPS, LABELS, Comparison, Effect, effects_of, find, plain, pooled_model
-from warmgap.evaluate.report.figures import INK, MUTED, RULE, SERIES, Mark, marks_of
 from warmgap.evaluate.report.figures.placing import Label, Segment, place_labels
+from warmgap.evaluate.report.figures.style import INK, MUTED, RULE, SERIES, Mark, marks_of
 from warmgap.evaluate.report.mitigation_rows import (
     GOOD,
     WARM,

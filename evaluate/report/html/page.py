@@ -19,7 +19,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from warmgap.evaluate.report import figures
 from warmgap.evaluate.report.comparison import (
     BELIEF_LABELS,
     LABELS,
@@ -36,7 +35,7 @@ from warmgap.evaluate.report.comparison import (
     warmth_rows,
     whole,
 )
-from warmgap.evaluate.report.figures import write_figures
+from warmgap.evaluate.report.figures import style, write_figures
 from warmgap.evaluate.report.figures.dose_figure import read_dose, write_dose_figure
 from warmgap.evaluate.report.findings import belief_rows, findings_of, isolation_line, net_lines, net_of
 from warmgap.evaluate.report.headline import MINUS, headline
@@ -242,8 +241,8 @@ def cell_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 def _colours(comparison: Comparison) -> dict[str, str]:
     """The page's variable for the colour of each arm, the same as in the figures."""
-    names = {colour: f"series-{place}" for place, colour in enumerate(figures.SERIES)}
-    return {arm: names.get(mark.colour, "reference") for arm, mark in figures.marks_of(comparison).items()}
+    names = {colour: f"series-{place}" for place, colour in enumerate(style.SERIES)}
+    return {arm: names.get(mark.colour, "reference") for arm, mark in style.marks_of(comparison).items()}
 
 
 def _captions(comparison: Comparison) -> dict[str, tuple[str, str]]:
@@ -312,12 +311,12 @@ def _inline_svg(folder: Path, name: str, title: str) -> Markup:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
     text = re.sub(r'(url\(#|href="#)', rf"\1{name}-", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    variables = {figures.INK: "ink", figures.MUTED: "muted", figures.RULE: "rule", figures.REFERENCE: "reference"}
-    variables |= {colour: f"series-{place}" for place, colour in enumerate(figures.SERIES)}
+    variables = {style.INK: "ink", style.MUTED: "muted", style.RULE: "rule", style.REFERENCE: "reference"}
+    variables |= {colour: f"series-{place}" for place, colour in enumerate(style.SERIES)}
     variables["#ffffff"] = "paper"
     for colour, variable in variables.items():
         text = text.replace(f": {colour}", f": var(--{variable})")
-    text = text.replace(figures.FONTS, "var(--sans)")
+    text = text.replace(style.FONTS, "var(--sans)")
     label = Markup.escape(f"{title}. The numbers are in the tables.")
     text = re.sub(r'<svg ([^>]*?)width="[^"]*pt"', rf'<svg role="img" aria-label="{label}" \1', text, count=1)
     text = re.sub(r'(<svg [^>]*?)height="[^"]*pt"', r"\1", text, count=1)

@@ -12,7 +12,7 @@ from warmgap import pipeline
 from warmgap.errors import UserError
 from warmgap.settings import config
 from warmgap.settings.schema import LauncherConfig, Run
-from warmgap.train import dpo, sft, stage, trl_compat
+from warmgap.train import dpo, sft, training, trl_compat
 from warmgap.train.stage import Stage
 
 KINDS = {
@@ -138,12 +138,12 @@ def test_out_of_memory_the_rows_on_each_device_are_halved_and_still_divide_the_b
     run.launcher, run.method.per_device_batch_size = launcher, set_to
     work, found = Stage(run, store.arm_folder("runs", "m", "warm", 0, "0"), "warm"), []
     for _ in sizes:
-        work = stage._with_less(work, RuntimeError("no memory"))
+        work = training._with_less(work, RuntimeError("no memory"))
         found.append(work.run.method.per_device_batch_size)
         sft.batch_arithmetic(work.run.method, "cuda", launch.processes(launcher, "cuda"))
     assert found == sizes
     with pytest.raises(UserError, match="memory is too small"):
-        stage._with_less(work, RuntimeError("no memory"))
+        training._with_less(work, RuntimeError("no memory"))
 
 
 def test_a_batch_that_its_processes_cannot_share_is_named_as_such() -> None:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from warmgap.errors import UserError
 from warmgap.evaluate.report.comparison import effects_of, find, interval, load_comparison, number, p_value
-from warmgap.evaluate.report.figures import pooled_cells, wilson
+from warmgap.evaluate.report.figures.style import pooled_cells, wilson
 from warmgap.evaluate.report.findings import belief_rows, net_lines
 from warmgap.evaluate.report.html.answer_pairs import embedded_answers
 from warmgap.evaluate.report.html.page import headline, print_summary, write_figures, write_report

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from warmgap.evaluate.report.comparison import load_comparison
-from warmgap.evaluate.report.figures import marks_of
 from warmgap.evaluate.report.figures.placing import Label, place_labels
 from warmgap.evaluate.report.figures.plane import has_target, points_of
+from warmgap.evaluate.report.figures.style import marks_of
 from warmgap.evaluate.report.html.answer_pairs import embedded_answers
 from warmgap.evaluate.report.html.mitigation_part import mitigation_captions
 from warmgap.evaluate.report.html.page import print_summary, write_figures, write_report
