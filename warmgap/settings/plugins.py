@@ -1,8 +1,8 @@
 """What others have added: Python from installed packages and named modules, yaml and prompts from folders.
 
 A package offers an object by an entry point of the group ``warmgap.<kind>``; a module that ``plugins=[module]`` names
-offers a dictionary called like the kind in capitals, such as ``JUDGES = {"name": object}``. Folders come from
-``--config-dir``, and from a folder ``conf`` beside a package or module. A name that two define is an error.
+offers a dictionary called like the kind in capitals, such as ``JUDGES = {"name": object}``. Folders are those of
+``--config-dir``, and the folder ``conf`` inside a package that offers something. A name that two define is an error.
 
 What is at work is kept for the process (``use``), since texts are read and names looked up where no run is at hand; a
 run carries it in its settings, and a process that a run starts takes it from there.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ KINDS = ("tasks", "judges", "mitigations", "suites", "engines")
 @dataclass
 class _AtWork:
     modules: tuple[str, ...] = ()
-    folders: tuple[Path, ...] = ()
+    given: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,33 @@ class _Offer:
 _at_work = _AtWork()
 
 
-def use(modules: Sequence[str] = (), folders: Sequence[str | Path] = ()) -> None:
-    """Put plug-in modules and folders of settings to work in this process, instead of those before.
+def use(modules: Sequence[str] | None = None, folders: Sequence[str | Path] | None = None) -> None:
+    """Put modules and folders of settings to work in this process, instead of those before; None keeps those.
 
     Raises UserError for a module that cannot be imported and for a folder that does not exist.
     """
-    found = [Path(folder).expanduser().absolute() for folder in folders]
+    found = [Path(folder).expanduser().resolve() for folder in folders or ()]
     for folder in found:
         if not folder.is_dir():
             raise UserError(f"--config-dir {folder} cannot be used", "there is no such folder", "name one that exists")
-    for name in modules:
+    for name in modules or ():
         _module(name)
-    _at_work.modules, _at_work.folders = tuple(dict.fromkeys(modules)), tuple(dict.fromkeys(found))
+    if modules is not None:
+        _at_work.modules = tuple(dict.fromkeys(modules))
+    if folders is not None:
+        _at_work.given = tuple(dict.fromkeys(found))
+
+
+def given() -> list[str]:
+    """Return the folders of ``--config-dir`` that are at work."""
+    return [str(folder) for folder in _at_work.given]
+
+
+def folders() -> list[Path]:
+    """Return every folder in which settings and prompts lie beside ours: those given, and those of packages."""
+    named = [Path(place) for name in _at_work.modules for place in getattr(sys.modules.get(name), "__path__", ())]
+    inside = [place / "conf" for place in (*named, *_packages(tuple(sys.path)))]
+    return list(dict.fromkeys([*_at_work.given, *(folder.resolve() for folder in inside if folder.is_dir())]))
 
 
 def table(kind: str, own: Mapping[str, T]) -> dict[str, T]:
@@ -78,7 +94,7 @@ def table(kind: str, own: Mapping[str, T]) -> dict[str, T]:
 
 
 def origin(kind: str, name: str) -> dict[str, Any] | None:
-    """Return where a name comes from: ``name``, ``from``, ``version`` (or None), ``sha256`` of its files; None for ours."""
+    """Return where a name comes from: ``name``, ``from``, ``version``, ``sha256`` of its files; None for ours."""
     for offer in _offers(kind):
         if offer.name == name:
             sha = _sha256(_root(sys.modules[offer.module]))
@@ -95,7 +111,7 @@ def owed(kind: str, names: Sequence[str]) -> dict[str, Any]:
 def _offers(kind: str) -> list[_Offer]:
     if kind not in KINDS:
         raise ValueError(f"{kind} is no kind of plug-in: {', '.join(KINDS)}")
-    found = [_loaded(point, kind) for point in importlib.metadata.entry_points(group=f"warmgap.{kind}")]
+    found = [_loaded(point, kind) for point in _points(tuple(sys.path)) if point.group == f"warmgap.{kind}"]
     for name in _at_work.modules:
         module = _module(name)
         offered = getattr(module, kind.upper(), {})
@@ -106,6 +122,21 @@ def _offers(kind: str) -> list[_Offer]:
         version = version if isinstance(version, str) else None
         found += [_Offer(str(key), made, f"module {name}", version, name) for key, made in offered.items()]
     return found
+
+
+@cache
+def _points(_: tuple[str, ...]) -> list[importlib.metadata.EntryPoint]:
+    """The entry points of our groups in the installed packages; ``_`` is the path on which they are found."""
+    installed = importlib.metadata.entry_points()
+    return [point for kind in KINDS for point in installed.select(group=f"warmgap.{kind}")]
+
+
+@cache
+def _packages(path: tuple[str, ...]) -> list[Path]:
+    """The folders of the packages that offer something by an entry point; none is imported."""
+    tops = dict.fromkeys(point.module.partition(".")[0] for point in _points(path))
+    specs = [importlib.util.find_spec(top) for top in tops]
+    return [Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()]
 
 
 def _loaded(point: importlib.metadata.EntryPoint, kind: str) -> _Offer:
@@ -123,7 +154,8 @@ def _loaded(point: importlib.metadata.EntryPoint, kind: str) -> _Offer:
 def _module(name: str) -> ModuleType:
     """Import a module of the environment, or of the current directory. Raises UserError where that fails."""
     here = str(Path.cwd())
-    sys.path.append(here)
+    if here not in sys.path:
+        sys.path.append(here)  # behind everything that is installed; it stays, for what the module imports later
     try:
         return importlib.import_module(name)
     except Exception as error:
@@ -131,8 +163,6 @@ def _module(name: str) -> ModuleType:
         why = "there is no such module" if missing else f"{type(error).__name__}: {error}"
         fix = f"install it, or run where {name.replace('.', '/')}.py lies" if missing else "mend it, or leave it out"
         raise UserError(f"plug-in {name} cannot be imported", why, fix) from error
-    finally:
-        sys.path.remove(here)
 
 
 def _root(module: ModuleType) -> ModuleType:

@@ -154,7 +154,8 @@ class TaskConfig:
 
     ``sample`` draws so many items, by ``seed`` and in proportion to the families; ``families`` and ``items_per_family``
     take a part of the set from the top of each family. ``level`` is of the embedded questions: easy, hard or all.
-    ``instruction`` is a sentence that ends every prompt of the set, the same in all cells.
+    ``instruction`` is a sentence that ends every prompt of the set, the same in all cells. ``options`` are what a task
+    from outside takes beyond these.
     """
 
     path: str | None = setting("measure", None)
@@ -168,6 +169,7 @@ class TaskConfig:
     items_per_family: int | None = setting("measure", None)
     instruction: str | None = setting("measure", None)
     level: str | None = setting("measure", None)
+    options: dict[str, Any] = setting("measure", factory=dict, later=True)
 
 
 @dataclass
@@ -261,7 +263,8 @@ class JudgeConfig(EndpointConfig):
     ``rest`` is who decides what the rules of a cascade cannot, ``overlap`` the share of what they can that it decides
     as well. ``local_model`` is the chat model that ``local`` asks. ``window`` is how many characters of a reply
     ``match`` reads (0 for all), ``unfit`` lets it be the only judge of tasks that it is not fit for. ``shown`` is what
-    a chat model sees: the ``question`` alone, or the user's whole ``prompt``.
+    a chat model sees: the ``question`` alone, or the user's whole ``prompt``. ``options`` are what a judge from outside
+    takes beyond these.
     """
 
     name: str = setting("measure")
@@ -272,6 +275,7 @@ class JudgeConfig(EndpointConfig):
     window: int = setting("measure", 400)
     unfit: bool = setting("measure", False)
     shown: str = setting("measure", "question")
+    options: dict[str, Any] = setting("measure", factory=dict, later=True)
 
 
 @dataclass
@@ -301,6 +305,8 @@ class Run:
     """One run: an arm, the original beside it, and the comparison of both.
 
     ``dial`` stands for other settings: a point of a sweep over the strength of warmth (see ``arms.dials``).
+    ``plugins`` are modules that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is
+    no part of a hash; what is taken from them is, by its content (see ``plugins.owed``).
     """
 
     model: ModelConfig = setting("arm")
@@ -326,6 +332,8 @@ class Run:
     bootstrap: int = setting("measure", 2000)
     runs_dir: str = setting("runtime", "runs")
     device: str = setting("runtime", "auto")
+    plugins: list[str] = setting("runtime", factory=list)
+    config_dirs: list[str] = setting("runtime", factory=list)
 
 
 def identity(config: Any, scope: str) -> Any:
@@ -345,7 +353,7 @@ def _collect(value: Any, scope: str, inherited: str | None) -> Any:
         for field in dataclasses.fields(value):
             own = field.metadata["scope"]
             effective = own if own == "runtime" or inherited is None else inherited
-            if effective != scope:
+            if effective != scope or (field.metadata.get("later") and not getattr(value, field.name)):
                 continue
             found[field.name] = _collect(getattr(value, field.name), scope, effective)
         return found
