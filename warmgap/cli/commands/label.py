@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.measure_commands import command
+from warmgap.cli.parser import command
 from warmgap.errors import UserError
 
 
-def _add_label(commands: Any) -> None:
+def add(commands: Any) -> None:
+    """Add the command."""
     example = "warmgap label runs/comparisons/… --sample 200 --out sheet.csv\n  warmgap label --serve sheet.csv\n"
     example += "  warmgap label runs/comparisons/… --read sheet.csv --out labels"
     what = "blind human labels: draw a sheet, label it, see how far the judge agrees and what that changes"
@@ -167,6 +168,3 @@ def _with_span(value: float, low: float, high: float, digits: int) -> str:
 
 def _number(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if value == value else "–"
-
-
-ADD = (_add_label,)

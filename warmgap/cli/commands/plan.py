@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.measure_commands import SETTINGS, command, with_persona
+from warmgap.cli.parser import SETTINGS, command, with_persona
 
 
-def _add_plan(commands: Any) -> None:
+def add(commands: Any) -> None:
+    """Add the command."""
     what = "counts of prompts, tokens and cost, and one prompt of each kind, before anything runs"
     parser = command(commands, "plan", _plan, what, "warmgap plan +persona=warm grid=full")
     parser.add_argument("settings", nargs="*", help=SETTINGS)
@@ -199,6 +200,3 @@ def _models(options: Any) -> int:
 
 def _figure(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:,.{digits}f}"
-
-
-ADD = (_add_plan,)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.measure_commands import command
+from warmgap.cli.parser import command
 from warmgap.errors import UserError
+
+
+def add(commands: Any) -> None:
+    """Add both commands."""
+    _add_data(commands)
+    _add_rewrite(commands)
 
 
 def _add_data(commands: Any) -> None:
@@ -149,6 +155,3 @@ def _failed(made: dict[str, Any], title: str, most: float) -> bool:
         what = "no usable reply of the model's own" if made["version"] == "own" else "no rewrite"
         print(f"failed: {100 * share:.1f} % of the replies have {what}, at most {100 * most:g} % were to be")
     return bool(share > most)
-
-
-ADD = (_add_data, _add_rewrite)

@@ -7,9 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.measure_commands import TABLE, command
+from warmgap.cli.parser import TABLE, command
 from warmgap.engines import replies
 from warmgap.errors import UserError
+
+
+def add(commands: Any) -> None:
+    """Add both commands."""
+    _add_hosted(commands)
+    _add_answer(commands)
 
 
 def _add_hosted(commands: Any) -> None:
@@ -159,6 +165,3 @@ def _note_costs(point: Any, path: Path) -> None:
     row = point.meter.row()
     if row["calls"] or row["failed"]:
         store.append(path, [{"stage": "answers", "model": point.config.model, **row, "at": manifest.now()}])
-
-
-ADD = (_add_hosted, _add_answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.cli.measure_commands import command
+from warmgap.cli.parser import command
 
 if TYPE_CHECKING:
     from warmgap.engines.embed import Embedder
@@ -21,7 +21,8 @@ AS_PLAIN = ("refuses", "speaks of rewriting", "says something else", "lost a num
 AS_EACH_OTHER = ("refuses", "too short", "too long", "lost a link", "added a link", "lost a code", "added a code")
 
 
-def _add_pairs(commands: Any) -> None:
+def add(commands: Any) -> None:
+    """Add the command."""
     example = (
         "warmgap pairs --out pairs.jsonl --count 500 model=gpt-4o-2024-08-06 price_in=2.5 price_out=10 max_cost=20"
     )
@@ -121,6 +122,3 @@ def _show(made: dict[str, Any]) -> None:
     Console().print(table)
     if made["spent"] is not None:
         print(f"cost so far: {made['spent']:.4f} US dollars")
-
-
-ADD = (_add_pairs,)
