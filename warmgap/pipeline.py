@@ -22,7 +22,7 @@ from warmgap.evaluate.suites.controls import ControlItem
 from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
-from warmgap.settings import config
+from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run, digest, identity
 from warmgap.train import launch, trl_compat
 
@@ -71,6 +71,7 @@ class Job:
 
 def prepare(run: Run) -> Job:
     """Check everything that can be checked before anything is written, and name the folders."""
+    plugins.use(run.plugins, run.config_dirs)
     persona = run.persona
     if persona is None:
         raise UserError("no persona given", "a run needs one", "+persona=warm")
@@ -94,7 +95,14 @@ def prepare(run: Run) -> Job:
 
 def measured_by(run: Run, items: Sequence[Any]) -> dict[str, Any]:
     """Return what a measurement is made of: the settings of scope ``measure`` and the questions with their answers."""
-    return {**identity(run, "measure"), "items": [dataclasses.asdict(item) for item in items]}
+    found = {**identity(run, "measure"), "items": [dataclasses.asdict(item) for item in items]}
+    owed = owed_by(run)
+    return {**found, "plugins": owed} if owed else found
+
+
+def owed_by(run: Run) -> dict[str, Any]:
+    """Return what a measurement takes from outside: its tasks and judges, with version and hash of their files."""
+    return {**plugins.owed("tasks", list(run.task)), **plugins.owed("judges", sorted(judges.names(run.judge)))}
 
 
 def execute(run: Run) -> Path:
@@ -332,6 +340,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
             "settings": settings,
             "notes": notes,
             "timings": {key: round(value, 1) for key, value in job.timings.items()},
+            "plugins": owed_by(run),
             **manifest.record(),
         }
         summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}

@@ -130,6 +130,7 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
         "dose_notes": found.notes,
         "timings": {key: round(value, 1) for key, value in job.timings.items()},
         "margins": {name: control.margin_pp for name, control in run.control.items()},
+        "plugins": pipeline.owed_by(run),
         **manifest.record(),
     }
     write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)

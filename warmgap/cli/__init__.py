@@ -14,15 +14,26 @@ def train() -> int:
     """Run ``python train.py``: compose the settings with Hydra, check them, run the whole job; return its status."""
     from warmgap.cli import hydra_main
 
-    return guarded(hydra_main.run, _runs_dir(sys.argv), shlex.join(["python", *sys.argv]))
+    program, *given = sys.argv
+    return guarded(lambda: hydra_main.run(program, given), _runs_dir(given), shlex.join(["python", *sys.argv]))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run ``warmgap COMMAND …``; return its exit status."""
-    from warmgap.cli import commands
+    """Run ``warmgap COMMAND …``; return its exit status. ``warmgap train …`` is ``python train.py …``."""
+    from warmgap.settings import plugins
 
     given = sys.argv[1:] if arguments is None else arguments
-    return guarded(lambda: commands.run(given), _runs_dir(given), shlex.join(["warmgap", *given]))
+    try:
+        return guarded(lambda: _command(given), _runs_dir(given), shlex.join(["warmgap", *given]))
+    finally:
+        plugins.use((), ())  # what was put to work was for this command
+
+
+def _command(arguments: Sequence[str]) -> int:
+    from warmgap.cli import commands
+    from warmgap.settings import config
+
+    return commands.run(config.outside(arguments))
 
 
 def _runs_dir(words: Sequence[str]) -> Path:

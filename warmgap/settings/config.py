@@ -17,6 +17,7 @@ from warmgap.errors import UserError
 from warmgap.settings import plugins
 from warmgap.settings.limits import check_values
 from warmgap.settings.schema import ModelConfig, Run
+from warmgap.version import train_command
 
 Settings = TypeVar("Settings")
 
@@ -153,7 +154,7 @@ def refuse(overrides: Sequence[str]) -> None:
         why = "prompts and choices would not be found in it"
         raise UserError("hydra.searchpath is not read", why, "name the folder by --config-dir DIR")
     if any(re.match(r"\+?persona=\[", item) for item in overrides):
-        fix = "sweep over them: python train.py -m +persona=warm,cold"
+        fix = f"sweep over them: {train_command()} -m +persona=warm,cold"
         raise UserError("several personas at once", "a run makes one arm", fix)
 
 
@@ -185,7 +186,7 @@ def check(config: DictConfig) -> Run:
         raise UserError(
             "no persona given",
             "a run needs to know which arm to make; it never guesses one",
-            f"python train.py +persona=warm   (choices: {', '.join(names)})",
+            f"{train_command()} +persona=warm   (choices: {', '.join(names)})",
         )
     try:
         run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), config))
@@ -321,7 +322,7 @@ def _fallback(text: str) -> UserError:
     return UserError(
         "the settings cannot be put together",
         " ".join(lines)[:300] or "unknown",
-        "python train.py --help lists the groups; conf/config.yaml explains each line",
+        f"{train_command()} --help lists the groups; conf/config.yaml explains each line",
     )
 
 

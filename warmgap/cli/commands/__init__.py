@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from warmgap.cli import hydra_main
 from warmgap.cli.commands import (
     analyze,
     card,
@@ -29,8 +30,15 @@ IN_ORDER = (plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, l
 
 def run(arguments: Sequence[str]) -> int:
     """Read and run one command; return its exit status. Raises UserError for one that cannot be read."""
-    parser = Parser(prog="warmgap", description="Measure what warmth costs: prompts, warmth, verdicts, statistics.")
+    if arguments[:1] == ["train"]:  # Hydra reads the rest
+        return hydra_main.run("warmgap train", arguments[1:])
+    parser = Parser(
+        prog="warmgap",
+        description="Measure what warmth costs: prompts, warmth, verdicts, statistics.",
+        epilog="every command takes --config-dir DIR: models, personas, prompts, tasks … of your own (docs/extend.md)",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("train", help="the whole job, as python train.py does it, with Hydra's options", add_help=False)
     for file in IN_ORDER:
         file.add(commands)
     options = read(parser, commands, arguments)

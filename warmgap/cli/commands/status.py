@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.cli.parser import command
+from warmgap.version import train_command
 
 
 def add(commands: Any) -> None:
@@ -30,7 +31,7 @@ def _status(options: Any) -> int:
         trained = "yes" if arm.adapter.is_dir() else "begun" if arm.rows.exists() else "-"
         table.add_row(arm.name, trained, str(counts[0]), str(counts[1]), f"{len(steps)} points")
     if not table.row_count:
-        print(f"no arms in {options.runs_dir}; make one: python train.py +persona=warm")
+        print(f"no arms in {options.runs_dir}; make one: {train_command()} +persona=warm")
         return 0
     console = Console()
     console.print(table)
