@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def grade(
                         store.append(path, kept)
                 known.update({row["key"]: row for row in fresh})
                 advance(len(fresh))
-    return [known[answer.key] for answer in answers]
+    silent = Verdict("", ERROR, f"judge {judge.name} has said nothing of it")
+    return [known.get(answer.key) or _row(judge, answer, replace(silent, key=answer.key)) for answer in answers]
 
 
 def _verdicts(
@@ -82,7 +84,9 @@ def _verdicts(
 
 
 def _row(judge: Judge, answer: Answer, verdict: Verdict) -> dict[str, Any]:
-    """A verdict as it stands in the journal, with what it was graded by."""
+    """A verdict as it stands in the journal, with what it was graded by. A word that is none is a judge's failure."""
+    if verdict.verdict not in (*GRADED, UNPARSED, ERROR):
+        verdict = replace(verdict, verdict=ERROR, reason=f"judge {judge.name} has said {verdict.verdict!r}")
     return {
         "key": verdict.key,
         "answer_key": answer.answer_key,

@@ -1,4 +1,4 @@
-"""``python train.py``, ``warmgap train``: settings composed by Hydra, checked, the whole job run; a sweep point by point."""
+"""``python train.py`` or ``warmgap train``: settings composed by Hydra, checked, the job run; sweeps point by point."""
 
 from __future__ import annotations
 

@@ -75,6 +75,7 @@ def _of_measurements(run: Run, choices: Callable[[str], list[str]]) -> list[Rule
         (run.judge.retries >= 0, "judge.retries", run.judge.retries, "0 or above"),
         *((price is None or price >= 0, f"judge.{key}", price, "null, or dollars from 0 upwards")
           for key in ("price_in", "price_out", "max_cost") for price in [getattr(run.judge, key)]),
+        (0 <= run.judge.overlap <= 1, "judge.overlap", run.judge.overlap, "a share from 0 to 1"),
         (run.judge.window >= 0, "judge.window", run.judge.window, "0 (all of a reply) or above"),
         (run.warmth.prompts > 1, "warmth.prompts", run.warmth.prompts, "a whole number above 1"),
         (run.warmth.checkpoint_prompts > 1, "warmth.checkpoint_prompts", run.warmth.checkpoint_prompts, "above 1"),

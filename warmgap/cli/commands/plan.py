@@ -59,7 +59,7 @@ def _cost(run_: Any, job: Any) -> str:
     from warmgap.evaluate import judges
     from warmgap.evaluate.judges.chat_judge import most_tokens
 
-    if "openai" not in judges.names(run_.judge):
+    if not any(judges.of(name).endpoint for name in judges.names(run_.judge)):
         return "0: nothing is paid for"
     calls = len(job.arms) * len(job.prompts)
     tokens_in = len(job.arms) * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
