@@ -181,7 +181,8 @@ def _sha256(root: ModuleType) -> str:
     files = [place] if folder is None else sorted(path for path in folder.rglob("*") if path.is_file())
     made = hashlib.sha256()
     for path in files:
-        if "__pycache__" not in path.parts:
-            made.update(f"{path.relative_to(folder or place.parent).as_posix()}\0".encode())
+        name = path.relative_to(folder or place.parent)
+        if not any(part == "__pycache__" or part.startswith(".") for part in name.parts):
+            made.update(f"{name.as_posix()}\0".encode())
             made.update(hashlib.sha256(path.read_bytes()).digest())
     return made.hexdigest()
