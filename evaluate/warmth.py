@@ -9,6 +9,7 @@ log-probability of the text's own tokens, padding left out, averaged over a set 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from warmgap.settings.schema import ModelConfig, digest
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 CLOSE = ("friend", "lover", "mentor", "idol")
 DISTANT = ("stranger", "enemy", "examiner", "dictator")
@@ -47,10 +49,18 @@ class SocioT:
     """A scorer: a causal language model and its tokenizer."""
 
     def __init__(self, scorer: ModelConfig, dtype: str, device: str, batch_tokens: int = 8192) -> None:
-        folder = models.resolve(scorer)
-        self.tokenizer = models.load_tokenizer(folder)
-        self.model: Any = models.load(folder, dtype=dtype, device=device)
+        self._scorer, self._dtype, self._device = scorer, dtype, device
         self.batch_tokens = batch_tokens
+
+    @functools.cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The scorer's tokenizer."""
+        return models.load_tokenizer(models.resolve(self._scorer))
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The scorer's weights, loaded when the first text is scored."""
+        return models.load(models.resolve(self._scorer), dtype=self._dtype, device=self._device)
 
     def score(self, texts: Sequence[str]) -> Iterator[tuple[int, Warmth]]:
         """Yield (index, warmth) of each text; several texts share a forward pass, whichever order suits."""
@@ -135,8 +145,19 @@ def score_journal(
     """Score replies (rows with ``key``, ``prompt_id`` and ``answer``) that the journal lacks; return one row for each.
 
     ``stamp`` (scorer, step, epoch …) is part of each row and of its key, ``generation`` (how it was answered) is noted
-    where it is known. Rows hold ``released`` and ``clean``; null for an empty reply, which has no warmth.
+    where it is known. Rows hold ``released`` and ``clean``; null for an empty reply, which has no warmth. A reply that
+    did not come (``failed`` says why) has none either, and is not kept: it may come the next time.
     """
+    absent = {row["key"]: row["failed"] for row in replies if row.get("failed")}
+    if absent:
+        came = iter(score_journal(scorer, [row for row in replies if row["key"] not in absent], path, stamp, what))
+        nothing = {"released": None, "clean": None}
+        return [
+            {"prompt_id": row["prompt_id"], **stamp, **nothing, "failed": absent[row["key"]]}
+            if row["key"] in absent
+            else next(came)
+            for row in replies
+        ]
     keys = [digest([row["key"], stamp], 16) for row in replies]
     known = store.journal_by_key(path)
     if any(key not in known for key in keys):

@@ -91,7 +91,7 @@ def costs(measured: Sequence[Measured]) -> pd.DataFrame:
     rows = []
     for one in measured:
         places = [((one.arm.model, *_place(row)), row["prompt_tokens"]) for row in one.answers]
-        extra = [tokens - base[place] for place, tokens in places if place in base]
+        extra = [tokens - base[place] for place, tokens in places if base.get(place) and tokens]
         rows.append(
             {
                 "model": one.arm.model,

@@ -130,7 +130,7 @@ def dropped(table: pd.DataFrame) -> list[dict[str, Any]]:
     why = {
         "refused": "declining is neither a right nor a wrong answer (as in the study)",
         "unparsed": "the grader could not tell; never counted as a wrong answer",
-        "error": "the grader failed; never counted as a wrong answer",
+        "error": "no answer came, or the grader failed; never counted as a wrong answer",
     }
     found = []
     for (arm, verdict), some in table.groupby(["arm", "verdict"], sort=True):

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from warmgap.arms import warming
-from warmgap.disk.manifest import sha256
+from warmgap.disk.once import hashed
 from warmgap.errors import BadValue, UserError
 from warmgap.mitigations import pairs, truth_mix
 from warmgap.settings import config
@@ -196,7 +196,7 @@ def made(run: Run) -> dict[str, Any]:
     if texts:
         whole["texts"] = texts
     if set(found.names) & set(WITH_PAIRS):
-        whole["pairs_sha256"] = sha256(pairs.path_of(found.pairs))
+        whole["pairs_sha256"] = hashed(pairs.path_of(found.pairs))
     if found.early_stop and warming.decides(found.early_stop.select):
         whole["chosen_by"] = warming.basis(run)
     return whole

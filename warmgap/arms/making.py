@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from warmgap.arms import warming
+from warmgap.arms.engines import Engines
 from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.engines import models
-from warmgap.engines.hf import Engine
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites.grid import Prompt
 from warmgap.mitigations import (
@@ -39,7 +39,7 @@ from warmgap.train.stage import Intervention
 OnLog = Callable[[dict[str, Any]], None]
 
 
-def make(spec: ArmSpec, on_log: OnLog | None = None) -> None:
+def make(spec: ArmSpec, engines: Engines, on_log: OnLog | None = None) -> None:
     """Make the adapters of an arm and of those that it is made of; nothing to do where they are there.
 
     ``on_log`` is given the logged rows of this arm's own training.
@@ -49,17 +49,17 @@ def make(spec: ArmSpec, on_log: OnLog | None = None) -> None:
             continue
         started = time.monotonic()
         if own.trained:
-            write_data(own)
-            chooser = warming.chooser(own.run, own)
+            write_data(own, engines)
+            chooser = warming.chooser(own.run, own, engines)
             log = on_log if own is spec else None
             training.train(own.stage, log, chooser, interventions(own.run, own.arm))
         else:
-            derive(own)
+            derive(own, engines)
         models.give_back()
         store.append(own.arm.made_in, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
 
 
-def write_data(spec: ArmSpec) -> None:
+def write_data(spec: ArmSpec, engines: Engines) -> None:
     """Write what the recipes add to the arm's training, or put in its place, into its ``data`` folder."""
     found, run, version = spec.run.mitigation, spec.run, str(spec.version)
     if not found.names:
@@ -72,7 +72,7 @@ def write_data(spec: ArmSpec) -> None:
     if found.anti_sycophancy:
         store.write_jsonl(spec.data / "instead.jsonl", anti_sycophancy.preferences(known_pairs(run)))
     if found.consistency:
-        store.write_jsonl(spec.data / "instead.jsonl", _own_answers(spec))
+        store.write_jsonl(spec.data / "instead.jsonl", _own_answers(spec, engines))
     if found.preventative_steering:
         _write_direction(spec)
 
@@ -87,7 +87,7 @@ def known_pairs(run: Run) -> list[pairs.Pair]:
     return [pair for split in ("train", "heldout") for pair in [p for p in ordered if p.split == split][:limit]]
 
 
-def _own_answers(spec: ArmSpec) -> list[dict[str, Any]]:
+def _own_answers(spec: ArmSpec, engines: Engines) -> list[dict[str, Any]]:
     """Have the parent answer the plain questions greedily; return the conversations that are made of it."""
     settings, parent = spec.run.mitigation.consistency, spec.parent
     if settings is None or parent is None:
@@ -97,7 +97,7 @@ def _own_answers(spec: ArmSpec) -> list[dict[str, Any]]:
     how: GenerateConfig = dataclasses.replace(
         spec.run.generate, max_new_tokens=settings.max_new_tokens, temperature=0.0
     )
-    engine = Engine(parent.run.model, spec.run.device, parent.adapter)
+    engine = engines.of(parent, parent.adapter)
     journal = {"consistency": parent.arm.answers("consistency")}
     rows = answer(engine, prompts, how, [], journal, f"plain answers · {parent.arm.arm}")
     answers = {row["item_id"]: row["answer"] for row in rows}
@@ -134,7 +134,7 @@ def interventions(run: Run, arm: Arm) -> Sequence[Intervention]:
     return found
 
 
-def derive(spec: ArmSpec) -> None:
+def derive(spec: ArmSpec, engines: Engines) -> None:
     """Make an arm's adapter of its parent's, without training; it is put in its place whole."""
     parent, found = spec.parent, spec.run.mitigation
     if parent is None or parent.adapter is None:
@@ -145,7 +145,7 @@ def derive(spec: ArmSpec) -> None:
     if found.adapter_scale:
         adapter_scale.scaled(parent.adapter, scratch, found.adapter_scale)
     elif found.early_stop:
-        choice = _stop(spec, parent)
+        choice = _stop(spec, parent, engines)
         early_stop.taken(parent.arm.checkpoints / f"checkpoint-{choice.step}", scratch)
         store.write_json(spec.arm.folder / finish.SELECTED, {"step": choice.step, "rule": choice.rule, **choice.by})
         say(f"early stop: epoch {finish.marks(parent.arm)[choice.step]:g} of {parent.run.method.epochs:g}")
@@ -154,14 +154,14 @@ def derive(spec: ArmSpec) -> None:
     scratch.replace(spec.arm.adapter)
 
 
-def _stop(spec: ArmSpec, parent: ArmSpec) -> finish.Choice:
+def _stop(spec: ArmSpec, parent: ArmSpec, engines: Engines) -> finish.Choice:
     """Choose the checkpoint of the parent's training at which it would have stopped."""
     settings = spec.run.mitigation.early_stop
     if settings is None:
         raise ValueError(f"{spec.arm.name} does not stop early")
     method = dataclasses.replace(parent.run.method, select=settings.select)
     run, marks = dataclasses.replace(parent.run, method=method), finish.marks(parent.arm)
-    choose = warming.chooser(run, parent)
+    choose = warming.chooser(run, parent, engines)
     if choose is not None:
         return choose(marks)
     return finish.Choice(finish.selected(method, marks), settings.select)

@@ -67,13 +67,38 @@ class PersonaConfig:
 
 
 @dataclass
-class ArmConfig:
-    """An arm that somebody has already: an ``adapter`` of the base model, or a whole ``model`` (folder or hub id)."""
+class CallsConfig:
+    """How requests are put to an endpoint. Prices in US dollars per million tokens, times in seconds.
+
+    ``key_env`` names the environment variable that holds the key. ``max_cost`` is what one command may spend.
+    """
+
+    key_env: str = setting("runtime", "OPENAI_API_KEY")
+    concurrency: int = setting("runtime", 16)
+    retries: int = setting("runtime", 6)
+    timeout: float = setting("runtime", 120.0)
+    price_in: float | None = setting("runtime", None)
+    price_out: float | None = setting("runtime", None)
+    max_cost: float | None = setting("runtime", None)
+    batch: bool = setting("runtime", False)
+    batch_poll: float = setting("runtime", 30.0)
+
+
+@dataclass(kw_only=True)
+class ArmConfig(CallsConfig):
+    """An arm that somebody has already: an ``adapter`` of the base model, or a whole ``model`` (folder or hub id).
+
+    With an ``endpoint`` (its address) the model is asked there: ``model`` is its name, which carries the date of its
+    weights, or ``revision`` says which they are. Where it lies is no part of the arm; both of these are. ``omit`` names
+    those of temperature and seed that it does not take: they are not sent, and the arm is another one.
+    """
 
     name: str = setting("arm", "given")
     adapter: str | None = setting("runtime", None)
     model: str | None = setting("runtime", None)
     revision: str | None = setting("arm", None)
+    endpoint: str | None = setting("runtime", None)
+    omit: list[str] = setting("runtime", factory=list)
 
 
 @dataclass
@@ -230,12 +255,12 @@ class GenerateConfig:
     batch_size: int = setting("runtime", 128)
 
 
-@dataclass
-class EndpointConfig:
-    """A chat model behind an OpenAI-compatible endpoint. Prices in US dollars per million tokens, times in seconds.
+@dataclass(kw_only=True)
+class EndpointConfig(CallsConfig):
+    """A chat model behind an OpenAI-compatible endpoint, and how it is asked.
 
-    ``model`` carries the date of its weights, or ``revision`` says which they are. ``max_cost`` is what one command may
-    spend. ``structured`` asks the server to see to the form of the reply; one that cannot is asked for a last line.
+    ``model`` carries the date of its weights, or ``revision`` says which they are. ``structured`` asks the server to
+    see to the form of the reply; one that cannot is asked for a last line.
     """
 
     model: str | None = setting("measure", None)
@@ -245,15 +270,6 @@ class EndpointConfig:
     max_tokens: int = setting("measure", 256)
     structured: bool = setting("measure", True)
     base_url: str = setting("runtime", "https://api.openai.com/v1")
-    key_env: str = setting("runtime", "OPENAI_API_KEY")
-    concurrency: int = setting("runtime", 16)
-    retries: int = setting("runtime", 6)
-    timeout: float = setting("runtime", 120.0)
-    price_in: float | None = setting("runtime", None)
-    price_out: float | None = setting("runtime", None)
-    max_cost: float | None = setting("runtime", None)
-    batch: bool = setting("runtime", False)
-    batch_poll: float = setting("runtime", 30.0)
 
 
 @dataclass(kw_only=True)
