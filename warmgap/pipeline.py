@@ -234,7 +234,7 @@ def _freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
         made = {"parent": spec.parent.arm.name} if spec.parent else {}
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
-        record |= {"mitigation": spec.mitigations, "facts": known}
+        record |= {"mitigation": spec.mitigations, "kind": spec.kind, "facts": known}
         store.write_json(path, record)
 
 
@@ -242,7 +242,6 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
     """Train the arms that are to be trained, then measure warmth, answers and verdicts of each."""
     from warmgap.arms import making, warming
     from warmgap.engines import models
-    from warmgap.engines.hf import Engine
     from warmgap.evaluate.report.write import Measured
 
     for spec in job.specs:
@@ -253,7 +252,7 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
         warmth = warming.measure(job.run, job.specs)
     measured = []
     for spec in job.specs:
-        engine = Engine(spec.run.model, job.run.device, spec.adapter)
+        engine = spec.engine(job.run.device, spec.adapter)
         rows = _answers(job, spec, engine, bench)
         losses = list(store.read_journal(spec.arm.training_log)) if spec.trained else []
         outcomes = _controls(job, spec, engine)

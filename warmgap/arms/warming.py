@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.engines import models
-from warmgap.engines.hf import Engine
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.warmth import SocioT, score_journal
@@ -147,7 +146,7 @@ def _replies(
     how: GenerateConfig = dataclasses.replace(
         run.generate, max_new_tokens=run.warmth.max_new_tokens, temperature=run.warmth.temperature
     )
-    engine = Engine(spec.run.model, run.device, adapter)
+    engine = spec.engine(run.device, adapter)
     what = f"replies for warmth · {arm.arm}" + (f" · epoch {epoch:g}" if step else "")
     rows = answer(engine, prompts, how, spec.system, {prompts[0].task: arm.answers(f"{task}-step{step}")}, what)
     return [{**row, "prompt_id": row["item_id"]} for row in rows]

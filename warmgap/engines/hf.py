@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +41,14 @@ class Reply:
 
 
 class Engine:
-    """A base model, with an adapter or without, that answers prompts and scores continuations."""
+    """A base model, with an adapter or without, that answers prompts and scores continuations.
 
-    def __init__(self, model: ModelConfig, device: str, adapter: Path | None = None) -> None:
+    ``alter`` is given the model as soon as it is loaded, and may change it: it is this engine's own.
+    """
+
+    def __init__(
+        self, model: ModelConfig, device: str, adapter: Path | None = None, alter: Callable[[Any], None] | None = None
+    ) -> None:
         folder = models.resolve(model)
         self.config = model
         self.tokenizer = models.load_tokenizer(folder)
@@ -52,6 +57,8 @@ class Engine:
         )
         if adapter is not None:
             adapters.check_effect(self.model, self.tokenizer, adapter)
+        if alter is not None:
+            alter(self.model)
         self._ends = sorted(chat.end_ids(self.tokenizer) | _configured_ends(self.model))
 
     def encode(self, messages: Sequence[chat.Message]) -> list[int]:
