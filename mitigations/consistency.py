@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from warmgap.errors import BadValue
 from warmgap.mitigations.base import FurtherTraining, Material
 from warmgap.mitigations.pairs import Pair
 from warmgap.settings.limits import Rule
@@ -37,7 +38,7 @@ class Consistency(FurtherTraining):
         """Return the wrapped questions with the arm's own answers to the plain ones.
 
         An answer that was cut off ends with its last whole sentence; a pair whose answer has none is left out, for it
-        would teach the arm to stop in the middle.
+        would teach the arm to stop in the middle. Raises BadValue where a split has none left.
         """
         answers = material.ask(material.pairs, self.max_new_tokens)
         rows = []
@@ -46,6 +47,11 @@ class Consistency(FurtherTraining):
             if answer:
                 turn = {"user": wrapped(pair), material.version: answer}
                 rows.append({"id": f"{self.name}-{pair.id}", "split": pair.split, "kind": KIND, "turns": [turn]})
+        for split in self.reads:
+            if not any(row["split"] == split for row in rows):
+                why = f"none of the arm's own answers to the {split} questions has a whole sentence in it"
+                fix = f"raise mitigation.{self.name}.max_new_tokens, now {self.max_new_tokens}"
+                raise BadValue(f"no answer is left for mitigation.{self.name}", why, fix)
         return rows
 
 

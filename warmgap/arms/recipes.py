@@ -49,8 +49,9 @@ def settled(run: Run) -> Run:
 
 def only(run: Run, recipes: Iterable[Mitigation]) -> Run:
     """Return the run with these recipes alone."""
-    kept = {recipe.name: recipe for recipe in recipes}
-    return dataclasses.replace(run, mitigation={**kept, PAIRS: pairs_of(run)} if kept else {})
+    kept: dict[str, Any] = {recipe.name: recipe for recipe in recipes}
+    given = {PAIRS: pairs_of(run)} if kept and pairs_of(run) else {}
+    return dataclasses.replace(run, mitigation={**kept, **given})
 
 
 def pairs_of(run: Run) -> str | None:
