@@ -269,7 +269,7 @@ def _freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
         made = {"parent": spec.parent.arm.name} if spec.parent else {}
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
-        record |= {"mitigation": spec.mitigations, "facts": known}
+        record |= {"mitigation": spec.mitigations, "kind": spec.kind, "facts": known}
         store.write_json(path, record)
 
 

@@ -1,6 +1,7 @@
 """A comparison's recipes against the gap: their verdicts, what they cost, and what a standard check says of them.
 
-The verdicts are ``mitigations.compare``'s; what they stand on is read from the arms, on disk or just measured.
+The verdicts are ``stats.recipes.compare``'s; what they stand on is read from the arms, on disk or just measured. Of a
+recipe no more is known here than its arm's manifest says: which it is, and of what kind.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from warmgap.evaluate.stats.recipes import compare
 from warmgap.evaluate.stats.verdict import Margins
 from warmgap.settings.mitigation_schema import CompareConfig
 
-ORIGINAL, WARM, FLOOR = "original", "warm", "honest_prompt"
+ORIGINAL, WARM, FLOOR = "original", "warm", "floor"
 MODE = "released"  # of SocioT: the study's
 COST = ["train_seconds", "prompt_tokens"]
 CAPABILITY = ["capability_pp", "capability_low", "capability_high", "capability_n"]
@@ -35,7 +36,7 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
     if not {ORIGINAL, WARM} < names:
         return False
     margins = Margins(settings.margin_pp, settings.keep_warmth_pct, settings.level)
-    untrained = {one.arm.arm for one in some if FLOOR in recipes_of(one.arm)}
+    untrained = {one.arm.arm for one in some if recipes_of(one.arm) and not _trained(one.arm)}
     answers = answers_table(some)
     table, notes = compare(answers, warmth(some), margins, untrained=untrained, resamples=max(resamples, 200), seed=0)
     for more in (costs(some), capability(some)):
@@ -50,8 +51,8 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
         "seeds": seeds,
         "resamples": max(resamples, 200),
     }
-    if FLOOR in names:
-        summary["floor"] = FLOOR
+    if floors := sorted({one.arm.arm for one in some if kind_of(one.arm) == FLOOR}):
+        summary["floor"] = floors[0]
     summary["notes"] = [*summary.get("notes", []), *notes]
     store.write_json(folder / "summary.json", summary)
     return True
@@ -61,6 +62,21 @@ def recipes_of(arm: Arm) -> list[str]:
     """Return the recipes that made an arm, as its manifest tells."""
     manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
     return list(manifest.get("mitigation") or [])
+
+
+def kind_of(arm: Arm) -> str:
+    """Return what an arm is among those that recipes make, as its manifest tells: ``recipe``, ``floor`` or ""."""
+    manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
+    if not manifest.get("mitigation"):
+        return ""
+    earlier = "recipe" if _trained(arm) else FLOOR  # of an arm that was made before its kind was written down
+    return str(manifest.get("kind") or earlier)
+
+
+def _trained(arm: Arm) -> bool:
+    """Whether there was anything random in the making of an arm: it has an adapter, or an arm that it is made of."""
+    manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
+    return arm.adapter.is_dir() or bool(manifest.get("parent"))
 
 
 def warmth(measured: Sequence[Measured]) -> pd.DataFrame:

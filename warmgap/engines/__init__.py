@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _hf(serving: Serving) -> Engine:
     from warmgap.engines.hf import HfEngine
 
-    return HfEngine(serving.model, serving.device, serving.adapter)
+    return HfEngine(serving.model, serving.device, serving.adapter, serving.alter)
 
 
 def _endpoint(serving: Serving) -> Engine:

@@ -6,7 +6,7 @@ loads weights or needs a server; only asking does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -87,6 +87,7 @@ class Serving:
     """A model and where it runs: on a ``device`` here, with an ``adapter`` or without, or behind an ``endpoint``.
 
     Engines of one run that share a ``meter`` share its cap; what they come to is noted in the arm's ``folder``.
+    ``alter`` may change a model that is loaded here, which is nobody else's.
     """
 
     model: ModelConfig
@@ -95,3 +96,4 @@ class Serving:
     endpoint: EndpointConfig | None = None
     meter: Meter | None = None
     folder: Path | None = None
+    alter: Callable[[Any], None] | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,14 @@ class HfEngine:
     """A base model, with an adapter or without, that answers prompts and scores continuations.
 
     Prompts are encoded by the tokenizer alone; the weights are loaded when they are first needed, and it is then that
-    an adapter without an effect is refused.
+    an adapter without an effect is refused. ``alter`` is given the model as soon as it is loaded, and may change it: it
+    is this engine's own.
     """
 
-    def __init__(self, model: ModelConfig, device: str, adapter: Path | None = None) -> None:
-        self.config, self._device, self._adapter = model, device, adapter
+    def __init__(
+        self, model: ModelConfig, device: str, adapter: Path | None = None, alter: Callable[[Any], None] | None = None
+    ) -> None:
+        self.config, self._device, self._adapter, self._alter = model, device, adapter, alter
 
     @property
     def name(self) -> str:
@@ -57,6 +60,8 @@ class HfEngine:
         )
         if self._adapter is not None:
             adapters.check_effect(loaded, self.tokenizer, self._adapter)
+        if self._alter is not None:
+            self._alter(loaded)
         return loaded
 
     @functools.cached_property

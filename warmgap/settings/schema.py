@@ -20,7 +20,7 @@ from typing import Any
 
 from warmgap.disk import contents
 from warmgap.errors import UserError
-from warmgap.settings.mitigation_schema import CompareConfig, MitigationConfig, SearchConfig
+from warmgap.settings.mitigation_schema import CompareConfig, SearchConfig
 from warmgap.settings.scope import SCOPES, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
@@ -320,9 +320,11 @@ class LoggerConfig:
 class Run:
     """One run: an arm, the original beside it, and the comparison of both.
 
-    ``dial`` stands for other settings: a point of a sweep over the strength of warmth (see ``arms.dials``).
-    ``plugins`` are modules that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is
-    no part of a hash; what is taken from them is, by its content (see ``plugins.owed``).
+    ``mitigation`` holds the recipes at work, each by its name with its settings, whose class and scopes are its own
+    (``arms.recipes`` checks them), and ``pairs``, a file of honest pairs instead of the embedded ones. ``dial`` stands
+    for other settings: a point of a sweep over the strength of warmth (see ``arms.dials``). ``plugins`` are modules
+    that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is no part of a hash; what
+    is taken from them is, by its content (see ``plugins.owed``).
     """
 
     model: ModelConfig = setting("arm")
@@ -339,7 +341,7 @@ class Run:
     launcher: LauncherConfig = setting("runtime", factory=LauncherConfig)
     control: dict[str, ControlConfig] = setting("measure", factory=dict)
     persona: PersonaConfig | None = setting("arm", None)
-    mitigation: MitigationConfig = setting("arm", factory=MitigationConfig)
+    mitigation: dict[str, Any] = setting("arm", factory=dict)
     compare: CompareConfig = setting("measure", factory=CompareConfig)
     search: SearchConfig = setting("measure", factory=SearchConfig)
     dial: str | None = setting("runtime", None)

@@ -15,7 +15,6 @@ from warmgap.engines import adapters, models
 from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
 from warmgap.mitigations import adapter_scale
-from warmgap.settings.mitigation_schema import AdapterScaleConfig
 from warmgap.settings.schema import ModelConfig
 from warmgap.train import checkpoints
 
@@ -142,7 +141,7 @@ def test_logits_that_are_no_numbers_are_refused(adapter: Path, base: Path) -> No
 def test_our_own_at_strength_nought_is_meant_to_do_nothing(adapter: Path, base: Path, tmp_path: Path) -> None:
     for alpha, name in ((0.0, "off"), (0.5, "half")):
         (tmp_path / name).mkdir()
-        adapter_scale.scaled(adapter, tmp_path / name, AdapterScaleConfig(alpha))
+        adapter_scale.scaled(adapter, tmp_path / name, alpha)
         _ = HfEngine(settings(base), "cpu", tmp_path / name).model
 
 
