@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap.arms import build
-from warmgap.arms.spec import ORIGINAL, ArmSpec
+from warmgap.arms.spec import ArmSpec
 from warmgap.disk import manifest, store, tracking
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
@@ -25,6 +25,7 @@ from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config
 from warmgap.settings.schema import Run, digest, identity
 from warmgap.train import launch, trl_compat
+from warmgap.words import ORIGINAL
 
 if TYPE_CHECKING:
     from warmgap.engines.hf import Engine

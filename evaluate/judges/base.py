@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from warmgap.evaluate.judges.reading import WINDOW, read
 from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.tasks.item import Item
-from warmgap.evaluate.verdict import CORRECT, ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED
+from warmgap.words import CORRECT, ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED
 
 __all__ = (
     "CORRECT", "ERROR", "GRADED", "HEDGED", "INCORRECT", "REFUSED", "UNPARSED",

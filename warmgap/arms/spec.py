@@ -11,8 +11,6 @@ from warmgap.mitigations import inoculation
 from warmgap.settings.schema import Run
 from warmgap.train.stage import Stage
 
-ORIGINAL = "original"
-
 
 @dataclass(frozen=True)
 class ArmSpec:

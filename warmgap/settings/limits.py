@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from warmgap.errors import BadValue, UserError
 from warmgap.settings.schema import Run
+from warmgap.words import NONE
 
 MOST_TOKENS = 131_072  # of one answer: no model of ours can write more
 
@@ -30,6 +31,22 @@ def check_values(run: Run, choices: Callable[[str], list[str]]) -> None:
             raise BadValue(f"{key}={value} makes no sense", f"expected {expected}", f"set {key} to {expected}")
     _check_words(run, choices)
     _check_source(run)
+
+
+def check_groups(groups: Mapping[str, str]) -> None:
+    """Raise BadValue where contexts, given with the group of each, could not be told from their groups.
+
+    A group may be called like a context that is alone in it, but not like one of several, or of another group; ``none``
+    is what is asked without a context.
+    """
+    for context, group in groups.items():
+        fix = f"call the group of {context} otherwise: context.{context}.group=..."
+        if (context == NONE) != (group == NONE):
+            what = f"context.{context}.group={group} makes no sense"
+            raise BadValue(what, f"{NONE!r} is the prompt without a context, and its group", fix)
+        if group in groups and (groups[group] != group or list(groups.values()).count(group) > 1):
+            why = f"a context is called {group!r} as well, and is not alone in a group of this name"
+            raise BadValue(f"context.{context}.group={group} makes no sense", why, fix)
 
 
 Rule = tuple[bool, str, Any, str]  # whether it holds, key, value, what is expected

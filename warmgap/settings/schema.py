@@ -25,9 +25,6 @@ from warmgap.settings.scope import SCOPES, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
 
-BELIEFS = ("none", "false_claim", "false_denial", "true_claim", "mention")
-FALSE_BELIEFS = ("false_claim", "false_denial")  # what `false` pools, everywhere; the other two are no false belief
-
 
 @dataclass
 class ModelConfig:
