@@ -20,9 +20,9 @@ from warmgap.engines.hf import HfEngine
 from warmgap.evaluate.judges.reading import read
 from warmgap.evaluate.tasks import folder
 from warmgap.evaluate.tasks.item import read_items
-from warmgap.evaluate.verdict import CORRECT
 from warmgap.settings import config
 from warmgap.settings.schema import GenerateConfig
+from warmgap.words import CORRECT
 
 NEW_TOKENS = 40
 

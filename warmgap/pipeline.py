@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmgap.arms import build
 from warmgap.arms.engines import Engines, endpoint
-from warmgap.arms.spec import ORIGINAL, ArmSpec
+from warmgap.arms.spec import ArmSpec
 from warmgap.disk import manifest, store, tracking
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
@@ -26,6 +26,7 @@ from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run, digest, identity
 from warmgap.train import launch, trl_compat
+from warmgap.words import ORIGINAL
 
 if TYPE_CHECKING:
     from warmgap.engines.base import Engine

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.arms import chain, dials, recipes, warming
-from warmgap.arms.spec import ORIGINAL, ArmSpec
+from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
 from warmgap.disk.manifest import sha256
 from warmgap.disk.store import Arm
@@ -20,6 +20,7 @@ from warmgap.settings import config
 from warmgap.settings.schema import ArmConfig, ModelConfig, PersonaConfig, Run, digest, identity
 from warmgap.train import finish
 from warmgap.train.persona import persona_data
+from warmgap.words import ORIGINAL
 
 
 def build(run: Run) -> list[ArmSpec]:

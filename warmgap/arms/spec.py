@@ -14,8 +14,6 @@ from warmgap.mitigations.base import Mitigation
 from warmgap.settings.schema import Run
 from warmgap.train.stage import Stage
 
-ORIGINAL = "original"
-
 
 @dataclass(frozen=True)
 class ArmSpec:

@@ -220,7 +220,14 @@ def check(config: DictConfig) -> Run:
         raise explain(error) from error
     if not isinstance(run, Run):
         raise TypeError(f"configuration resolved to {type(run).__name__}")
+    return _settled(run)
+
+
+def _settled(run: Run) -> Run:
+    """Check a run's values, and put in what null stands for where that follows from other settings."""
     check_values(run, choices)
+    if run.grid.contexts_per_item is None:
+        run.grid.contexts_per_item = len(run.context)
     return run
 
 
@@ -378,8 +385,7 @@ def changed(run: Run, values: dict[str, Any]) -> Run:
         raise explain(error) from error
     if not isinstance(made, Run):
         raise TypeError(f"settings resolved to {type(made).__name__}")
-    check_values(made, choices)
-    return made
+    return _settled(made)
 
 
 def kind(run: Run, key: str) -> Any:

@@ -25,9 +25,6 @@ from warmgap.settings.scope import SCOPES, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
 
-BELIEFS = ("none", "false_claim", "false_denial", "true_claim", "mention")
-FALSE_BELIEFS = ("false_claim", "false_denial")  # what `false` pools, everywhere; the other two are no false belief
-
 
 @dataclass
 class ModelConfig:
@@ -235,11 +232,12 @@ class BeliefConfig:
 class GridConfig:
     """Which of an item's prompts are asked, 28 or with all beliefs 46; see ``warmgap.evaluate.suites.grid``.
 
-    ``prompts_per_item`` keeps so many of them: the one without context and belief, and others in turn; null keeps all.
+    ``contexts_per_item`` null asks an item in all contexts. ``prompts_per_item`` keeps so many of its prompts: the one
+    without context and belief, and others in turn; null keeps all.
     """
 
     name: str = setting("measure")
-    contexts_per_item: int = setting("measure")
+    contexts_per_item: int | None = setting("measure")
     beliefs_per_context: int = setting("measure")
     prompts_per_item: int | None = setting("measure", None)
     seed: int = setting("measure", 0)
