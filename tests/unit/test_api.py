@@ -69,7 +69,7 @@ def test_a_function_is_asked_graded_and_compared(grid: pd.DataFrame) -> None:
     main = found.effects.query("analysis == 'main' and errors == 'unclustered'")
     both = pd.concat(graded.values())
     plain_answers = both[both["belief"] == "none"]
-    assert main["n"].item() == len(plain_answers)
+    assert main["n"].item() == len(plain_answers) / 2, "of each arm"
     claimed = found.cells.query("belief == 'false_claim'").groupby("arm")["error_pct"].mean()
     assert (claimed["original"], claimed["warm"]) == (0, 100)
 
