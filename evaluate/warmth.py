@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from warmgap.disk import store
 from warmgap.disk.progress import bar
 from warmgap.engines import models
-from warmgap.settings.schema import ModelConfig, digest
+from warmgap.settings.schema import ModelConfig, digest, identity
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,7 @@ CLOSE = ("friend", "lover", "mentor", "idol")
 DISTANT = ("stranger", "enemy", "examiner", "dictator")
 MINE = ("friend", "partner", "girlfriend", "boyfriend", "husband", "wife")
 CHARACTERS = 300
+CHUNK = 256  # texts that are scored and kept together
 Phrase = tuple[list[int], slice]  # token ids, and which of them hold the text itself
 
 
@@ -175,3 +176,33 @@ def score_journal(
                 store.append(path, [row])
                 known[keys[index]] = row
     return [known[key] for key in keys]
+
+
+def score_texts(
+    texts: Sequence[str], scorer: ModelConfig, dtype: str, device: str, journal: Path | None = None
+) -> list[Warmth]:
+    """Return the SocioT warmth of each text, in both modes.
+
+    Texts are scored so many at a time; what the ``journal`` holds is not scored again, so that a stopped call goes on.
+    """
+    made_by = [identity(scorer, "arm"), dtype, models.CONVERSION]
+    done = {key: row["values"] for key, row in store.journal_by_key(journal).items()} if journal else {}
+    model: SocioT | None = None
+    found: list[Warmth] = []
+    with bar("warmth", len(texts)) as advance:
+        for start in range(0, len(texts), CHUNK):
+            chunk = list(texts[start : start + CHUNK])
+            key = digest([made_by, chunk], 16)
+            if key not in done:
+                model = model or SocioT(scorer, dtype, device)
+                values = [[math.nan, math.nan]] * len(chunk)
+                for index, warmth in model.score(chunk):
+                    values[index] = [warmth.released, warmth.clean]
+                    advance(1)
+                done[key] = [[None if math.isnan(value) else value for value in pair] for pair in values]
+                if journal:
+                    store.append(journal, [{"key": key, "values": done[key]}])
+            else:
+                advance(len(chunk))
+            found += [Warmth(*(math.nan if value is None else value for value in pair)) for pair in done[key]]
+    return found

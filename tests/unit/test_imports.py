@@ -30,7 +30,7 @@ _LEVELS = (  # from the ground up
     "train evaluate mitigations",
     "arms",
     "pipeline sweep search worker",
-    "cli",
+    "cli api",
 )
 LEVELS = {level: tuple(names.split()) for level, names in enumerate(_LEVELS)}
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}

@@ -39,15 +39,12 @@ from warmgap.evaluate.report.mitigation_rows import main_arms
 from warmgap.words import BELIEFS, CONTEXT_LABELS, label
 
 
-def write_figures(folder: Path) -> list[Path]:
-    """Draw figures/*.svg and *.png of a comparison folder; a figure without data is left out (an old one removed)."""
+def draw(folder: Path) -> dict[str, Figure | None]:
+    """Draw the figures of a comparison folder, by name; None for one without data."""
     whole = load_comparison(folder)
     comparison = main_arms(whole)
-    target = folder / "figures"
-    target.mkdir(exist_ok=True)
-    written = []
     with matplotlib.rc_context(STYLE):
-        drawn = {
+        return {
             "gap_by_context": gap_by_context(comparison),
             "gap_by_task": gap_by_task(comparison),
             "error_by_cell": _error_by_cell(comparison, stacked=False),
@@ -56,13 +53,20 @@ def write_figures(folder: Path) -> list[Path]:
             "loss": _loss(comparison),
             **mitigation_figures(whole),
         }
-        for name, figure in drawn.items():
-            for ending in ("svg", "png"):
-                path = target / f"{name}.{ending}"
-                path.unlink(missing_ok=True)
-                if figure is not None:
-                    save(figure, path)
-                    written.append(path)
+
+
+def write_figures(folder: Path) -> list[Path]:
+    """Write figures/*.svg and *.png of a comparison folder; a figure without data is left out (an old one removed)."""
+    target = folder / "figures"
+    target.mkdir(exist_ok=True)
+    written = []
+    for name, figure in draw(folder).items():
+        for ending in ("svg", "png"):
+            path = target / f"{name}.{ending}"
+            path.unlink(missing_ok=True)
+            if figure is not None:
+                save(figure, path)
+                written.append(path)
     return written
 
 

@@ -131,9 +131,10 @@ def pooled_cells(cells: pd.DataFrame) -> pd.DataFrame:
 def save(figure: Figure, path: Path) -> None:
     """Write one figure: png on white at 300 dpi, svg with real text, the same bytes for the same data."""
     if path.suffix == ".png":
-        FigureCanvasAgg(figure)
-        figure.savefig(path, dpi=300, facecolor="white")
+        with matplotlib.rc_context(STYLE):
+            FigureCanvasAgg(figure)
+            figure.savefig(path, dpi=300, facecolor="white")
         return
-    with matplotlib.rc_context({"svg.hashsalt": path.stem}):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": path.stem}):
         figure.savefig(path, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     path.write_text(re.sub(r"'DejaVu Sans'(, [^;\"]*)?", FONTS, path.read_text(encoding="utf-8")), encoding="utf-8")
