@@ -20,16 +20,22 @@ class _Parser(argparse.ArgumentParser):
         raise UserError("the command cannot be read", message, f"{self.prog} --help")
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Parse and run one command; return its exit status."""
-    parser = _Parser(prog="warmgap", description="Measure what warmth costs: prompts, warmth, verdicts, statistics.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; the documentation is made from it as well."""
+    built = _Parser(prog="warmgap", description="Measure what warmth costs: prompts, warmth, verdicts, statistics.")
+    commands = built.add_subparsers(dest="command", required=True, metavar="COMMAND")
     others = (*data.ADD, *pairs.ADD, *measure_commands.ADD, *label.ADD, *hosted.ADD)
     for add in (*plan.ADD, _add_prompts, *others, _add_status, _add_card):
         add(commands)
-    options, rest = parser.parse_known_args(arguments)
+    return built
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse and run one command; return its exit status."""
+    built = parser()
+    options, rest = built.parse_known_args(arguments)
     if rest and (not hasattr(options, "settings") or any(argument.startswith("-") for argument in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        built.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # settings that stand behind an option
         options.settings = [*options.settings, *rest]
     status: int = options.work(options)
