@@ -267,6 +267,7 @@ def _row(key: str, own: dataclasses.Field[Any], hint: Any, said: dict[str, str])
     given: Any = own.default if own.default_factory is dataclasses.MISSING else own.default_factory()
     given = _composed().get(key, given)
     shown = {"None": "null", "True": "true", "False": "false"}.get(str(given), str(given))
+    shown = re.sub(r"^([0-9a-f]{8})[0-9a-f]{32,}$", r"\1…", shown)
     unsaid = given is dataclasses.MISSING or dataclasses.is_dataclass(given)
     default = "" if unsaid else f"`{shown}`"
     return f"`{key}`", f"`{_kind(hint)}`", default, own.metadata["scope"], said.get(own.name, "")
@@ -347,7 +348,7 @@ def imports_part() -> str:
     spec.loader.exec_module(drawing)
     files, folders, arrows = drawing.counts()
     svg = re.sub(r"\n+", "\n", drawing.picture(alone=False))
-    return f"{files} files in {folders} folders, {arrows} arrows between folders.\n\n{svg}\n"
+    return f"{files} files in {folders} folders, {arrows} arrows between folders.\n\n<div>\n{svg.strip()}\n</div>\n"
 
 
 MADE = {"commands": commands_part, "settings": settings_part, "imports": imports_part}
