@@ -97,6 +97,7 @@ def prepare(run: Run) -> Job:
         trl_compat.check_trainer(own.run.method)
     arms = [spec.arm for spec in made]
     store.check_writable(run.runs_dir)
+    tracking.check(run.logger, Path(run.runs_dir))
     hash8 = digest({"arms": [arm.name for arm in arms], **measured_by(run, items)})
     name = "personas" if run.compare.personas else f"{arms[-1].arm}-s{run.seed}"
     name = "mitigations" if run.compare.recipes else name
@@ -399,5 +400,5 @@ def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:
     artifacts = {"report": job.folder / "report.html"}
     if job.specs[-1].trained:
         artifacts = {"adapter": job.arms[-1].adapter, **artifacts}
-    if command := tracker.finish(tables, rows, artifacts):
-        say(f"to send this run to Weights & Biases: {command}")
+    if said := tracker.finish(tables, rows, artifacts):
+        say(said)

@@ -21,8 +21,7 @@ def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str 
 
     A row has ``item_id`` and ``answer``; ``task`` where the run has several, and where known ``finish_reason``,
     ``context``, ``belief``, ``prompt`` and ``reasoning``. ``kept`` is where journals lie while the judge works, so that
-    a stopped call goes on: ``<kept>.journal.jsonl`` and, of a paid judge, costs and batches; a paid judge's stay, for
-    they serve the next table too. Raises UserError for a judge that is
+    a stopped call goes on: ``<kept>.journal.jsonl`` and, of a paid judge, costs and batches. Raises UserError for a judge that is
     not fit for the tasks, and a row that names none of their items.
     """
     tasks = list(run.task)
@@ -38,15 +37,18 @@ def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str 
         answers.append(_answered(row, prompts, items[task, str(row["item_id"])]))
     bench = judges.Judges(run.judge, run.device, Path(f"{kept}.batches.jsonl"))
     judge = bench.build(run.judge.name)
-    journal = Path(f"{kept}.journal.jsonl")
+    journal = journal_of(kept)
     with bench.costs(judge, Path(f"{kept}.costs.jsonl")):
         verdicts = grade(judge, answers, prompts, items, dict.fromkeys(tasks, journal), f"verdicts by {judge.name}")
     for row, verdict in zip(rows, verdicts, strict=True):
         row.update(verdict=verdict["verdict"], grader=verdict["grader"], reason=verdict["reason"])
         row["error"] = error_of(verdict["verdict"], verdict["task"])
-    if not judge.paid:
-        journal.unlink(missing_ok=True)
     return [*judges.notes(run.judge, tasks), *unknown_reasons(answer["finish_reason"] for answer in answers)]
+
+
+def journal_of(kept: Path) -> Path:
+    """Return the file of the verdicts that ``grade_rows`` has given so far."""
+    return Path(f"{kept}.journal.jsonl")
 
 
 def _answered(row: dict[str, Any], prompts: list[Prompt], item: Item) -> dict[str, Any]:

@@ -410,3 +410,17 @@ def flat(run: Run) -> dict[str, Any]:
 
     walk("", dataclasses.asdict(run))
     return found
+
+
+def with_persona(settings: Sequence[str]) -> list[str]:
+    """Return settings that name a persona: none, where they name no other and are not about the warm one anyway."""
+    about = (
+        "persona=",
+        "compare.recipes=",
+        "compare.personas=",
+        "dial=",
+        "experiment=mitigation",
+        "experiment=isolate",
+    )
+    named = any(item.lstrip("+").startswith(about) for item in settings)
+    return [*settings] if named else [*settings, "+persona=none"]

@@ -307,7 +307,10 @@ class WarmthConfig:
 
 @dataclass
 class LoggerConfig:
-    """Experiment tracking: ``none`` or ``wandb`` (offline where there is no key)."""
+    """Experiment tracking: ``none``, ``wandb`` (offline where there is no key) or ``trackio`` (on this machine alone).
+
+    ``project`` is the name under which runs are shown together, ``entity`` the team or user of Weights & Biases.
+    """
 
     name: str = setting("runtime")
     project: str = setting("runtime", "warmgap")
