@@ -21,8 +21,8 @@ def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str 
 
     A row has ``item_id`` and ``answer``; ``task`` where the run has several, and where known ``finish_reason``,
     ``context``, ``belief``, ``prompt`` and ``reasoning``. ``kept`` is where journals lie while the judge works, so that
-    a stopped call goes on: ``<kept>.journal.jsonl`` and, of a paid judge, costs and batches. Raises UserError for a judge that is
-    not fit for the tasks, and a row that names none of their items.
+    a stopped call goes on: ``<kept>.journal.jsonl`` and, of a paid judge, costs and batches. Raises UserError for a
+    judge that is not fit for the tasks, and a row that names none of their items.
     """
     tasks = list(run.task)
     judges.check(run.judge, tasks)
