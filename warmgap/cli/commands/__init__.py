@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from warmgap.cli.commands import (
     analyze,
+    audit,
     card,
     compare,
     data,
@@ -24,7 +25,7 @@ from warmgap.cli.commands import (
 )
 from warmgap.cli.parser import Parser, read
 
-IN_ORDER = (plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted, status, card)
+IN_ORDER = (audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted, status, card)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import command
+from warmgap.cli.parser import command, runs_dir
 
 
 def add(commands: Any) -> None:
     """Add the command."""
     parser = command(commands, "status", _status, "what is on disk", "warmgap status")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    runs_dir(parser)
 
 
 def _status(options: Any) -> int:
