@@ -23,6 +23,7 @@ def as_arm(thing: str, model: str | None = None) -> list[str]:
 
     Raises UserError where it is nothing that can be one, or where it and ``model`` do not go together.
     """
+    _check_named("THING", thing)
     if re.match(r"https?://", thing):
         if not model:
             fix = f"add the model's name with the date of its weights: {thing} --model NAME-DATE"
@@ -44,6 +45,7 @@ def as_base(base: str) -> list[str]:
 
     Raises UserError where it is none of these.
     """
+    _check_named("--base", base)
     if base in config.choices("model"):
         return [f"model={base}"]
     if re.match(r"https?://", base):
@@ -78,6 +80,11 @@ def quoted(text: str) -> str:
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
     escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
     return "'" + escaped.replace("${", r"\${") + "'"
+
+
+def _check_named(what: str, name: str) -> None:
+    if not name.strip():
+        raise UserError(f"{what} is empty", "an empty name is no folder; a shell's variable may be unset", "name one")
 
 
 def _holds_adapter(folder: Path) -> bool:

@@ -115,7 +115,7 @@ def _apart(arms: Sequence[Arm]) -> dict[str, str]:
     for arm in arms:
         own = settings[arm.name]
         said = [f"{key}={str(own.get(key))[:60]}" for key in other[:3]]
-        if sum(own == one for one in settings.values()) > 1:
+        if sum(own == settings[one.name] and arm.seed == one.seed for one in arms) > 1:
             said.append(f"made {_manifest(arm).get('created', 'at an unknown time')}")
         apart[arm.name] = ", ".join(said)
     return apart
