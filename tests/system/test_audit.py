@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,18 +103,19 @@ def test_again_nothing_is_asked_and_a_stricter_gate_fails(audited: Audited) -> N
 def test_a_merged_model_is_measured_beside_the_same_original(audited: Audited) -> None:
     """Without a gate nothing fails, and the original has answered already."""
     tiny.model(audited.place / "merged", seed=3)
-    before = sorted(os.listdir(audited.place / "runs" / "arms"))
+    arms = audited.place / "runs" / "arms"
+    before = set(arms.glob("local-*"))
     done = audit(audited.place, "merged", "--base", "base", "arm.name=merged")
     assert done.status == 0, done.err
     assert "answers · original" not in done.err
     assert "gate:" not in done.out + done.err
-    added = set(os.listdir(audited.place / "runs" / "arms")) - set(before)
-    assert [name.rpartition("-")[0] for name in added] == ["local-merged-s0"]
+    (added,) = set(arms.glob("local-*")) - before
+    assert added.name.startswith("local-merged-s0-")
     report = audited.place / done.report
     assert report.is_file()
     card = (report.parent / "card.md").read_text(encoding="utf-8")
     assert "`merged` against `base`" in card
-    assert "gate" not in card
+    assert "**gate" not in card
     shown = warmgap("card", "merged", cwd=audited.place)
     assert shown.status == 0, shown.err
     assert "base: folder merged, SHA-256" in shown.out

@@ -70,7 +70,7 @@ def test_a_gate_that_is_passed_is_status_zero(copied: Runs, tmp_path: Path) -> N
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     done = warmgap("compare", "warm", "--gate", "300", cwd=tmp_path)
     assert done.status == 0, done.err
-    assert f"original: runs/arms/{copied.arm('original').name}" in done.err, "it is taken though only warm is named"
+    assert f"original: {copied.arm('original').name}" in done.err, "it is taken though only warm is named"
     assert done.out.rstrip("\n").splitlines()[-1].startswith("report: ")
 
 

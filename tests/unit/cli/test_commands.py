@@ -397,6 +397,7 @@ def test_status_and_card_show_what_is_there(capsys: pytest.CaptureFixture[str]) 
     assert cli.main(["status"]) == 0
     text = capsys.readouterr().out
     assert arm.name in text
+    assert "short names: warm\n" in text
     assert [word for word in text.split(arm.name)[1].split() if word.isdigit()][:3] == ["2", "1", "2"]
     for name in ("warm", "m-warm@0", arm.name, str(arm.folder)):
         assert cli.main(["card", name]) == 0

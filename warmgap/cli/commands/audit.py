@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--gate", type=float, metavar="MARGIN", help="fail unless its error is within MARGIN pp")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for copies of report, card and tables")
     runs_dir(parser)
-    parser.add_argument("settings", nargs="*", help=SETTINGS)
+    parser.add_argument("settings", nargs="*", default=[], help=SETTINGS)
 
 
 def _audit(options: Any) -> int:

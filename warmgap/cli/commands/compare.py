@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
     example = "warmgap compare warm --gate 2\n  warmgap compare original warm@0 warm@1"
     parser = command(commands, "compare", _compare, "a comparison of arms on disk", example)
     more = "; the original of the same model is added where none is named"
-    parser.add_argument("arms", nargs="*", metavar="ARM", help=ARM + more)
+    parser.add_argument("arms", nargs="*", default=[], metavar="ARM", help=ARM + more)
     parser.add_argument("--gate", type=float, metavar="MARGIN", help="fail unless each arm is within MARGIN pp")
     parser.add_argument("--keep-warmth", type=float, metavar="PCT", help="fail unless so much of warm's warmth is kept")
     parser.add_argument("--against", choices=["study"], help="put the gaps beside the published ones")
@@ -29,8 +29,10 @@ def _compare(options: Any) -> int:
     from warmgap.evaluate.report import arms, gate, mitigation_verdicts
     from warmgap.settings.mitigation_schema import CompareConfig
 
-    folders = _folders(options.runs_dir, options.arms)
+    folders, added = _folders(options.runs_dir, options.arms)
     gate.check(folders, options.gate, options.keep_warmth)
+    for folder in added:
+        print(f"original: {folder.name}", file=sys.stderr)
     asked = CompareConfig()
     if options.gate is not None:
         asked.margin_pp = options.gate
@@ -53,25 +55,19 @@ def _compare(options: Any) -> int:
     return 1 if failed else 0
 
 
-def _folders(runs_dir: Path, names: Sequence[str]) -> list[Path]:
-    """The folders of the arms that are named, each model's original first where only others of it are."""
+def _folders(runs_dir: Path, names: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The folders of the arms that are named, led by each model's original where none is; and those originals."""
     from warmgap.disk import arm_names, store
     from warmgap.evaluate.report.arms import ORIGINAL
 
     if not names:
         raise _nothing_named(runs_dir)
     named = [arm_names.find_arm(runs_dir, name) for name in names]
-    opened = [store.open_arm(folder) for folder in named]
-    with_original = {arm.model for arm in opened if arm.arm == ORIGINAL}
-    added = []
-    for arm in opened:
-        if arm.model not in with_original:
-            original = arm_names.beside(arm.folder, ORIGINAL)
-            if original is not None:
-                print(f"original: {original}", file=sys.stderr)
-                added.append(original)
-            with_original.add(arm.model)
-    return [*added, *named]
+    arms = [store.open_arm(folder) for folder in named]
+    first = {arm.model: arm.folder for arm in arms[::-1]}  # of each model the first that is named
+    alone = [folder for model, folder in first.items() if (model, ORIGINAL) not in {(a.model, a.arm) for a in arms}]
+    added = [folder for one in alone if (folder := arm_names.beside(one, ORIGINAL)) is not None]
+    return [*added, *named], added
 
 
 def _nothing_named(runs_dir: Path) -> UserError:

@@ -18,7 +18,9 @@ def add(commands: Any) -> None:
     parser.add_argument("arm", metavar="ARM", help="the other arm, named alike")
     parser.add_argument("--out", required=True, type=Path, help=TABLE)
     runs_dir(parser)
-    parser.add_argument("settings", nargs="*", help="judge=local (the default) or judge=openai with its settings")
+    parser.add_argument(
+        "settings", nargs="*", default=[], help="judge=local (the default) or judge=openai with its settings"
+    )
 
 
 def _tone(options: Any) -> int:
