@@ -21,7 +21,11 @@ def _add_data(commands: Any) -> None:
     parser = command(commands, "data", _data, what, example)
     kinds = ".json, .jsonl, .jsonl.gz or .parquet of ShareGPT, messages, instructions or OpenAssistant trees"
     parser.add_argument(
-        "settings", nargs="*", metavar="FILE | key=value", help=f"{kinds}; none takes the study's. And conf/prepare"
+        "settings",
+        nargs="*",
+        default=[],
+        metavar="FILE | key=value",
+        help=f"{kinds}; none takes the study's. And conf/prepare",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
 
@@ -84,7 +88,9 @@ def _add_rewrite(commands: Any) -> None:
     more = (
         "key=value for conf/rewrite, such as base_url=http://HOST:PORT/v1; with --own, model=, model.KEY= and own.KEY= "
     )
-    parser.add_argument("settings", nargs="*", help=more + "are the base model's, rewrite.model= is the rewriter's")
+    parser.add_argument(
+        "settings", nargs="*", default=[], help=more + "are the base model's, rewrite.model= is the rewriter's"
+    )
 
 
 def _rewrite(options: Any) -> int:

@@ -12,7 +12,7 @@ def add(commands: Any) -> None:
     """Add the command."""
     what = "counts of prompts, tokens and cost, and one prompt of each kind, before anything runs"
     parser = command(commands, "plan", _plan, what, "warmgap plan +persona=warm grid=full")
-    parser.add_argument("settings", nargs="*", help=SETTINGS)
+    parser.add_argument("settings", nargs="*", default=[], help=SETTINGS)
     parser.add_argument("--card", help="plan for this card instead of the device at hand: A100, H100, H200, L40S")
     parser.add_argument("--models", action="store_true", help="the study's five models and four arms, instead")
     for name, what in (

@@ -13,7 +13,7 @@ def add(commands: Any) -> None:
     example = "warmgap prompts --out prompts.jsonl grid=full"
     parser = command(commands, "prompts", _prompts, "the rendered grid, one prompt a line", example)
     parser.add_argument("--out", required=True, type=Path, help="a .jsonl, .csv or .parquet file")
-    parser.add_argument("settings", nargs="*", help=SETTINGS)
+    parser.add_argument("settings", nargs="*", default=[], help=SETTINGS)
 
 
 def _prompts(options: Any) -> int:
