@@ -32,7 +32,7 @@ def _grade(options: Any) -> int:
     from warmgap.settings import config
 
     tasks = options.task.split(",")
-    settings = [f"task=[{options.task}]", f"judge={options.judge}", "judge.second=null"]
+    settings = [f"task=[{options.task}]", f"judge={options.judge}", "++judge.second=null"]
     settings += ["task.embedded.level=all"] * ("embedded" in tasks)  # the rows name their questions
     settings += options.settings
     run_ = config.compose(with_persona(settings))
