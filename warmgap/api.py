@@ -301,7 +301,7 @@ def grading(task: str, judge: str, settings: Sequence[str] = ()) -> Run:
     """Return the settings with which answers to a task (or several, as ``a,b``) are graded."""
     tasks = task.split(",")
     whole = ["task.embedded.level=all"] * ("embedded" in tasks)  # the rows name their questions
-    given = [f"task=[{task}]", f"judge={judge}", "judge.second=null", *whole, *settings]
+    given = [f"task=[{task}]", f"judge={judge}", "++judge.second=null", *whole, *settings]
     return config.compose(config.with_persona(given))
 
 

@@ -37,7 +37,7 @@ def _tone(options: Any) -> int:
     names = (options.original, options.arm)
     arms = [store.open_arm(find_arm(options.runs_dir, name)) for name in names]
     tabular.check_target(options.out)
-    run_ = config.compose(config.with_persona(["judge=local", "judge.second=null", *options.settings]))
+    run_ = config.compose(config.with_persona(["judge=local", "++judge.second=null", *options.settings]))
     if not judges.of(run_.judge.name).chat:
         why = "tone is asked of a chat model"
         raise UserError(f"judge={run_.judge.name} has no ear for tone", why, "judge=local or judge=openai")
