@@ -11,7 +11,7 @@ import pytest
 import tiny
 from chat_api import Api, Failure, serving
 
-from warmgap import pipeline
+from warmgap import cli, pipeline
 from warmgap.arms import build
 from warmgap.disk import store
 from warmgap.engines import client, facts
@@ -173,3 +173,13 @@ def test_the_cap_is_one_for_all_arms_and_what_is_paid_for_is_kept(server: Server
     assert 12 < len(server.api.bodies) <= 20
     kept = [row for path in Path(run.runs_dir).glob("arms/*/answers/*.jsonl") for row in store.read_journal(path)]
     assert len(kept) == len(server.api.bodies)
+
+
+def test_the_plan_says_what_its_answers_cost(capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    prices = ("arm.price_in=1", "arm.price_out=1000", "arm.max_cost=9")
+    assert cli.main(["plan", *ARM, URL, "experiment=smoke", *prices]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "cost of the grid's answers" in line]
+    assert "at most 48 calls" in line
+    assert "and 384 out: 0.3" in line
+    assert line.endswith("US dollars, stopped at 9")
