@@ -91,6 +91,13 @@ def test_an_endpoint_without_its_key_is_refused_before_anything_is_written(
     assert not any(tmp_path.iterdir())
 
 
+def test_what_is_hosted_is_not_trained_here(tmp_path: Path) -> None:
+    job = pipeline.prepare(config.compose(["+persona=warm", URL, "model=gpt_4o", f"runs_dir={tmp_path}"]))
+    with pytest.raises(UserError, match="gpt_4o cannot be loaded"):
+        pipeline.measure(job)
+    assert not any(tmp_path.iterdir())
+
+
 # ---- what is measured of it ----
 
 
