@@ -190,7 +190,8 @@ def _checked(job: Job) -> dict[str, dict[str, Any]]:
     manners: dict[Path, dict[str, Any]] = {}
     for spec in job.made:
         model = spec.run.model
-        if point := endpoint(job.run, model):
+        point = None if spec.trained else endpoint(job.run, model)
+        if point is not None:
             system = "".join(one["content"] for one in spec.system)
             found[spec.arm.name] = {"base": facts.of_hosted(model, point.base_url), "system": system}
             if not spec.arm.folder.is_dir():  # else it may well need no more answers

@@ -140,7 +140,8 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
     "mitigation.honest_prompt.system_prompt": "truthful.txt",
 }
 RECIPES = mitigations.table()
-ELSEWHERE = ("arm.adapter", "arm.model")  # the content of what they name makes the arm: see the system tests
+# the content of what they name makes the arm, or the name at the endpoint: see the system tests and test_hosted_arm
+ELSEWHERE = ("arm.adapter", "arm.model", "arm.endpoint")
 ARMS = ("compare.recipes", "compare.personas", "dial")  # they name arms: see test_mitigated
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmgap.cli.parser import SETTINGS, command
+
+if TYPE_CHECKING:
+    from warmgap.settings.schema import CallsConfig
 
 
 def add(commands: Any) -> None:
@@ -63,12 +66,31 @@ def _cost(run_: Any, job: Any) -> str:
         return "0: nothing is paid for"
     calls = len(job.arms) * len(job.prompts)
     tokens_in = len(job.arms) * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
-    tokens_out = calls * run_.judge.max_tokens
+    return _at_most(calls, tokens_in, calls * run_.judge.max_tokens, run_.judge, "judge")
+
+
+def _answers_cost(run_: Any, job: Any) -> list[tuple[str, str]]:
+    """What the answers of arms behind an endpoint to the grid would cost at most; nothing where there is none."""
+    from warmgap.arms.engines import endpoint
+    from warmgap.engines.client import CHARACTERS_PER_TOKEN
+
+    hosted = [spec for spec in job.specs if endpoint(run_, spec.run.model)]
+    if not hosted:
+        return []
+    characters = sum(len(one["content"]) for spec in hosted for one in spec.system) * len(job.prompts)
+    characters += len(hosted) * sum(len(prompt.prompt) for prompt in job.prompts)
+    calls, tokens_in = len(hosted) * len(job.prompts), int(characters / CHARACTERS_PER_TOKEN)
+    said = _at_most(calls, tokens_in, calls * run_.generate.max_new_tokens, run_.arm, "arm")
+    return [("cost of the grid's answers", said)]
+
+
+def _at_most(calls: int, tokens_in: int, tokens_out: int, prices: CallsConfig, group: str) -> str:
+    """So many calls in words, and in US dollars where their prices are set."""
     said = f"at most {calls:,} calls, {tokens_in:,} tokens in and {tokens_out:,} out: "
-    if run_.judge.price_in is None or run_.judge.price_out is None:
-        return said + "set judge.price_in and judge.price_out for US dollars"
-    spent = (tokens_in * run_.judge.price_in + tokens_out * run_.judge.price_out) / 1e6
-    cap = "" if run_.judge.max_cost is None else f", stopped at {run_.judge.max_cost:g}"
+    if prices.price_in is None or prices.price_out is None:
+        return said + f"set {group}.price_in and {group}.price_out for US dollars"
+    spent = (tokens_in * prices.price_in + tokens_out * prices.price_out) / 1e6
+    cap = "" if prices.max_cost is None else f", stopped at {prices.max_cost:g}"
     return said + f"{spent:.2f} US dollars{cap}"
 
 
@@ -98,7 +120,7 @@ def _plan(options: Any) -> int:
     rows += _training(run_, job)
     rows += _memory(run_, options.card, training=bool(job.trained))
     second = f", second opinion {run_.judge.second}" if run_.judge.second else ""
-    rows += [("judge", run_.judge.name + second), ("cost", _cost(run_, job))]
+    rows += [("judge", run_.judge.name + second), ("cost", _cost(run_, job)), *_answers_cost(run_, job)]
     rows += [("comparison", str(job.folder))]
     for name, value in rows:
         table.add_row(name, value)
