@@ -50,8 +50,8 @@ def settled(run: Run) -> Run:
 def only(run: Run, recipes: Iterable[Mitigation]) -> Run:
     """Return the run with these recipes alone."""
     kept: dict[str, Any] = {recipe.name: recipe for recipe in recipes}
-    given = {PAIRS: pairs_of(run)} if kept and pairs_of(run) else {}
-    return dataclasses.replace(run, mitigation={**kept, **given})
+    given = pairs_of(run)
+    return dataclasses.replace(run, mitigation={**kept, PAIRS: given} if kept and given else kept)
 
 
 def pairs_of(run: Run) -> str | None:
