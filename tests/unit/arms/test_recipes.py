@@ -5,15 +5,18 @@ The model is a tiny one with random weights: what a recipe does to it is the sam
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import tiny
+import torch
 
 from warmgap import mitigations
 from warmgap.arms import build, making, recipes
@@ -290,6 +293,24 @@ def test_the_arms_and_the_report_name_no_recipe() -> None:
             lines = path.read_text(encoding="utf-8").splitlines()
             named = [f"{path}:{number}: {line}" for number, line in enumerate(lines, 1) if known.search(line)]
             assert not named, "\n".join(named)
+
+
+def test_the_recipe_of_the_docs_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "mitigations.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    (tmp_path / "damped_layer.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    written = importlib.import_module("damped_layer").DampedLayer
+    monkeypatch.setattr(mitigations, "RECIPES", (*OURS, written))
+    spec = made(WARM, "mitigation=truth_mix", "+mitigation.damped_layer.share=0.5")
+    assert spec.arm.arm == "truth_mix+damped_layer"
+    layer = torch.nn.Module()
+    layer.mlp = torch.nn.Identity()
+    decoder = SimpleNamespace(layers=[None, layer])
+    spec.recipes[0].at_answer(SimpleNamespace(get_decoder=lambda: decoder))
+    assert layer.mlp(torch.ones(1)) == 0.5
+    with pytest.raises(UserError, match="a share from 0 to 1"):
+        made(WARM, "+mitigation.damped_layer.share=2")
 
 
 def test_a_run_is_plain_data_until_its_recipes_are_asked_for() -> None:
