@@ -14,6 +14,7 @@ from real_runs import SMOKE, Done, Runs, journal, refused, train
 from warmgap import mitigations
 from warmgap.arms import build, making, recipes
 from warmgap.arms.spec import ArmSpec
+from warmgap.disk import store
 from warmgap.engines import chat, models
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering
 from warmgap.settings import config
@@ -86,6 +87,7 @@ def test_all_recipes_stand_side_by_side(compared: tuple[Runs, Done]) -> None:
     assert set(rest["verdict"]) == {"undecided"}, "one training seed is not enough for a verdict"
     assert rest["why"].str.contains("seed").all()
     assert (table["n"] > 0).all()
+    assert store.read_json(runs.comparison / "summary.json")["floor"] == "honest_prompt"
     for name in ARMS:
         assert name in done.out
     assert Path(compared[0].folder.parent / done.report).is_file()
