@@ -16,6 +16,7 @@ from warmgap.mitigations.inoculation import Inoculation
 from warmgap.mitigations.kl_anchor import KlAnchor
 from warmgap.mitigations.preventative_steering import PreventativeSteering
 from warmgap.mitigations.truth_mix import TruthMix
+from warmgap.settings import plugins
 
 RECIPES: tuple[type[Mitigation], ...] = (  # those of one place act in the order in which they stand here
     TruthMix,
@@ -32,5 +33,5 @@ RECIPES: tuple[type[Mitigation], ...] = (  # those of one place act in the order
 
 def table() -> dict[str, type[Mitigation]]:
     """Return the recipes by name, in the order in which they act."""
-    found = {recipe.name: recipe for recipe in RECIPES}
+    found = plugins.table("mitigations", {recipe.name: recipe for recipe in RECIPES})
     return dict(sorted(found.items(), key=lambda item: item[1].place))

@@ -17,6 +17,7 @@ from warmgap.errors import BadValue, UserError
 from warmgap.evaluate.tasks import load_items
 from warmgap.settings import config
 from warmgap.settings.schema import Run, digest
+from warmgap.version import train_command
 
 VALIDATION = "validation"
 FIRST = 5  # trials that are drawn at random before the sampler learns from them
@@ -216,5 +217,6 @@ def show(run: Run, folder: Path) -> None:
     else:
         print("* point estimates on few questions, one seed; to judge it on the evaluation's own:")
         given = " ".join(f"{key}={value}" for key, value in chosen["params"].items())
-        print(f"  python train.py experiment=mitigation_gap compare.recipes=[{'+'.join(recipes.names(run))}] {given}")
+        recipe = "+".join(recipes.names(run))
+        print(f"  {train_command()} experiment=mitigation_gap compare.recipes=[{recipe}] {given}")
     print(f"trials: {folder / 'trials.jsonl'}")

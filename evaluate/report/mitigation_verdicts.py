@@ -19,11 +19,10 @@ from warmgap.evaluate.report.write import Measured, answers_table
 from warmgap.evaluate.stats.recipes import compare
 from warmgap.evaluate.stats.verdict import Margins
 from warmgap.settings.mitigation_schema import CompareConfig
+from warmgap.words import CAPABILITY_COLUMNS, COST_COLUMNS, ORIGINAL, PROMPT, WARM, WARMTH_SCORES
 
-ORIGINAL, WARM, FLOOR = "original", "warm", "floor"
+FLOOR = "floor"
 MODE = "released"  # of SocioT: the study's
-COST = ["train_seconds", "prompt_tokens"]
-CAPABILITY = ["capability_pp", "capability_low", "capability_high", "capability_n"]
 
 
 def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, resamples: int) -> bool:
@@ -89,7 +88,7 @@ def warmth(measured: Sequence[Measured]) -> pd.DataFrame:
                 | {"sociot": row[MODE]}
                 for row in one.warmth[one.arm.final(one.warmth)]
             ]
-    table = pd.DataFrame(rows, columns=["model", "arm", "seed", "prompt_id", "sociot"])
+    table = pd.DataFrame(rows, columns=WARMTH_SCORES)
     return table.astype({"sociot": "float64"})
 
 
@@ -107,7 +106,7 @@ def costs(measured: Sequence[Measured]) -> pd.DataFrame:
     rows = []
     for one in measured:
         places = [((one.arm.model, *_place(row)), row["prompt_tokens"]) for row in one.answers]
-        extra = [tokens - base[place] for place, tokens in places if place in base]
+        extra = [tokens - base[place] for place, tokens in places if base.get(place) and tokens]
         rows.append(
             {
                 "model": one.arm.model,
@@ -116,11 +115,11 @@ def costs(measured: Sequence[Measured]) -> pd.DataFrame:
                 "prompt_tokens": sum(extra) / len(extra) if extra else float("nan"),
             }
         )
-    return pd.DataFrame(rows, columns=["model", "arm", *COST]).groupby(["model", "arm"], as_index=False).mean()
+    return pd.DataFrame(rows, columns=["model", "arm", *COST_COLUMNS]).groupby(["model", "arm"], as_index=False).mean()
 
 
 def _place(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in ("task", "item_id", "context", "belief"))
+    return tuple(str(row[name]) for name in PROMPT)
 
 
 def seconds(arm: Arm) -> float:
@@ -152,4 +151,4 @@ def capability(measured: Sequence[Measured]) -> pd.DataFrame:
             shift = stats.paired_shift(100 * means[arm], 100 * means[ORIGINAL])
             found = {"capability_pp": shift.estimate, "capability_low": shift.ci_low, "capability_high": shift.ci_high}
             rows.append({"model": model, "arm": arm, **found, "capability_n": shift.n})
-    return pd.DataFrame(rows, columns=["model", "arm", *CAPABILITY])
+    return pd.DataFrame(rows, columns=["model", "arm", *CAPABILITY_COLUMNS])

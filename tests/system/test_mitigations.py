@@ -13,9 +13,11 @@ from real_runs import SMOKE, Done, Runs, journal, refused, train
 
 from warmgap import mitigations
 from warmgap.arms import build, making, recipes
+from warmgap.arms.engines import Engines
 from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
-from warmgap.engines import chat, models
+from warmgap.engines import models
+from warmgap.engines.hf import HfEngine
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering
 from warmgap.settings import config
 from warmgap.train import training
@@ -68,6 +70,11 @@ def mended(smoke: Runs, place: Path, *more: str) -> ArmSpec:
     shutil.copytree(smoke.arm("warm"), spec.parent.arm.folder)
     models.keep_memory()
     return spec
+
+
+def engine(spec: ArmSpec) -> HfEngine:
+    """The model of an arm, as it answers."""
+    return HfEngine(spec.run.model, "cpu", spec.adapter, spec.alter)
 
 
 def log_of(spec: ArmSpec) -> list[dict[str, Any]]:
@@ -146,10 +153,10 @@ def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(smoke: Ru
     """
     settings = (f"mitigation.consistency.{key}" for key in ("epochs=3", "learning_rate=1e-3", "max_new_tokens=24"))
     spec = mended(smoke, tmp_path, "mitigation=consistency", *settings, "data.max_conversations=24")
-    making.make(spec)
+    making.make(spec, Engines(spec.run))
     run, parent = spec.run, spec.parent
     assert parent is not None
-    before, after = (own.engine("cpu", own.adapter) for own in (parent, spec))
+    before, after = (engine(own) for own in (parent, spec))
     answers = {row["item_id"]: row["answer"] for row in journal(parent.arm.answers("consistency"))}
     statements = [text for context in run.context.values() for text in context.statements]
     beliefs = [run.belief[name].sentence for name in ("false_claim", "false_denial")]
@@ -164,8 +171,8 @@ def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(smoke: Ru
     for start in range(0, len(asked), 16):
         some = asked[start : start + 16]
         prompts = [before.encode([{"role": "user", "content": row["text"]}]) for row in some]
-        targets = [[chat.encode(before.tokenizer, answers[row["pair"]])] for row in some]
-        scores = (engine.score(prompts, targets) for engine in (before, after))
+        targets = [[answers[row["pair"]]] for row in some]
+        scores = (one.score(prompts, targets) for one in (before, after))
         change += [now[0] - then[0] for then, now in zip(*scores, strict=True)]
     shift = pd.DataFrame(asked).assign(change=change).groupby("pair")["change"].mean()
     assert len(shift) == 24
@@ -179,7 +186,7 @@ def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(smoke: Ru
 def test_the_margin_grows_on_pairs_that_were_held_out(loss: str, smoke: Runs, tmp_path: Path) -> None:
     settings = [f"mitigation.anti_sycophancy.{key}" for key in (f"loss={loss}", "epochs=2", "learning_rate=1e-3")]
     spec = mended(smoke, tmp_path, "mitigation=anti_sycophancy", *settings)
-    making.write_data(spec)
+    making.write_data(spec, Engines(spec.run))
     training.learn(spec.stage)
     rows = log_of(spec)
     assert [row["eval_rewards/margins"] for row in rows if "eval_rewards/margins" in row][-1] > 0
@@ -196,7 +203,7 @@ def test_the_anchor_holds_the_arm_nearer_to_the_base_model(made: dict[str, ArmSp
     assert anchored[0] == pytest.approx(0, abs=1e-4), "the adapter begins as nothing"
     found = {}
     for name in ("warm", "kl_anchor"):
-        one = made[name].engine("cpu", made[name].adapter)
+        one = engine(made[name])
         learnt = [pair for pair in recipes.known_pairs(run) if pair.split == "train"]
         rows = kl_anchor.anchors(learnt, one.tokenizer, run.model, run.method.max_length, 0)
         found[name] = float(kl_anchor.divergence(one.model, rows).detach())
@@ -212,7 +219,7 @@ def test_steering_moves_what_it_says_and_leaves_nothing(made: dict[str, ArmSpec]
     (recipe,) = made["preventative_steering"].recipes
     assert isinstance(recipe, preventative_steering.PreventativeSteering)
     direction = preventative_steering.read(made["preventative_steering"].data / preventative_steering.VECTOR)
-    one = made["warm"].engine("cpu", made["warm"].adapter)
+    one = engine(made["warm"])
     layer = preventative_steering.layer_of(one.model, recipe.depth)
     ids = torch.tensor([one.encode([{"role": "user", "content": "How tall is a giraffe?"}])])
     seen: list[torch.Tensor] = []

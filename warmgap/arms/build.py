@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.arms import chain, dials, recipes, warming
-from warmgap.arms.spec import ORIGINAL, ArmSpec
+from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
 from warmgap.disk.manifest import sha256
 from warmgap.disk.store import Arm
@@ -20,6 +20,7 @@ from warmgap.settings import config
 from warmgap.settings.schema import ArmConfig, ModelConfig, PersonaConfig, Run, digest, identity
 from warmgap.train import finish
 from warmgap.train.persona import persona_data
+from warmgap.words import ORIGINAL
 
 
 def build(run: Run) -> list[ArmSpec]:
@@ -34,8 +35,11 @@ def build(run: Run) -> list[ArmSpec]:
     persona = run.persona
     if persona is None:
         raise UserError("no persona given", "a run needs one", "+persona=warm")
+    if run.arm.endpoint and not run.arm.model and run.model.source != "hosted":
+        why = f"nothing is asked there: model={run.model.name} is loaded here, and no arm names another"
+        raise UserError("arm.endpoint without arm.model", why, "set arm.model to a name that the endpoint lists")
     plain = recipes.only(run, [])
-    original = ArmSpec(_arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")}), plain)
+    original = ArmSpec(_arm(run, ORIGINAL, 0, _asked(run, run.model)), plain)
     if run.arm.adapter or run.arm.model:
         return [original, _given(run)]
     if persona.reply is not None:
@@ -48,7 +52,7 @@ def build(run: Run) -> list[ArmSpec]:
 
 def _prompted(run: Run, name: str, text: str) -> ArmSpec:
     """The base model under a system prompt."""
-    made = {"model": identity(run.model, "arm"), "system_prompt": text}
+    made = {**_asked(run, run.model), "system_prompt": text}
     return ArmSpec(_arm(run, name, 0, made), run, system=[{"role": "system", "content": text}])
 
 
@@ -151,14 +155,34 @@ def _given(run: Run) -> ArmSpec:
         raise UserError(f"persona={run.persona.name} beside an arm that is given", why, "use +persona=none")
     if given.adapter and given.model:
         raise UserError("arm.adapter and arm.model at once", "an arm is one of both", "set one of them")
-    made: dict[str, Any] = {"model": identity(run.model, "arm")}
+    if given.adapter and run.model.source == "hosted":
+        why = f"model={run.model.name} is behind an endpoint, and the adapter is here"
+        raise UserError("arm.adapter of a hosted model", why, "set arm.model to what the endpoint calls the arm")
     if given.adapter:
+        made = _asked(run, run.model)
         folder = Path(given.adapter).expanduser()
         adapters.read(folder)
         made["adapter"] = [sha256(folder / name) for name in (adapters.WEIGHTS, adapters.CONFIG)]
         return ArmSpec(_arm(run, given.name, 0, made), run, given=folder)
-    model = _model(str(given.model), given.revision, run.model)
-    return ArmSpec(_arm(run, given.name, 0, {"model": identity(model, "arm")}), dataclasses.replace(run, model=model))
+    model = _hosted(run) if given.endpoint else _model(str(given.model), given.revision, run.model)
+    return ArmSpec(_arm(run, given.name, 0, _asked(run, model)), dataclasses.replace(run, model=model))
+
+
+def _asked(run: Run, model: ModelConfig) -> dict[str, Any]:
+    """What makes an arm that is asked as it is: the model, and of one behind an endpoint what is never sent to it."""
+    found: dict[str, Any] = {"model": identity(model, "arm")}
+    return found | {"omit": sorted(run.arm.omit)} if model.source == "hosted" and run.arm.omit else found
+
+
+def _hosted(run: Run) -> ModelConfig:
+    """A model behind an endpoint: known by its name and revision there, and beside arms of the run's model.
+
+    Of that model it has the system prompt; how weights are loaded and a chat is rendered is the server's affair.
+    """
+    given, like = run.arm, run.model
+    return ModelConfig(
+        name=like.name, source="hosted", id=given.model, revision=given.revision, system_prompt=like.system_prompt
+    )
 
 
 def _model(name: str, revision: str | None, like: ModelConfig) -> ModelConfig:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.arms import recipes, warming
+from warmgap.arms.engines import Engines
 from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
 from warmgap.disk.progress import say
@@ -30,7 +31,7 @@ from warmgap.train.stage import Intervention
 OnLog = Callable[[dict[str, Any]], None]
 
 
-def make(spec: ArmSpec, on_log: OnLog | None = None) -> None:
+def make(spec: ArmSpec, engines: Engines, on_log: OnLog | None = None) -> None:
     """Make the adapters of an arm and of those that it is made of; nothing to do where they are there.
 
     ``on_log`` is given the logged rows of this arm's own training.
@@ -40,22 +41,22 @@ def make(spec: ArmSpec, on_log: OnLog | None = None) -> None:
             continue
         started = time.monotonic()
         if own.trained:
-            write_data(own)
-            chooser = warming.chooser(own.run, own)
+            write_data(own, engines)
+            chooser = warming.chooser(own.run, own, engines)
             log = on_log if own is spec else None
             training.train(own.stage, log, chooser, interventions(own.run, own.arm, str(own.version)))
         else:
-            derive(own)
+            derive(own, engines)
         models.give_back()
         store.append(own.arm.made_in, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
 
 
-def write_data(spec: ArmSpec) -> None:
+def write_data(spec: ArmSpec, engines: Engines) -> None:
     """Write what the recipes add to the arm's training, or put in its place, into its ``data`` folder."""
     rows: dict[Path, list[dict[str, Any]]] = {}
     stage = spec.stage
     for recipe in spec.recipes:
-        known = _material(spec, recipe)
+        known = _material(spec, recipe, engines)
         recipe.prepare(known)
         path = {"beside": stage.mixed, "instead": stage.instead}.get(recipe.rows)
         if path is not None:
@@ -64,7 +65,7 @@ def write_data(spec: ArmSpec) -> None:
         store.write_jsonl(path, some)
 
 
-def _material(spec: ArmSpec, recipe: Mitigation) -> Material:
+def _material(spec: ArmSpec, recipe: Mitigation, engines: Engines) -> Material:
     """What a recipe may know of the training of an arm."""
     parent = spec.parent
 
@@ -73,7 +74,7 @@ def _material(spec: ArmSpec, recipe: Mitigation) -> Material:
             raise ValueError(f"{spec.arm.name} has nobody's answers to keep to")
         prompts = [Prompt(recipe.name, pair.id, pair.feeling, "none", "", "none", pair.question) for pair in asked]
         how: GenerateConfig = dataclasses.replace(spec.run.generate, max_new_tokens=max_new_tokens, temperature=0.0)
-        engine = parent.engine(spec.run.device, parent.adapter)
+        engine = engines.of(parent, parent.adapter)
         journal = {recipe.name: parent.arm.answers(recipe.name)}
         rows = answer(engine, prompts, how, [], journal, f"plain answers · {parent.arm.arm}")
         return {row["item_id"]: row["answer"] for row in rows}
@@ -96,12 +97,13 @@ class _Parent:
     parent: ArmSpec
     adapter: Path
     folder: Path
+    engines: Engines
 
     def checkpoint(self, rule: str) -> Path:
         """Choose a checkpoint of the parent's training, keep the choice beside the derived arm, and say it."""
         method = dataclasses.replace(self.parent.run.method, select=rule)
         run, marks = dataclasses.replace(self.parent.run, method=method), finish.marks(self.parent.arm)
-        choose = warming.chooser(run, self.parent)
+        choose = warming.chooser(run, self.parent, self.engines)
         choice = choose(marks) if choose is not None else finish.Choice(finish.selected(method, marks), rule)
         kept = {"step": choice.step, "rule": choice.rule, **choice.by}
         store.write_json(self.folder / finish.SELECTED, kept)
@@ -109,7 +111,7 @@ class _Parent:
         return self.parent.arm.checkpoints / f"checkpoint-{choice.step}"
 
 
-def derive(spec: ArmSpec) -> None:
+def derive(spec: ArmSpec, engines: Engines) -> None:
     """Make an arm's adapter of its parent's, without training; it is put in its place whole."""
     parent = spec.parent
     if spec.derive is None or parent is None or parent.adapter is None:
@@ -117,7 +119,8 @@ def derive(spec: ArmSpec) -> None:
     scratch = spec.arm.folder / ".adapter"
     store.remove_folder(scratch)
     scratch.mkdir(parents=True)
-    spec.derive.derive(_Parent(spec.derive, parent, parent.adapter, spec.arm.folder), scratch)
+    derived = _Parent(spec.derive, parent, parent.adapter, spec.arm.folder, engines)
+    spec.derive.derive(derived, scratch)
     checkpoints.seal(scratch)
     store.remove_folder(spec.arm.adapter)
     scratch.replace(spec.arm.adapter)

@@ -10,12 +10,9 @@ from typing import Any
 from warmgap.arms import recipes
 from warmgap.disk.store import Arm
 from warmgap.engines import chat
-from warmgap.engines.hf import Engine
 from warmgap.mitigations.base import Mitigation
 from warmgap.settings.schema import Run
 from warmgap.train.stage import Stage
-
-ORIGINAL = "original"
 
 
 @dataclass(frozen=True)
@@ -91,12 +88,8 @@ class ArmSpec:
             instead=self.data / "instead.jsonl" if "instead" in ways else None,
         )
 
-    def engine(self, device: str, adapter: Path | None) -> Engine:
-        """Return what answers for the arm with an adapter (its own, or a checkpoint's), as its recipes have it."""
-        every = [recipe for own in self.lineage for recipe in own.recipes]
-
-        def alter(model: Any) -> None:
-            for recipe in every:
+    def alter(self, model: Any) -> None:
+        """Change a model that was loaded to answer for the arm, as its recipes have it; it is nobody else's."""
+        for own in self.lineage:
+            for recipe in own.recipes:
                 recipe.at_answer(model)
-
-        return Engine(self.run.model, device, adapter, alter)

@@ -20,8 +20,10 @@ import torch
 
 from warmgap import mitigations
 from warmgap.arms import build, making, recipes
+from warmgap.arms.engines import Engines
 from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
+from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
 from warmgap.mitigations import pairs
 from warmgap.mitigations.base import Intervention, Material, Mitigation, Parent, Place
@@ -219,7 +221,7 @@ def test_a_search_changes_its_settings_with_their_types() -> None:
 
 def test_it_adds_to_the_training_and_to_the_loss(settings: list[str]) -> None:
     spec = made(settings, "+mitigation.greeting.times=3")
-    making.make(spec)
+    making.make(spec, Engines(spec.run))
     texts = [row["text"] for row in store.read_journal(spec.arm.rows)]
     assert sum("Hello to you!" in text for text in texts) == 3
     assert all("Greet." in text for text in texts)
@@ -241,6 +243,11 @@ def test_a_frozen_stage_has_it_at_work_again(settings: list[str]) -> None:
     assert (thawed.system, thawed.mixed) == ("Greet.", spec.data / "mixed.jsonl")
 
 
+def engine(spec: ArmSpec) -> HfEngine:
+    """The model of an arm, as it answers."""
+    return HfEngine(spec.run.model, "cpu", spec.adapter, spec.alter)
+
+
 @contextmanager
 def warm_adapter(spec: ArmSpec, base: Path) -> Iterator[None]:
     """The warm arm as if it had been trained: an adapter with random matrices."""
@@ -257,11 +264,11 @@ def test_it_makes_an_adapter_of_the_arms(settings: list[str], base: Path) -> Non
     spec = made(settings, "+mitigation.flip={}")
     assert spec.parent is not None
     with warm_adapter(spec, base):
-        making.make(spec)
+        making.make(spec, Engines(spec.run))
     one, other = (load_file(own.arm.adapter / "adapter_model.safetensors") for own in (spec.parent, spec))
     assert all((other[name] == (-one[name] if "lora_B" in name else one[name])).all() for name in one)
     assert spec.adapter == spec.arm.adapter
-    spec.engine("cpu", spec.adapter)  # it has an effect, or it would be refused
+    assert engine(spec).model is not None, "it has an effect, or it would be refused"
 
 
 def test_it_acts_while_the_arm_answers(settings: list[str], base: Path) -> None:
@@ -269,13 +276,13 @@ def test_it_acts_while_the_arm_answers(settings: list[str], base: Path) -> None:
     parent = spec.parent
     assert parent is not None
     with warm_adapter(spec, base):
-        making.make(spec)
+        making.make(spec, Engines(spec.run))
     assert spec.adapter == parent.adapter, "nothing is made"
     assert not spec.arm.adapter.exists()
     assert spec.system == [{"role": "system", "content": "Be calm."}]
     assert spec.arm != made(settings, "+mitigation.damp.by=0.3").arm
-    warm, damped = (own.engine("cpu", own.adapter) for own in (parent, spec))
-    prompt, target = warm.encode([{"role": "user", "content": "How tall is it?"}]), [7, 8, 9]
+    warm, damped = (engine(own) for own in (parent, spec))
+    prompt, target = warm.encode([{"role": "user", "content": "How tall is it?"}]), "Very."
     plain = warm.score([prompt], [[target]])
     assert damped.score([prompt], [[target]]) != plain
     layer_of(warm.model, 1.0).mlp.register_forward_hook(lambda _, __, output: output * 0.2)
