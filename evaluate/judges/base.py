@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from warmgap.evaluate.judges.reading import WINDOW, read
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item
 from warmgap.words import CORRECT, ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED
 

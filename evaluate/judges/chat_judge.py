@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from warmgap.engines.replies import LENGTH, finish_reason
 from warmgap.evaluate.judges.base import ERROR, GRADED, UNPARSED, Answer, Verdict, nothing_said
 from warmgap.evaluate.judges.closed import Chooser, Question, Record, cut
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.settings.config import read_prompt
 
 QUESTION = Question("judge_system.txt", GRADED)

@@ -19,7 +19,7 @@ from warmgap.disk.store import Arm
 from warmgap.engines import models
 from warmgap.engines.hf import Engine
 from warmgap.evaluate.answer import answer
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.mitigations import (
     adapter_scale,
     anti_sycophancy,

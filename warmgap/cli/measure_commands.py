@@ -168,7 +168,7 @@ def _grade(options: Any) -> int:
 def _answered(row: dict[str, Any], prompts: list[Any], item: Any) -> dict[str, Any]:
     """Return a row as grading takes it, and add the place it has in the grid to ``prompts``."""
     from warmgap.engines.replies import finish_reason
-    from warmgap.evaluate.suites.grid import Prompt
+    from warmgap.evaluate.suites.base import Prompt
     from warmgap.settings.schema import digest
 
     context, belief = str(row.get("context") or "none"), str(row.get("belief") or "none")

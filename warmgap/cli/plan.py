@@ -60,8 +60,9 @@ def _cost(run_: Any, job: Any) -> str:
 
     if "openai" not in judges.names(run_.judge):
         return "0: nothing is paid for"
-    calls = len(job.arms) * len(job.prompts)
-    tokens_in = len(job.arms) * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
+    calls = len(job.arms) * len(job.prompts) * job.suite.turns
+    once = sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
+    tokens_in = len(job.arms) * job.suite.turns * once
     tokens_out = calls * run_.judge.max_tokens
     said = f"at most {calls:,} calls, {tokens_in:,} tokens in and {tokens_out:,} out: "
     if run_.judge.price_in is None or run_.judge.price_out is None:
@@ -80,7 +81,6 @@ def _plan(options: Any) -> int:
     from rich.table import Table
 
     from warmgap import pipeline
-    from warmgap.evaluate.suites import grid
     from warmgap.settings import config
 
     run_ = config.compose(with_persona(options.settings))
@@ -90,9 +90,10 @@ def _plan(options: Any) -> int:
     arms, prompts = len(job.arms), len(job.prompts)
     characters = sum(len(prompt.prompt) for prompt in job.prompts)
     rows = [("arms", ", ".join(arm.name for arm in job.arms)), ("items", f"{len(job.items):,}")]
-    whole = grid.prompts_per_item(run_.context, run_.belief)
-    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} of {whole} per item)")]
-    rows += [("answers", f"{arms * prompts:,}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
+    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} per item)")]
+    rows += [("asked", note) for note in job.suite.notes(job.items, job.prompts)]
+    most = f", and in turns that follow at most {job.suite.turns - 1} times as many" if job.suite.turns > 1 else ""
+    rows += [("answers", f"{arms * prompts:,}{most}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
     rows += [("new tokens, at most", f"{arms * prompts * run_.generate.max_new_tokens:,}")]
     rows += _training(run_, job)
     rows += _memory(run_, options.card, training=bool(job.trained))
