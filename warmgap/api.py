@@ -181,11 +181,11 @@ def prompts(settings: Run | str, *overrides: str) -> pd.DataFrame:
     """Return the prompts of the settings' grid, a row each: task, item_id, context, belief, prompt, messages."""
     import pandas as pd
 
-    from warmgap.evaluate.suites import grid
+    from warmgap.evaluate import suites
     from warmgap.evaluate.tasks import load_items
 
     made = compose(settings, *overrides) if isinstance(settings, str) else settings
-    built = grid.build(load_items(made.task).items, made.context, made.belief, made.grid)
+    built = suites.make(made).dialogues(load_items(made.task).items)
     return pd.DataFrame([prompt.row() for prompt in built])
 
 

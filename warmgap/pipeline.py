@@ -17,10 +17,10 @@ from warmgap.disk import manifest, store, tracking
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
-from warmgap.evaluate import judges
-from warmgap.evaluate.suites import controls, grid
+from warmgap.evaluate import judges, suites
+from warmgap.evaluate.suites import controls
+from warmgap.evaluate.suites.base import Prompt, Suite
 from warmgap.evaluate.suites.controls import ControlItem
-from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config, plugins
@@ -45,6 +45,7 @@ class Job:
     specs: list[ArmSpec]
     items: list[Item]
     notes: list[str]
+    suite: Suite
     prompts: list[Prompt]
     folder: Path
     checks: dict[str, list[ControlItem]] = field(default_factory=dict)
@@ -89,7 +90,8 @@ def prepare(run: Run) -> Job:
     judges.check(run.judge, run.task)
     loaded = load_items(run.task)
     items = loaded.items
-    prompts = grid.build(items, run.context, run.belief, run.grid)
+    suite = suites.make(run)
+    prompts = suite.dialogues(items)
     checks = {name: controls.load(name, control) for name, control in run.control.items()}
     made = build.build(run)
     hosted = [spec.arm.arm for spec in made if endpoint(run, spec.run.model)]
@@ -103,7 +105,7 @@ def prepare(run: Run) -> Job:
     name = "mitigations" if run.compare.recipes else name
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{name}-{hash8}"
     notes = [*loaded.notes, *judges.notes(run.judge, run.task), *_not_common(hosted)]
-    return Job(run, made, items, notes, prompts, folder, checks)
+    return Job(run, made, items, notes, suite, prompts, folder, checks)
 
 
 def _not_common(hosted: Sequence[str]) -> list[str]:
@@ -303,17 +305,20 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
 
 
 def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges) -> list[dict[str, Any]]:
-    """Return the arm's answers to the grid with their verdicts."""
-    from warmgap.evaluate.answer import answer
+    """Return the arm's answers that are judged, with their verdicts."""
     from warmgap.evaluate.judges.grade import grade
     from warmgap.evaluate.report.write import with_verdicts
+    from warmgap.evaluate.suites import dialogue
 
     run, tasks = job.run, list(job.run.task)
     arm, system = spec.arm, spec.system
     with job.stage("answers"):
         journals = {task: arm.answers(task) for task in tasks}
-        rows = answer(engine, job.prompts, run.generate, system, journals, f"answers · {arm.arm}")
+        what = f"answers · {arm.arm}"
+        asked, rows = dialogue.hold(job.suite, engine, job.prompts, run.generate, system, journals, what)
         job.note_absent(spec, rows)
+    judged = [place for place, prompt in enumerate(asked) if job.suite.judged(prompt)]
+    asked, rows = [asked[place] for place in judged], [rows[place] for place in judged]
     items = {(item.task, item.item_id): item for item in job.items}
     graded: list[list[dict[str, Any]] | None] = []
     with job.stage("grading"):
@@ -325,7 +330,7 @@ def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges) -> l
             journals = {task: arm.verdicts(judge.name, task) for task in tasks}
             what = f"verdicts by {name} · {arm.arm}"
             with bench.costs(judge, arm.costs):
-                graded.append(grade(judge, rows, job.prompts, items, journals, what))
+                graded.append(grade(judge, rows, asked, items, journals, what))
     return with_verdicts(rows, graded[0] or [], graded[1])
 
 
@@ -362,9 +367,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     from warmgap.evaluate.report.write import write_comparison
 
     run, others = job.run, [arm for arm in dict.fromkeys(arm.arm for arm in job.arms) if arm != ORIGINAL]
-    per_item = len(job.prompts) / len(job.items)
-    whole = grid.prompts_per_item(run.context, run.belief)
-    notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the {whole} prompts of an item on average.", *job.notes]
+    notes = [*job.suite.notes(job.items, job.prompts), *job.notes]
     notes += [
         f"{len(reasons)} answers of {name} did not come ({reasons[0]}): they are missing, not wrong."
         for name, reasons in job.absent.items()
@@ -382,7 +385,10 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
             **manifest.record(),
         }
         summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}
-        write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
+        analyze = job.suite.analyze
+        write_comparison(
+            job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap, analyze=analyze
+        )
         mitigation_verdicts.write(job.folder, measured, run.compare, run.bootstrap)
         write_report(job.folder)
     absent = sum(bool(row.get("failed")) for one in measured for row in one.answers)

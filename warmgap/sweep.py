@@ -52,7 +52,7 @@ def conclude(points: Sequence[Run]) -> Path:
     plain = dataclasses.replace(first.run, dial=None)
     hash8 = digest({"arms": sorted(made), **asked[0]})
     folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{hash8}"
-    job = Job(plain, list(made.values()), first.items, first.notes, first.prompts, folder, first.checks)
+    job = Job(plain, list(made.values()), first.items, first.notes, first.suite, first.prompts, folder, first.checks)
     if (folder / pipeline.DONE).is_file() and (folder / "report.html").is_file():
         say(f"already done: {folder} (delete the folder to compare again; the arms are kept)")
         return folder
@@ -133,7 +133,9 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
         "plugins": pipeline.owed_by(run),
         **manifest.record(),
     }
-    write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
+    write_comparison(
+        job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap, analyze=job.suite.analyze
+    )
     for name in ("points", "fits", "curve"):
         target = "dose.csv" if name == "points" else f"dose_{name}.csv"
         store.write_text(job.folder / target, getattr(found, name).to_csv(index=False, float_format="%.6g"))

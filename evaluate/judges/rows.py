@@ -10,7 +10,7 @@ from warmgap.engines.replies import finish_reason, unknown_reasons
 from warmgap.errors import UserError
 from warmgap.evaluate import judges
 from warmgap.evaluate.judges.grade import error_of, grade
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import Run, digest

@@ -16,7 +16,7 @@ from typing import Any
 
 from warmgap.disk import intake
 from warmgap.errors import UserError
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item, Seen, refuse_twice
 from warmgap.evaluate.tasks.source import Row, finish, item_id, rows_of, text
 from warmgap.refusal import refuses

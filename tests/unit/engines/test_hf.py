@@ -19,7 +19,7 @@ from warmgap.errors import UserError
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.judges import Judges
 from warmgap.evaluate.judges.grade import grade, verdict_key
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import EndpointConfig, GenerateConfig, JudgeConfig, ModelConfig
 

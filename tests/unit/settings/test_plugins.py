@@ -14,7 +14,7 @@ from warmgap.errors import UserError
 from warmgap.evaluate import judges, tasks
 from warmgap.evaluate.judges.base import Answer
 from warmgap.evaluate.judges.grade import grade
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import JudgeConfig, TaskConfig
 from warmgap.train import stage

@@ -64,8 +64,9 @@ def _cost(run_: Any, job: Any) -> str:
 
     if not any(judges.of(name).endpoint for name in judges.names(run_.judge)):
         return "0: nothing is paid for"
-    calls = len(job.arms) * len(job.prompts)
-    tokens_in = len(job.arms) * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
+    turns = len(job.arms) * job.suite.turns
+    calls = turns * len(job.prompts)
+    tokens_in = turns * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
     return _at_most(calls, tokens_in, calls * run_.judge.max_tokens, run_.judge, "judge")
 
 
@@ -79,7 +80,8 @@ def _answers_cost(run_: Any, job: Any) -> list[tuple[str, str]]:
         return []
     characters = sum(len(one["content"]) for spec in hosted for one in spec.system) * len(job.prompts)
     characters += len(hosted) * sum(len(prompt.prompt) for prompt in job.prompts)
-    calls, tokens_in = len(hosted) * len(job.prompts), int(characters / CHARACTERS_PER_TOKEN)
+    turns = job.suite.turns
+    calls, tokens_in = turns * len(hosted) * len(job.prompts), int(turns * characters / CHARACTERS_PER_TOKEN)
     said = _at_most(calls, tokens_in, calls * run_.generate.max_new_tokens, run_.arm, "arm")
     return [("cost of the grid's answers", said)]
 
@@ -103,7 +105,6 @@ def _plan(options: Any) -> int:
     from rich.table import Table
 
     from warmgap import pipeline
-    from warmgap.evaluate.suites import grid
     from warmgap.settings import config
 
     run_ = config.compose(config.with_persona(options.settings))
@@ -113,9 +114,10 @@ def _plan(options: Any) -> int:
     arms, prompts = len(job.arms), len(job.prompts)
     characters = sum(len(prompt.prompt) for prompt in job.prompts)
     rows = [("arms", ", ".join(arm.name for arm in job.arms)), ("items", f"{len(job.items):,}")]
-    whole = grid.prompts_per_item(run_.context, run_.belief)
-    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} of {whole} per item)")]
-    rows += [("answers", f"{arms * prompts:,}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
+    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} per item)")]
+    rows += [("asked", note) for note in job.suite.notes(job.items, job.prompts)]
+    most = f", and in turns that follow at most {job.suite.turns - 1} times as many" if job.suite.turns > 1 else ""
+    rows += [("answers", f"{arms * prompts:,}{most}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
     rows += [("new tokens, at most", f"{arms * prompts * run_.generate.max_new_tokens:,}")]
     rows += _training(run_, job)
     rows += _memory(run_, options.card, training=bool(job.trained))
