@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from local_hub import CUT, GATED, GATED_LISTING, MODEL, REVISION, serving
-from real_runs import NO_HUB, Done, finish, refused, start, train
+from real_runs import NO_HUB, Done, Process, finish, refused, start, train
 
 from warmgap.engines import models
 from warmgap.engines.hf import Engine, Request
@@ -23,13 +23,13 @@ IDS = [1, 9690, 198, 2683, 359, 253, 5356]
 ORIGINAL = ("+persona=none", "~method.trainer", "experiment=smoke", "runs_dir=runs")
 RESOLVE = """
 import json, sys
-from warmgap import models
+from warmgap.engines import models
 from warmgap.settings.schema import ModelConfig
 print(models.resolve(ModelConfig(**json.loads(sys.argv[1]))))
 """
 ANSWER = """
 import json, sys
-from warmgap import models
+from warmgap.engines import models
 from warmgap.engines.hf import Engine, Request
 from warmgap.settings.schema import GenerateConfig, ModelConfig
 engine = Engine(ModelConfig(**json.loads(sys.argv[1])), "cpu")
@@ -39,7 +39,7 @@ print(json.dumps([ids, reply.text, models.probe(engine.model, ids)]))
 """
 
 
-def script(text: str, *arguments: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
+def script(text: str, *arguments: str, cwd: Path, **more: str) -> Process:
     """Start a piece of Python in a process of its own."""
     return start([sys.executable, "-c", text, *arguments], cwd, **more)
 
