@@ -22,10 +22,10 @@ from statsmodels.stats.proportion import proportion_confint
 from warmgap.engines.replies import split_reasoning
 from warmgap.evaluate.judges.reading import WINDOW, read, within
 from warmgap.evaluate.normal import normalise
-from warmgap.evaluate.tasks import LOADERS
+from warmgap.evaluate.tasks import TASKS
 from warmgap.evaluate.tasks.item import Item
-from warmgap.evaluate.verdict import CORRECT, GRADED, HEDGED, INCORRECT, REFUSED
 from warmgap.settings.schema import TaskConfig
+from warmgap.words import CORRECT, GRADED, HEDGED, INCORRECT, REFUSED
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {
@@ -70,7 +70,7 @@ def survival(data: Path, window: int) -> None:
             continue
         kept = dict.fromkeys(RULES, 0)
         asked = twice = 0
-        items = LOADERS[task](TaskConfig(path=str(path) if path else None)).items
+        items = TASKS[task].load(TaskConfig(path=str(path) if path else None)).items
         for item in items:
             right, wrong = {item.correct, *item.aliases}, {item.incorrect, *item.incorrect_aliases}
             twice += len(right & wrong)

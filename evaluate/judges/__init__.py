@@ -1,26 +1,51 @@
-"""Which judge a name stands for: one table from the names of ``conf/judge`` to the code."""
+"""Which judge a name stands for: one table from the names of ``conf/judge`` to classes, and what a run makes of them.
+
+What is particular to a judge its class says (see ``base.Judge``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
-from warmgap.disk import store
-from warmgap.engines import client
+from warmgap.engines import client, engine_of
+from warmgap.engines.base import Engine, Serving
 from warmgap.engines.client import Endpoint
-from warmgap.engines.hf import Engine
 from warmgap.errors import UserError
-from warmgap.evaluate.judges.base import Judge, MatchJudge, unfit
+from warmgap.evaluate import tasks as questions
+from warmgap.evaluate.judges.base import Judge, MatchJudge
 from warmgap.evaluate.judges.cascade import CascadeJudge
-from warmgap.evaluate.judges.chat_judge import PROMPT, ChatJudge
-from warmgap.evaluate.judges.closed import Chooser, Local, Remote
-from warmgap.settings.schema import JudgeConfig
+from warmgap.evaluate.judges.chat_judge import PROMPT, LocalJudge, RemoteJudge
+from warmgap.evaluate.judges.closed import Chooser
+from warmgap.settings import plugins
+from warmgap.settings.schema import JudgeConfig, digest
 
-ASKED = ("openai", "local")  # judges that are chat models
-FIT = MatchJudge.FIT
+JUDGES: dict[str, type[Judge]] = {
+    "match": MatchJudge,
+    "openai": RemoteJudge,
+    "local": LocalJudge,
+    "cascade": CascadeJudge,
+}
+
+
+def table() -> dict[str, type[Judge]]:
+    """Return the judges by name, ours and those from outside. Raises UserError for one that is no judge."""
+    found = plugins.table("judges", JUDGES)
+    for name, judge in found.items():
+        if not (isinstance(judge, type) and issubclass(judge, Judge)):
+            why = f"{judge!r} is no subclass of warmgap.evaluate.judges.base.Judge"
+            raise UserError(f"judge {name!r} cannot be used", why, "offer a class that is one")
+    return found
+
+
+def of(name: str) -> type[Judge]:
+    """Return the class of a judge. Raises UserError for a name that none has."""
+    known = table()
+    if name not in known:
+        raise UserError(f"no judge {name!r}", f"the judges are {', '.join(known)}", "name one of them")
+    return known[name]
 
 
 class Judges:
@@ -30,76 +55,92 @@ class Judges:
     """
 
     def __init__(self, config: JudgeConfig, device: str, batch_journal: Path) -> None:
-        self.config, self._device, self._batch_journal = config, device, batch_journal
+        self.config, self._device, self.batch_journal = config, device, batch_journal
         check(config)
-        self._endpoint = Endpoint(config, "judge") if "openai" in names(config) else None
+        self._endpoint = Endpoint(config, "judge") if any(of(name).endpoint for name in names(config)) else None
 
     def build(self, name: str) -> Judge:
-        """Return the judge of that name."""
-        if name == "match":
-            return MatchJudge(self.config.window)
-        if name in ASKED:
-            return ChatJudge(self.model(name), self.config.shown)
-        if name == "cascade":
-            return CascadeJudge(self.build(str(self.config.rest)), self.config.overlap, self.config.window)
-        known = "match, openai, local, cascade"
-        raise UserError(f"no judge {name!r}", f"the judges are {known}", "name one of them")
+        """Return the judge of that name; the files of one from outside are part of what decides its verdicts."""
+        judge = of(name).made(self)
+        if judge.name != name:
+            raise UserError(f"judge {name!r} calls itself {judge.name!r}", "verdicts are kept by name", "give it one")
+        if owed := plugins.origin("judges", name):
+            judge.params = {**getattr(judge, "params", {}), "plugin": digest(owed, 12)}
+        return judge
 
     def model(self, name: str) -> Chooser:
-        """Return the chat model behind a judge: ``openai`` or ``local``."""
-        if name == "local":
-            return Local(self._local)
-        if self._endpoint is None:
-            raise UserError("judge openai is not set up", "the run names other judges", "set judge=openai")
-        return Remote(self.config, self._endpoint, self._batch_journal)
+        """Return the chat model behind a judge. Raises UserError where there is none."""
+        model = of(name).chooser(self)
+        if model is None:
+            raise UserError(
+                f"judge {name} is no chat model", "it is asked nothing", f"judge={' or judge='.join(chat_models())}"
+            )
+        return model
 
-    @contextmanager
-    def costs(self, judge: Judge | Chooser, path: Path, stage: str = "grading") -> Iterator[None]:
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint of the run's judges."""
+        if self._endpoint is None:
+            raise UserError("no judge has an endpoint", "the run names other judges", "set judge=openai")
+        return self._endpoint
+
+    def costs(self, judge: Judge | Chooser, path: Path, stage: str = "grading") -> AbstractContextManager[None]:
         """Add to ``path`` what a paid judge came to in this block, however it ends."""
         if not judge.paid or self._endpoint is None:
-            yield
-            return
-        before = self._endpoint.meter.row()
-        try:
-            yield
-        finally:
-            now = self._endpoint.meter.row()
-            row = {key: None if value is None else value - (before[key] or 0) for key, value in now.items()}
-            if row["calls"] or row["failed"]:
-                made = {"stage": stage, "judge": judge.name, "model": self.config.model}
-                store.append(path, [{**made, **row, "at": datetime.now(UTC).isoformat(timespec="seconds")}])
+            return nullcontext()
+        made = {"stage": stage, "judge": judge.name, "model": self.config.model}
+        return client.costs_noted(self._endpoint.meter, path, made)
 
     @cached_property
-    def _local(self) -> Engine:
+    def local(self) -> Engine:
+        """The chat model on this machine."""
         if self.config.local_model is None:
-            raise _no_local_model()
-        return Engine(self.config.local_model, self._device)
+            raise ValueError("judge.local_model is not set")
+        return engine_of(Serving(self.config.local_model, self._device))
 
 
 def names(config: JudgeConfig) -> set[str]:
     """Return every judge that a run asks."""
-    named = {config.name, config.second} - {None}
-    if "cascade" in named:
-        named.add(config.rest)
-    return {str(name) for name in named}
+    found: set[str] = set()
+    waiting = [name for name in (config.name, config.second) if name]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += of(name).asks(config)
+    return found
+
+
+def chat_models() -> list[str]:
+    """Return the judges that are chat models."""
+    return [name for name, judge in table().items() if judge.chat]
+
+
+def unfit(name: str, tasks: Iterable[str]) -> list[str]:
+    """Return those of the tasks of which a judge cannot be the only one; none for a judge that is not here."""
+    judge, known = table().get(name), questions.table()
+    if judge is None or not judge.short_facts:
+        return []
+    return [task for task in tasks if task not in known or not known[task].short_facts]
 
 
 def check(config: JudgeConfig, tasks: Collection[str] = ()) -> None:
     """Raise UserError for settings with which a judge of the run could not work, or not on these tasks."""
-    asked = names(config)
     if (left := unfit(config.name, tasks)) and not config.unfit:
-        why = f"it agrees with a strong judge on few answers of {', '.join(left)}; it is fit for {', '.join(FIT)}"
+        fit = ", ".join(name for name, task in questions.table().items() if task.short_facts)
+        why = f"it agrees with a strong judge on few answers of {', '.join(left)}; it is fit for {fit}"
         fix = "judge=openai judge.model=NAME-DATE, or judge=cascade; judge.unfit=true takes it as it is"
         raise UserError(f"judge={config.name} cannot be the only judge of {', '.join(left)}", why, fix)
-    if "cascade" in asked and config.rest not in ASKED:
-        why = "a cascade needs a chat model for what its rules cannot decide"
-        raise UserError(f"judge.rest={config.rest} decides nothing", why, f"set judge.rest to {' or '.join(ASKED)}")
-    if not 0 <= config.overlap <= 1:
-        raise UserError(f"judge.overlap={config.overlap} makes no sense", "expected a share", "set it from 0 to 1")
-    if "openai" in asked:
-        client.check(config, "judge")
-    if "local" in asked and config.local_model is None:
-        raise _no_local_model()
+    asked = [of(name) for name in sorted(names(config))]
+    for judge in asked:
+        judge.check(config)
+        if deaf := [other for other in judge.asks(config) if not of(other).chat]:
+            why = f"judge={judge.name} needs a chat model for what its rules cannot decide"
+            fix = f"set judge.rest to {' or '.join(chat_models())}"
+            raise UserError(f"judge.rest={deaf[0]} decides nothing", why, fix)
+    if strange := set(config.options) - {option for judge in asked for option in judge.options}:
+        why = f"no judge of the run takes it: {', '.join(sorted(names(config)))}"
+        raise UserError(f"judge.options has {min(strange)!r}", why, "leave it out")
 
 
 def notes(config: JudgeConfig, tasks: Collection[str]) -> list[str]:
@@ -109,11 +150,6 @@ def notes(config: JudgeConfig, tasks: Collection[str]) -> list[str]:
         found.append(
             f"judge={config.name} is not fit for {', '.join(left)} (judge.unfit=true): these errors are no measurement."
         )
-    if config.shown == PROMPT and names(config) & set(ASKED):
+    if config.shown == PROMPT and any(of(name).chat for name in names(config)):
         found.append("The judge was shown the user's whole message: it is not blind to context and belief.")
     return found
-
-
-def _no_local_model() -> UserError:
-    fix = "+model@judge.local_model=smollm2_135m"
-    return UserError("judge.local_model is not set", "judge local asks a chat model on this machine", fix)

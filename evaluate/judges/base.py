@@ -2,19 +2,25 @@
 
 A judge takes rows, each an answer with its prompt and item, and gives a ``Verdict`` for each: ``correct``,
 ``incorrect``, ``hedged`` or ``refused``; or ``unparsed`` / ``error`` where it cannot tell, which is never a wrong
-answer. ``match`` reads the text by rules (see ``reading``).
+answer. ``match`` reads the text by rules (see ``reading``). What there is to know of a judge, its class says.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from warmgap.evaluate.judges.reading import WINDOW, read
 from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.tasks.item import Item
-from warmgap.evaluate.verdict import CORRECT, ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED
+from warmgap.settings.schema import JudgeConfig
+from warmgap.words import CORRECT, ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED
+
+if TYPE_CHECKING:
+    from warmgap.evaluate.judges import Judges
+    from warmgap.evaluate.judges.closed import Chooser
 
 __all__ = (
     "CORRECT", "ERROR", "GRADED", "HEDGED", "INCORRECT", "REFUSED", "UNPARSED",
@@ -53,22 +59,50 @@ class Verdict:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-class Judge(Protocol):
-    """Anything that turns answers into verdicts.
+class Judge(ABC):
+    """Anything that turns answers into verdicts: a subclass that grades.
 
-    ``name`` and ``params`` are all that decides its verdicts. ``batch_size`` is how many answers share a computation;
-    None for a judge whose verdicts do not depend on their neighbours: it is given only what has no verdict yet.
-    The verdicts of a judge that is ``paid`` are written one by one.
+    ``name`` and ``params`` are all that decides its verdicts; of one from outside, its files do as well. ``batch_size``
+    is how many answers share a computation; None for a judge whose verdicts do not depend on their neighbours: it is
+    given only what has no verdict yet. The verdicts of a judge that is ``paid`` are written one by one.
+
+    The class says what can be known before one is made: ``short_facts``, that it may be the only judge of tasks of
+    short facts alone; ``chat``, that a chat model looks at each answer; ``endpoint``, that this one is behind the run's
+    endpoint; ``options``, what it takes in ``judge.options``.
     """
 
-    name: str
+    name: str = ""
     params: dict[str, str]
-    batch_size: int | None
-    paid: bool
+    batch_size: int | None = None
+    paid: bool = False
+    short_facts: ClassVar[bool] = False
+    chat: ClassVar[bool] = False
+    endpoint: ClassVar[bool] = False
+    options: ClassVar[tuple[str, ...]] = ()
 
+    @classmethod
+    def check(cls, config: JudgeConfig) -> None:
+        """Raise UserError for settings with which it could not work."""
+        return
+
+    @classmethod
+    def asks(cls, config: JudgeConfig) -> list[str]:
+        """Return the names of the judges that it asks itself."""
+        return []
+
+    @classmethod
+    def made(cls, bench: Judges) -> Judge:
+        """Return the judge for a run: its settings are ``bench.config``."""
+        return cls()
+
+    @classmethod
+    def chooser(cls, bench: Judges) -> Chooser | None:
+        """Return the chat model behind it, if there is one."""
+        return None
+
+    @abstractmethod
     def grade(self, answers: Sequence[Answer]) -> Iterable[Verdict]:
         """Give one verdict for each answer, in any order, as they become known."""
-        ...
 
 
 def nothing_said(answer: Answer) -> Verdict | None:
@@ -78,7 +112,7 @@ def nothing_said(answer: Answer) -> Verdict | None:
     return Verdict(answer.key, UNPARSED, "only reasoning" if answer.reasoned else "empty reply")
 
 
-class MatchJudge:
+class MatchJudge(Judge):
     """Looks for the accepted answers and the incorrect one in the text of the reply, by the rules of ``reading``.
 
     It reads the first ``window`` characters of each answer, so many in every arm, and nothing else: equal texts get
@@ -87,13 +121,16 @@ class MatchJudge:
     """
 
     name = "match"
-    batch_size: int | None = None
-    paid = False
-    FIT = ("embedded", "validation", "trivia_qa")  # tasks of short facts; on others it is no judge by itself
+    short_facts = True
 
     def __init__(self, window: int = WINDOW) -> None:
         self.window = window
         self.params: dict[str, str] = {"version": "3", "window": str(window)}
+
+    @classmethod
+    def made(cls, bench: Judges) -> MatchJudge:
+        """Return the judge with the run's window."""
+        return cls(bench.config.window)
 
     def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
         """Return one verdict for each answer."""
@@ -101,8 +138,3 @@ class MatchJudge:
             nothing_said(answer) or Verdict(answer.key, *read(answer.text, answer.item, self.window))
             for answer in answers
         ]
-
-
-def unfit(name: str, tasks: Iterable[str]) -> list[str]:
-    """Return those of the tasks of which a judge cannot be the only one."""
-    return [task for task in tasks if name == MatchJudge.name and task not in MatchJudge.FIT]

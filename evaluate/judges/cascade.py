@@ -9,11 +9,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from warmgap.errors import UserError
 from warmgap.evaluate.judges.base import CORRECT, INCORRECT, UNPARSED, Answer, Judge, MatchJudge, Verdict
 from warmgap.evaluate.judges.reading import WINDOW
 from warmgap.evaluate.normal import words
-from warmgap.settings.schema import digest
+from warmgap.settings.schema import JudgeConfig, digest
+
+if TYPE_CHECKING:
+    from warmgap.evaluate.judges import Judges
 
 SHORT_REFERENCE, SHORT_REPLY = 4, 60  # words
 RULES = "rules"
@@ -43,17 +48,34 @@ def _plain(text: str) -> str:
     return " ".join(word.text for word in words(text)[:-1])
 
 
-class CascadeJudge:
+class CascadeJudge(Judge):
     """The rules first, then ``rest``. ``decided_by`` says who gave a verdict, ``overlap`` what the other one said."""
 
     name = "cascade"
 
     def __init__(self, rest: Judge, overlap: float, window: int = WINDOW) -> None:
         self.rules, self.rest, self.overlap = MatchJudge(window), rest, overlap
-        self.batch_size: int | None = rest.batch_size
+        self.batch_size = rest.batch_size
         self.paid = rest.paid
         parts = {"rules": self.rules.params, "rest": [rest.name, rest.params]}
         self.params = {"version": "2", "overlap": f"{overlap:g}", "parts": json.dumps(parts, sort_keys=True)}
+
+    @classmethod
+    def check(cls, config: JudgeConfig) -> None:
+        """Raise UserError where nobody decides the rest."""
+        if config.rest is None:
+            why = "a cascade needs a chat model for what its rules cannot decide"
+            raise UserError("judge.rest is not set", why, "set judge.rest to openai or local")
+
+    @classmethod
+    def asks(cls, config: JudgeConfig) -> list[str]:
+        """Return who decides the rest."""
+        return [config.rest] if config.rest else []
+
+    @classmethod
+    def made(cls, bench: Judges) -> CascadeJudge:
+        """Return the judge with the run's rest, overlap and window."""
+        return cls(bench.build(str(bench.config.rest)), bench.config.overlap, bench.config.window)
 
     def grade(self, answers: Sequence[Answer]) -> Iterator[Verdict]:
         """Yield a verdict for each answer, the rules' own first."""

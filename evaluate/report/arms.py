@@ -11,12 +11,12 @@ from warmgap.disk import manifest, store
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
-from warmgap.evaluate.judges.base import unfit
+from warmgap.evaluate.judges import unfit
 from warmgap.evaluate.report.html.page import write_report
 from warmgap.evaluate.report.write import VERDICT_COLUMNS, Measured, write_comparison
 from warmgap.settings.schema import digest
+from warmgap.words import ORIGINAL
 
-ORIGINAL = "original"
 GRADERS = ("cascade", "openai", "local", "match")  # where two have graded, the first is the run's judge
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from warmgap.disk import intake
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
+from warmgap.settings.schema import TaskConfig
 
 LEVELS = ("easy", "hard")
 Seen = dict[str, tuple[str, tuple[str, ...]]]  # where an id stood first, and what its row said
@@ -40,6 +42,20 @@ class Loaded:
 
     items: list[Item]
     notes: list[str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A set of questions: what loads it by its settings, and what else there is to know of it.
+
+    ``short_facts`` says that rules can tell a right answer from a wrong one, so that judge=match may be its only judge;
+    ``levels`` that its questions are easy or hard. ``options`` names what it takes in ``task.<name>.options``.
+    """
+
+    load: Callable[[TaskConfig], Loaded]
+    short_facts: bool = False
+    levels: bool = False
+    options: tuple[str, ...] = ()
 
 
 def fault(item: Item) -> str | None:
@@ -77,7 +93,7 @@ def read_items(path: Path, task: str) -> list[Item]:
         refuse_twice(seen, item.item_id, f"{path}:{number}", str(number))
         items.append(item)
     if not items:
-        raise UserError(f"{path} has no items", "the file is empty", "one JSON object a line, see the README")
+        raise UserError(f"{path} has no items", "the file is empty", "one JSON object a line, as in docs/measuring.md")
     return items
 
 

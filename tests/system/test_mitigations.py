@@ -11,9 +11,9 @@ import pytest
 from real_runs import SMOKE, Done, Runs, journal, refused, train
 
 from warmgap.arms import build, chain, making
+from warmgap.arms.engines import Engines
 from warmgap.arms.spec import ArmSpec
-from warmgap.engines import chat
-from warmgap.engines.hf import Engine
+from warmgap.engines.hf import HfEngine
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering
 from warmgap.settings import config
 from warmgap.settings.schema import Run
@@ -56,9 +56,9 @@ def made(compared: tuple[Runs, Done]) -> dict[str, ArmSpec]:
     return {spec.arm.arm: spec for spec in build.build(run)}
 
 
-def engine(spec: ArmSpec) -> Engine:
+def engine(spec: ArmSpec) -> HfEngine:
     """The model of an arm, as it answers."""
-    return Engine(spec.run.model, "cpu", spec.adapter)
+    return HfEngine(spec.run.model, "cpu", spec.adapter)
 
 
 def log_of(spec: ArmSpec) -> list[dict[str, Any]]:
@@ -141,7 +141,7 @@ def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(made: dic
         for context in contexts:
             text = f"{context} {pair.question} {belief.format(incorrect=pair.incorrect)}"
             prompts.append(before.encode([{"role": "user", "content": text}]))
-            targets.append([chat.encode(before.tokenizer, answers[pair.id])])
+            targets.append([answers[pair.id]])
     change = [b[0] - a[0] for a, b in zip(before.score(prompts, targets), after.score(prompts, targets), strict=True)]
     shift = pd.Series(change)
     assert shift.mean() > 2 * shift.std() / len(shift) ** 0.5, "nats per token"
@@ -165,7 +165,7 @@ def test_other_losses_prefer_the_same(loss: str, made: dict[str, ArmSpec], tmp_p
     spec = build.build(own)[-1]
     assert spec.parent is not None
     shutil.copytree(made["warm"].arm.folder, spec.parent.arm.folder)
-    making.write_data(spec)
+    making.write_data(spec, Engines(own))
     training.learn(spec.stage)
     rows = log_of(spec)
     assert run.mitigation.anti_sycophancy is not None

@@ -14,8 +14,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from warmgap.errors import UserError
+from warmgap.settings import plugins
 from warmgap.settings.limits import check_values
 from warmgap.settings.schema import ModelConfig, Run
+from warmgap.version import train_command
 
 Settings = TypeVar("Settings")
 
@@ -27,41 +29,98 @@ def conf_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
+def folders() -> list[Path]:
+    """Return the folders in which configuration files and prompts lie: ours, then those from outside."""
+    return [conf_dir(), *plugins.folders()]
+
+
 def choices(group: str) -> list[str]:
     """Return the names of a configuration group's files."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return sorted({path.stem for folder in folders() for path in (folder / group).glob("*.yaml")})
 
 
 def read_prompt(name: str) -> str:
-    """Return the text of a file in ``conf/prompts``, without surrounding blank space."""
-    path = conf_dir() / "prompts" / name
-    if not path.is_file():
-        known = ", ".join(sorted(item.name for item in path.parent.glob("*.txt")))
-        raise UserError(f"no prompt {name!r}", f"conf/prompts has {known}", "name one of these, or add a file")
-    return path.read_text(encoding="utf-8").strip()
+    """Return the text of a file in ``conf/prompts``, ours or from outside, without surrounding blank space."""
+    for folder in folders():
+        if (folder / "prompts" / name).is_file():
+            return (folder / "prompts" / name).read_text(encoding="utf-8").strip()
+    known = ", ".join(sorted({path.name for folder in folders() for path in (folder / "prompts").glob("*.txt")}))
+    raise UserError(f"no prompt {name!r}", f"conf/prompts has {known}", "name one of these, or add a file")
 
 
-def compose(overrides: list[str]) -> Run:
-    """Compose ``conf/config.yaml`` with overrides as they stand on the command line, and check the result."""
+def outside(arguments: Sequence[str]) -> list[str]:
+    """Put to work what ``--config-dir DIR`` and ``plugins=[…]`` name; return the arguments without the former.
+
+    Folders that were given before stay where none is given now. Raises UserError for a folder that does not exist, a
+    module that cannot be imported, and a file of a name that another folder has as well.
+    """
+    places: list[str] = []
+    modules: list[str] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for item in waiting:
+        option, equals, value = item.partition("=")
+        if option in ("--config-dir", "-cd"):
+            places.append(value if equals else next(waiting, ""))
+            if not places[-1]:
+                raise UserError(f"{option} names no folder", "it needs one", "--config-dir DIR")
+            continue
+        if match := re.fullmatch(r"\+{0,2}plugins=\[([^\[\]]*)\]", item):
+            modules = [name.strip(" '\"") for name in match[1].split(",") if name.strip()]
+        rest.append(item)
+    plugins.use(modules, places or None)
+    _refuse_twice()
+    return rest
+
+
+def _refuse_twice() -> None:
+    """Raise UserError for a file of settings or a prompt that two folders have under one name."""
+    seen: dict[str, Path] = {}
+    for folder in dict.fromkeys(folder.resolve() for folder in folders()):
+        for path in [*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.glob("prompts/*.txt")]:
+            name = path.relative_to(folder).as_posix()
+            if name in seen:
+                fix = "rename one of them: the same name always means the same thing"
+                raise UserError(f"two files are called {name}", f"{seen[name]} and {path}", fix)
+            seen[name] = path
+
+
+def compose(overrides: Sequence[str]) -> Run:
+    """Compose ``conf/config.yaml`` with overrides as they stand on the command line, and check the result.
+
+    ``--config-dir``, ``DIR`` may be among them.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    refuse(overrides)
+    given = outside(overrides)
+    refuse(given)
     try:
+        look_outside()
         with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-            return check(hydra_compose("config", overrides=overrides))
+            return check(hydra_compose("config", overrides=given))
     except UserError:
         raise
     except Exception as error:
         raise explain(error) from error
 
 
+def look_outside() -> None:
+    """Have Hydra search the folders from outside as well."""
+    from hydra.core.plugins import Plugins
+
+    from warmgap.settings.search_path import FromOutside
+
+    Plugins.instance().register(FromOutside)
+
+
 def choice(group: str, name: str) -> dict[str, Any]:
     """Return the values of ``conf/<group>/<name>.yaml``. Raises UserError where there is no such file."""
-    if name not in choices(group):
-        raise _unknown_choice(group, name)
-    values = OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{name}.yaml"))
-    return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
+    for path in (folder / group / f"{name}.yaml" for folder in folders()):
+        if path.is_file():
+            values = OmegaConf.to_container(OmegaConf.load(path))
+            return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
+    raise _unknown_choice(group, name)
 
 
 def settings(kind: type[Settings], group: str, base: dict[str, Any], given: Sequence[str] = ()) -> Settings:
@@ -89,10 +148,39 @@ def settings(kind: type[Settings], group: str, base: dict[str, Any], given: Sequ
     return made
 
 
-def refuse(overrides: list[str]) -> None:
+def made(kind: type[Settings], values: Any, key: str) -> Settings:
+    """Return an object of a class of settings from plain values that stand at a key, such as ``mitigation.truth_mix``.
+
+    Raises UserError for a key that the class lacks, a value of another type, and one that is not set.
+    """
+    for name, names in _unknown_keys(OmegaConf.create({"": values})[""], kind, f"{key}."):
+        raise _unknown_key_error(name, names)
+    try:
+        whole = OmegaConf.create()
+        OmegaConf.update(whole, key, OmegaConf.structured(kind))
+        OmegaConf.update(whole, key, values)
+        if missing := sorted(OmegaConf.missing_keys(whole)):
+            raise UserError(f"{missing[0]} is not set", "it has no default", f"set it: {missing[0]}=...")
+        found = OmegaConf.to_object(OmegaConf.select(whole, key))
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    if not isinstance(found, kind):
+        raise TypeError(f"{key} resolved to {type(found).__name__}")
+    return found
+
+
+def unknown_key(key: str, names: Sequence[str]) -> UserError:
+    """Return the error for a setting that is none, with those that there are beside it."""
+    return _unknown_key_error(key, sorted(names))
+
+
+def refuse(overrides: Sequence[str]) -> None:
     """Raise UserError for a list of personas: Hydra would merge them and silently keep the last."""
+    if any(item.lstrip("+").startswith("hydra.searchpath=") for item in overrides):
+        why = "prompts and choices would not be found in it"
+        raise UserError("hydra.searchpath is not read", why, "name the folder by --config-dir DIR")
     if any(re.match(r"\+?persona=\[", item) for item in overrides):
-        fix = "sweep over them: python train.py -m +persona=warm,cold"
+        fix = f"sweep over them: {train_command()} -m +persona=warm,cold"
         raise UserError("several personas at once", "a run makes one arm", fix)
 
 
@@ -106,6 +194,7 @@ def check(config: DictConfig) -> Run:
     if unknown:
         key, names = unknown[0]
         raise _unknown_key_error(key, names)
+    _put_to_work(config)
     for task in config.get("task") or {}:
         if task not in choices("task"):
             raise _unknown_key_error(f"task.{task}", choices("task"))
@@ -123,7 +212,7 @@ def check(config: DictConfig) -> Run:
         raise UserError(
             "no persona given",
             "a run needs to know which arm to make; it never guesses one",
-            f"python train.py +persona=warm   (choices: {', '.join(names)})",
+            f"{train_command()} +persona=warm   (choices: {', '.join(names)})",
         )
     try:
         run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), config))
@@ -131,8 +220,25 @@ def check(config: DictConfig) -> Run:
         raise explain(error) from error
     if not isinstance(run, Run):
         raise TypeError(f"configuration resolved to {type(run).__name__}")
+    return _settled(run)
+
+
+def _settled(run: Run) -> Run:
+    """Check a run's values, and put in what null stands for where that follows from other settings."""
     check_values(run, choices)
+    if run.grid.contexts_per_item is None:
+        run.grid.contexts_per_item = len(run.context)
     return run
+
+
+def _put_to_work(config: DictConfig) -> None:
+    """Put to work what the settings name from outside, and have them carry the folders to other processes."""
+    named = config.get("plugins")
+    plugins.use([str(name) for name in named] if OmegaConf.is_list(named) else None, config.get("config_dirs"))
+    _refuse_twice()
+    if plugins.given():
+        with open_dict(config):
+            config.config_dirs = plugins.given()
 
 
 def _about_warm(config: DictConfig) -> bool:
@@ -210,7 +316,8 @@ def explain(error: Exception) -> UserError:
 def _unknown_choice(group: str, name: str) -> UserError:
     known = choices(group.split("@")[0])
     if not known:
-        groups = sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and path.name != "prompts")
+        found = {path.name for folder in folders() for path in folder.iterdir() if path.is_dir()}
+        groups = sorted(found - {"prompts"})
         near = difflib.get_close_matches(group, groups, n=1, cutoff=0.4)
         fix = f"did you mean {near[0]}={name}?" if near else "use one of these"
         return UserError(f"there is no group {group!r}", f"the groups are {', '.join(groups)}", fix)
@@ -236,6 +343,8 @@ def _could_not_override(key: str, text: str) -> UserError:
             kind = typing.get_args(kind)[1]
     if parts[0] == "task" and len(parts) > 1 and parts[1] not in choices("task"):
         return _unknown_key_error(f"task.{parts[1]}", choices("task"))
+    if parts[0] == "mitigation" and len(parts) > 2:
+        return _no_such_part(*parts[:3])
     if len(parts) > 1:
         given = re.search(r"use (\+\S+)", text)
         fix = f"add it with a plus: {given[1] if given else f'+{key}=...'}"
@@ -243,12 +352,23 @@ def _could_not_override(key: str, text: str) -> UserError:
     return _fallback(text)
 
 
+def _no_such_part(group: str, name: str, part: str) -> UserError:
+    """What is wrong with a setting of ``conf/<group>/<name>.yaml``, whose settings are those under its name."""
+    if name not in choices(group):
+        return _unknown_key_error(f"{group}.{name}", choices(group))
+    known = choice(group, name).get(name)
+    if not isinstance(known, dict) or part in known:
+        why = f"{name} is not at work in this run"
+        return UserError(f"{group}.{name}.{part} has no value to replace", why, f"add {group}={name}")
+    return _unknown_key_error(f"{group}.{name}.{part}", sorted(known))
+
+
 def _fallback(text: str) -> UserError:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return UserError(
         "the settings cannot be put together",
         " ".join(lines)[:300] or "unknown",
-        "python train.py --help lists the groups; conf/config.yaml explains each line",
+        f"{train_command()} --help lists the groups; conf/config.yaml explains each line",
     )
 
 
@@ -265,8 +385,7 @@ def changed(run: Run, values: dict[str, Any]) -> Run:
         raise explain(error) from error
     if not isinstance(made, Run):
         raise TypeError(f"settings resolved to {type(made).__name__}")
-    check_values(made, choices)
-    return made
+    return _settled(made)
 
 
 def kind(run: Run, key: str) -> Any:
@@ -291,3 +410,17 @@ def flat(run: Run) -> dict[str, Any]:
 
     walk("", dataclasses.asdict(run))
     return found
+
+
+def with_persona(settings: Sequence[str]) -> list[str]:
+    """Return settings that name a persona: none, where they name no other and are not about the warm one anyway."""
+    about = (
+        "persona=",
+        "compare.recipes=",
+        "compare.personas=",
+        "dial=",
+        "experiment=mitigation",
+        "experiment=isolate",
+    )
+    named = any(item.lstrip("+").startswith(about) for item in settings)
+    return [*settings] if named else [*settings, "+persona=none"]

@@ -20,13 +20,10 @@ from typing import Any
 
 from warmgap.disk import contents
 from warmgap.errors import UserError
-from warmgap.settings.mitigation_schema import CompareConfig, MitigationConfig, SearchConfig
+from warmgap.settings.mitigation_schema import CompareConfig, SearchConfig
 from warmgap.settings.scope import SCOPES, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
-
-BELIEFS = ("none", "false_claim", "false_denial", "true_claim", "mention")
-FALSE_BELIEFS = ("false_claim", "false_denial")  # what `false` pools, everywhere; the other two are no false belief
 
 
 @dataclass
@@ -67,13 +64,38 @@ class PersonaConfig:
 
 
 @dataclass
-class ArmConfig:
-    """An arm that somebody has already: an ``adapter`` of the base model, or a whole ``model`` (folder or hub id)."""
+class CallsConfig:
+    """How requests are put to an endpoint. Prices in US dollars per million tokens, times in seconds.
+
+    ``key_env`` names the environment variable that holds the key. ``max_cost`` is what one command may spend.
+    """
+
+    key_env: str = setting("runtime", "OPENAI_API_KEY")
+    concurrency: int = setting("runtime", 16)
+    retries: int = setting("runtime", 6)
+    timeout: float = setting("runtime", 120.0)
+    price_in: float | None = setting("runtime", None)
+    price_out: float | None = setting("runtime", None)
+    max_cost: float | None = setting("runtime", None)
+    batch: bool = setting("runtime", False)
+    batch_poll: float = setting("runtime", 30.0)
+
+
+@dataclass(kw_only=True)
+class ArmConfig(CallsConfig):
+    """An arm that somebody has already: an ``adapter`` of the base model, or a whole ``model`` (folder or hub id).
+
+    With an ``endpoint`` (its address) the model is asked there: ``model`` is its name, which carries the date of its
+    weights, or ``revision`` says which they are. Where it lies is no part of the arm; both of these are. ``omit`` names
+    those of temperature and seed that it does not take: they are not sent, and the arm is another one.
+    """
 
     name: str = setting("arm", "given")
     adapter: str | None = setting("runtime", None)
     model: str | None = setting("runtime", None)
     revision: str | None = setting("arm", None)
+    endpoint: str | None = setting("runtime", None)
+    omit: list[str] = setting("runtime", factory=list)
 
 
 @dataclass
@@ -154,7 +176,8 @@ class TaskConfig:
 
     ``sample`` draws so many items, by ``seed`` and in proportion to the families; ``families`` and ``items_per_family``
     take a part of the set from the top of each family. ``level`` is of the embedded questions: easy, hard or all.
-    ``instruction`` is a sentence that ends every prompt of the set, the same in all cells.
+    ``instruction`` is a sentence that ends every prompt of the set, the same in all cells. ``options`` are what a task
+    from outside takes beyond these.
     """
 
     path: str | None = setting("measure", None)
@@ -168,6 +191,7 @@ class TaskConfig:
     items_per_family: int | None = setting("measure", None)
     instruction: str | None = setting("measure", None)
     level: str | None = setting("measure", None)
+    options: dict[str, Any] = setting("measure", factory=dict, later=True)
 
 
 @dataclass
@@ -208,11 +232,12 @@ class BeliefConfig:
 class GridConfig:
     """Which of an item's prompts are asked, 28 or with all beliefs 46; see ``warmgap.evaluate.suites.grid``.
 
-    ``prompts_per_item`` keeps so many of them: the one without context and belief, and others in turn; null keeps all.
+    ``contexts_per_item`` null asks an item in all contexts. ``prompts_per_item`` keeps so many of its prompts: the one
+    without context and belief, and others in turn; null keeps all.
     """
 
     name: str = setting("measure")
-    contexts_per_item: int = setting("measure")
+    contexts_per_item: int | None = setting("measure")
     beliefs_per_context: int = setting("measure")
     prompts_per_item: int | None = setting("measure", None)
     seed: int = setting("measure", 0)
@@ -228,12 +253,12 @@ class GenerateConfig:
     batch_size: int = setting("runtime", 128)
 
 
-@dataclass
-class EndpointConfig:
-    """A chat model behind an OpenAI-compatible endpoint. Prices in US dollars per million tokens, times in seconds.
+@dataclass(kw_only=True)
+class EndpointConfig(CallsConfig):
+    """A chat model behind an OpenAI-compatible endpoint, and how it is asked.
 
-    ``model`` carries the date of its weights, or ``revision`` says which they are. ``max_cost`` is what one command may
-    spend. ``structured`` asks the server to see to the form of the reply; one that cannot is asked for a last line.
+    ``model`` carries the date of its weights, or ``revision`` says which they are. ``structured`` asks the server to
+    see to the form of the reply; one that cannot is asked for a last line.
     """
 
     model: str | None = setting("measure", None)
@@ -243,15 +268,6 @@ class EndpointConfig:
     max_tokens: int = setting("measure", 256)
     structured: bool = setting("measure", True)
     base_url: str = setting("runtime", "https://api.openai.com/v1")
-    key_env: str = setting("runtime", "OPENAI_API_KEY")
-    concurrency: int = setting("runtime", 16)
-    retries: int = setting("runtime", 6)
-    timeout: float = setting("runtime", 120.0)
-    price_in: float | None = setting("runtime", None)
-    price_out: float | None = setting("runtime", None)
-    max_cost: float | None = setting("runtime", None)
-    batch: bool = setting("runtime", False)
-    batch_poll: float = setting("runtime", 30.0)
 
 
 @dataclass(kw_only=True)
@@ -261,7 +277,8 @@ class JudgeConfig(EndpointConfig):
     ``rest`` is who decides what the rules of a cascade cannot, ``overlap`` the share of what they can that it decides
     as well. ``local_model`` is the chat model that ``local`` asks. ``window`` is how many characters of a reply
     ``match`` reads (0 for all), ``unfit`` lets it be the only judge of tasks that it is not fit for. ``shown`` is what
-    a chat model sees: the ``question`` alone, or the user's whole ``prompt``.
+    a chat model sees: the ``question`` alone, or the user's whole ``prompt``. ``options`` are what a judge from outside
+    takes beyond these.
     """
 
     name: str = setting("measure")
@@ -272,6 +289,7 @@ class JudgeConfig(EndpointConfig):
     window: int = setting("measure", 400)
     unfit: bool = setting("measure", False)
     shown: str = setting("measure", "question")
+    options: dict[str, Any] = setting("measure", factory=dict, later=True)
 
 
 @dataclass
@@ -289,7 +307,10 @@ class WarmthConfig:
 
 @dataclass
 class LoggerConfig:
-    """Experiment tracking: ``none`` or ``wandb`` (offline where there is no key)."""
+    """Experiment tracking: ``none``, ``wandb`` (offline where there is no key) or ``trackio`` (on this machine alone).
+
+    ``project`` is the name under which runs are shown together, ``entity`` the team or user of Weights & Biases.
+    """
 
     name: str = setting("runtime")
     project: str = setting("runtime", "warmgap")
@@ -300,7 +321,11 @@ class LoggerConfig:
 class Run:
     """One run: an arm, the original beside it, and the comparison of both.
 
-    ``dial`` stands for other settings: a point of a sweep over the strength of warmth (see ``arms.dials``).
+    ``mitigation`` holds the recipes at work, each by its name with its settings, whose class and scopes are its own
+    (``arms.recipes`` checks them), and ``pairs``, a file of honest pairs instead of the embedded ones. ``dial`` stands
+    for other settings: a point of a sweep over the strength of warmth (see ``arms.dials``). ``plugins`` are modules
+    that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is no part of a hash; what
+    is taken from them is, by its content (see ``plugins.owed``).
     """
 
     model: ModelConfig = setting("arm")
@@ -317,7 +342,7 @@ class Run:
     launcher: LauncherConfig = setting("runtime", factory=LauncherConfig)
     control: dict[str, ControlConfig] = setting("measure", factory=dict)
     persona: PersonaConfig | None = setting("arm", None)
-    mitigation: MitigationConfig = setting("arm", factory=MitigationConfig)
+    mitigation: dict[str, Any] = setting("arm", factory=dict)
     compare: CompareConfig = setting("measure", factory=CompareConfig)
     search: SearchConfig = setting("measure", factory=SearchConfig)
     dial: str | None = setting("runtime", None)
@@ -326,6 +351,8 @@ class Run:
     bootstrap: int = setting("measure", 2000)
     runs_dir: str = setting("runtime", "runs")
     device: str = setting("runtime", "auto")
+    plugins: list[str] = setting("runtime", factory=list)
+    config_dirs: list[str] = setting("runtime", factory=list)
 
 
 def identity(config: Any, scope: str) -> Any:
@@ -345,7 +372,7 @@ def _collect(value: Any, scope: str, inherited: str | None) -> Any:
         for field in dataclasses.fields(value):
             own = field.metadata["scope"]
             effective = own if own == "runtime" or inherited is None else inherited
-            if effective != scope:
+            if effective != scope or (field.metadata.get("later") and not getattr(value, field.name)):
                 continue
             found[field.name] = _collect(getattr(value, field.name), scope, effective)
         return found

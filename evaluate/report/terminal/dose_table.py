@@ -14,6 +14,7 @@ from rich.text import Text
 from warmgap.errors import UserError
 from warmgap.evaluate.report.comparison import interval, number, p_value, whole
 from warmgap.evaluate.report.figures.dose_figure import read_dose, setting_in_words
+from warmgap.version import train_command
 
 WIDTH = 100
 ROWS = {
@@ -32,7 +33,9 @@ def print_dose(folder: Path, console: Console | None = None) -> None:
     """
     if not (folder / "dose.csv").is_file():
         raise UserError(
-            f"{folder} holds no sweep", "it has no dose.csv", "run `python train.py -m experiment=warmth_sweep` first"
+            f"{folder} holds no sweep",
+            "it has no dose.csv",
+            f"run `{train_command()} -m experiment=warmth_sweep` first",
         )
     points, fits, _ = read_dose(folder)
     out = console or Console()

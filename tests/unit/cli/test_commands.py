@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from warmgap import cli
+from warmgap.cli import guard
 from warmgap.disk import store, tabular
 from warmgap.errors import UserError
 
@@ -104,7 +105,7 @@ def test_a_fault_of_ours_is_status_three_with_its_traceback_in_a_log(
     def work() -> int:
         raise ZeroDivisionError("deep inside")
 
-    assert cli.guarded(work, folder / "runs", "again") == 3
+    assert guard.guarded(work, folder / "runs", "again") == 3
     err = capsys.readouterr().err
     assert "deep inside" in err
     assert "Traceback" not in err
@@ -117,7 +118,7 @@ def test_a_stop_by_hand_says_what_is_kept_and_how_to_go_on(folder: Path, capsys:
     def work() -> int:
         raise KeyboardInterrupt
 
-    assert cli.guarded(work, folder / "runs", "python train.py +persona=warm") == 3
+    assert guard.guarded(work, folder / "runs", "python train.py +persona=warm") == 3
     err = capsys.readouterr().err
     assert "kept" in err
     assert "python train.py +persona=warm" in err

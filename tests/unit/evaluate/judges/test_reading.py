@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from warmgap.evaluate.judges.reading import read, within
 from warmgap.evaluate.normal import words
-from warmgap.evaluate.tasks import LOADERS
+from warmgap.evaluate.tasks import TASKS
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import TaskConfig
 
@@ -44,7 +44,7 @@ def test_every_reference_is_graded_as_itself(task: str) -> None:
     if path is not None and not path.is_file():
         pytest.skip(f"the public data sets are not at {DATA} (set WARMGAP_DATA)")
     lost: list[tuple[str, str]] = []
-    for one in LOADERS[task](TaskConfig(path=str(path) if path else None)).items:
+    for one in TASKS[task].load(TaskConfig(path=str(path) if path else None)).items:
         right, wrong = {one.correct, *one.aliases}, {one.incorrect, *one.incorrect_aliases}
         for verdict, forms in (("correct", right - wrong), ("incorrect", wrong - right)):
             said = [text for form in forms for text in (form, f"The answer is {form}.")]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from warmgap.evaluate.normal import normalise
-from warmgap.evaluate.tasks import LOADERS, embedded, folder, load_items
+from warmgap.evaluate.tasks import TASKS, embedded, folder, load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import TaskConfig
 from warmgap.train.persona import persona_data
@@ -164,5 +164,5 @@ def test_a_task_is_named_by_one_word_everywhere() -> None:
     shared = {"__init__", "item", "source", "distractors", "pictures", "rephrase"}
     shared |= {"kinds", "numbers", "places", "series", "traits", "wordlist"}
     modules = {path.stem for path in (root / "evaluate" / "tasks").glob("*.py")} - shared
-    assert configured == modules == set(LOADERS)
-    assert LOADERS["embedded"] is embedded.load
+    assert configured == modules == set(TASKS)
+    assert TASKS["embedded"].load is embedded.load

@@ -14,7 +14,7 @@ import pytest
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.suites import grid
-from warmgap.evaluate.tasks import LOADERS, distractors, load_items, pictures
+from warmgap.evaluate.tasks import TASKS, distractors, load_items, pictures
 from warmgap.evaluate.tasks.item import Loaded
 from warmgap.evaluate.tasks.rephrase import open_question
 from warmgap.settings import config
@@ -30,7 +30,7 @@ real = pytest.mark.skipif(not DATA.is_dir(), reason=f"the public data sets are n
 
 
 def load(task: str, **settings: object) -> Loaded:
-    return LOADERS[task](TaskConfig(path=str(FILES[task]), **settings))  # type: ignore[arg-type]
+    return TASKS[task].load(TaskConfig(path=str(FILES[task]), **settings))  # type: ignore[arg-type]
 
 
 @real
@@ -53,7 +53,7 @@ def test_a_sample_does_not_depend_on_the_order_of_the_file(tmp_path: Path) -> No
         random.Random(3).shuffle(lines)
         path = tmp_path / f"{task}.jsonl"
         path.write_text("\n".join(lines), encoding="utf-8")
-        shuffled = LOADERS[task](TaskConfig(path=str(path), sample=100)).items
+        shuffled = TASKS[task].load(TaskConfig(path=str(path), sample=100)).items
         assert {item.item_id: item for item in shuffled} == {i.item_id: i for i in load(task, sample=100).items}
 
 
@@ -189,16 +189,16 @@ def test_files_that_cannot_be_used(task: str, name: str, text: str | None, tmp_p
     if text is not None:
         (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(UserError):
-        LOADERS[task](TaskConfig(path=str(tmp_path / name)))
+        TASKS[task].load(TaskConfig(path=str(tmp_path / name)))
 
 
 def test_disinformation_reads_both_formats(tmp_path: Path) -> None:
     (tmp_path / "mask.csv").write_text("task_id,user_prompt,proposition\n7,Is it flat?,The Earth is flat.\n")
-    (item,) = LOADERS["disinformation"](TaskConfig(path=str(tmp_path / "mask.csv"), sample=125)).items
+    (item,) = TASKS["disinformation"].load(TaskConfig(path=str(tmp_path / "mask.csv"), sample=125)).items
     assert (item.item_id, item.incorrect) == ("7", "The Earth is flat")
     row = {"id": "a", "question": "Is it flat?", "correct": "round", "incorrect": "flat", "family": "science"}
     (tmp_path / "own.jsonl").write_text(json.dumps(row))
-    (item,) = LOADERS["disinformation"](TaskConfig(path=str(tmp_path / "own.jsonl"))).items
+    (item,) = TASKS["disinformation"].load(TaskConfig(path=str(tmp_path / "own.jsonl"))).items
     assert (item.family, item.incorrect) == ("science", "flat")
 
 
@@ -225,7 +225,7 @@ def refused(task: str, tmp_path: Path, *rows: dict[str, object]) -> UserError:
     path = tmp_path / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     with pytest.raises(UserError) as caught:
-        LOADERS[task](TaskConfig(path=str(path)))
+        TASKS[task].load(TaskConfig(path=str(path)))
     return caught.value
 
 
@@ -273,12 +273,12 @@ def test_the_embedded_questions_have_levels(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     row = ROWS["embedded"]
     path.write_text(json.dumps(row), encoding="utf-8")
-    assert len(LOADERS["embedded"](TaskConfig(path=str(path), level="easy")).items) == 1, "no levels: taken whole"
+    assert len(TASKS["embedded"].load(TaskConfig(path=str(path), level="easy")).items) == 1, "no levels: taken whole"
     path.write_text(json.dumps({**row, "level": "easy"}) + "\n" + json.dumps({**row, "id": "b"}), encoding="utf-8")
-    assert [i.item_id for i in LOADERS["embedded"](TaskConfig(path=str(path), level="hard")).items] == ["b"]
+    assert [i.item_id for i in TASKS["embedded"].load(TaskConfig(path=str(path), level="hard")).items] == ["b"]
     assert "easy, hard" in refused("embedded", tmp_path, {**row, "level": "medium"}).why
     with pytest.raises(UserError, match="middling"):
-        LOADERS["embedded"](TaskConfig(level="middling"))
+        TASKS["embedded"].load(TaskConfig(level="middling"))
     with pytest.raises(UserError, match=r"task\.trivia_qa\.level"):
         load_items({"trivia_qa": TaskConfig(level="easy")})
 

@@ -18,7 +18,7 @@ import pytest
 from warmgap.engines.embed import Embedder
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
-from warmgap.evaluate.tasks import LOADERS
+from warmgap.evaluate.tasks import TASKS
 from warmgap.evaluate.tasks.item import Item
 from warmgap.mitigations import pairs
 from warmgap.mitigations.pairs import Pair, checks
@@ -37,7 +37,7 @@ FILES = {
 }
 real = pytest.mark.skipif(not DATA.is_dir(), reason=f"the public data sets are not at {DATA} (set WARMGAP_DATA)")
 PAIRS = pairs.load()
-OWN_TASKS = [item for task in ("embedded", "disinformation") for item in LOADERS[task](TaskConfig()).items]
+OWN_TASKS = [item for task in ("embedded", "disinformation") for item in TASKS[task].load(TaskConfig()).items]
 RUN = config.compose(["+persona=none"])
 each = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.id)
 
@@ -45,7 +45,7 @@ each = pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.id)
 @pytest.fixture(scope="module")
 def public() -> list[Item]:
     """All items of the public sets, drawn or not."""
-    return [item for task, path in FILES.items() for item in LOADERS[task](TaskConfig(path=str(path))).items]
+    return [item for task, path in FILES.items() for item in TASKS[task].load(TaskConfig(path=str(path))).items]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,65 @@
+"""``warmgap analyze``: the statistics over any table of verdicts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from warmgap.cli.parser import command
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    example = "warmgap analyze answers.parquet --out results\n"
+    example += "  warmgap analyze original=graded-0.jsonl warm=graded-1.jsonl --model gpt_4o --out results"
+    parser = command(commands, "analyze", _analyze, "the statistics over any table of verdicts", example)
+    what = "a .csv, .parquet or .jsonl file with the columns of answers.parquet; as ARM=FILE it is that arm's"
+    parser.add_argument("files", nargs="+", metavar="[ARM=]FILE", help=what)
+    parser.add_argument("--model", help="the base model of all files given as ARM=FILE (default: model)")
+    parser.add_argument("--out", required=True, type=Path, help="a folder for effects.csv and cells.csv")
+    parser.add_argument("--reference", default="original")
+    parser.add_argument("--bootstrap", type=int, default=2000)
+
+
+def _analyze(options: Any) -> int:
+    from warmgap.disk import store
+    from warmgap.engines import replies
+    from warmgap.evaluate import stats
+
+    table = _of_arms(options.files, options.model)
+    strange: list[str] = []
+    if "finish_reason" in table:
+        strange = replies.unknown_reasons(table["finish_reason"])
+        known = table["finish_reason"].notna()
+        table.loc[known, "finish_reason"] = [replies.finish_reason(word)[0] for word in table["finish_reason"][known]]
+    analysis = stats.analyze(table, reference=options.reference, bootstrap=options.bootstrap)
+    store.check_writable(str(options.out))
+    for name, result in (("effects", analysis.effects), ("cells", analysis.cells)):
+        store.write_text(options.out / f"{name}.csv", result.to_csv(index=False, float_format="%.6g"))
+    for note in [*strange, *analysis.notes]:
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{len(analysis.effects)} effects, {len(analysis.cells)} cells: {options.out}")
+    return 0
+
+
+def _of_arms(files: Sequence[str], model: str | None) -> Any:
+    """Read the files into one table. For ARM=FILE the columns model and arm are set, and seed where it lacks.
+
+    So what two endpoints answered, whose names differ, are arms of one model.
+    """
+    import pandas as pd
+
+    from warmgap.disk import tabular
+
+    tables = []
+    for given in files:
+        arm, named, path = given.partition("=")
+        if not named or Path(given).exists():
+            tables.append(tabular.read_table(Path(given)))
+            continue
+        table = tabular.read_table(Path(path))
+        table["model"], table["arm"] = model or "model", arm
+        tables.append(table if "seed" in table else table.assign(seed=0))
+    return pd.concat(tables, ignore_index=True)

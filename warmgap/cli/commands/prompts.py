@@ -1,0 +1,29 @@
+"""``warmgap prompts``: the rendered grid, for anybody to answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from warmgap.cli.parser import SETTINGS, command
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    example = "warmgap prompts --out prompts.jsonl grid=full"
+    parser = command(commands, "prompts", _prompts, "the rendered grid, one prompt a line", example)
+    parser.add_argument("--out", required=True, type=Path, help="a .jsonl, .csv or .parquet file")
+    parser.add_argument("settings", nargs="*", help=SETTINGS)
+
+
+def _prompts(options: Any) -> int:
+    from warmgap.disk import tabular
+    from warmgap.evaluate.suites import grid
+    from warmgap.evaluate.tasks import load_items
+    from warmgap.settings import config
+
+    run_ = config.compose(config.with_persona(options.settings))
+    rows = [prompt.row() for prompt in grid.build(load_items(run_.task).items, run_.context, run_.belief, run_.grid)]
+    tabular.write(options.out, rows)
+    print(f"{len(rows):,} prompts: {options.out}")
+    return 0
