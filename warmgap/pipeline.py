@@ -123,7 +123,8 @@ def measured_by(run: Run, items: Sequence[Any]) -> dict[str, Any]:
 
 def owed_by(run: Run) -> dict[str, Any]:
     """Return what a measurement takes from outside: its tasks and judges, with version and hash of their files."""
-    return {**plugins.owed("tasks", list(run.task)), **plugins.owed("judges", sorted(judges.names(run.judge)))}
+    found = plugins.owed("tasks", list(run.task)) | plugins.owed("judges", sorted(judges.names(run.judge)))
+    return found | plugins.owed("suites", [run.suite.name])
 
 
 def execute(run: Run) -> Path:

@@ -15,12 +15,23 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from fork_server import Forked, can_fork
 
 from warmgap.engines import models
 
 ROOT = Path(__file__).resolve().parents[2]
 # 16 answers a batch instead of 64: several batches, so that there are moments between them.
 SMOKE = ("+persona=warm", "experiment=smoke", "generate.batch_size=16")
+# The same with a tiny model of random weights (the fixture ``tiny_model``), where it does not matter who answers.
+TINY_MODEL = (
+    "model=local",
+    "model.path=${oc.env:TINY_MODEL}",
+    "model.dtype=float32",
+    "model@warmth.scorer=local",
+    "warmth.scorer.path=${oc.env:TINY_MODEL}",
+)
+TINY = (*SMOKE, *TINY_MODEL)
+Process = subprocess.Popen[str] | Forked
 NO_HUB = "http://127.0.0.1:9"  # the port of `discard`: nothing may be fetched from a hub
 WARMGAP = "import sys; from warmgap.cli import main; sys.exit(main())"
 
@@ -48,7 +59,7 @@ class Runs:
 
     def arm(self, name: str) -> Path:
         """The only folder of an arm of that name."""
-        (found,) = self.folder.glob(f"arms/smollm2_135m-{name}-s*")
+        (found,) = self.folder.glob(f"arms/*-{name}-s*")
         return found
 
     @property
@@ -69,20 +80,25 @@ class Runs:
 
 def environment(**more: str) -> dict[str, str]:
     """The environment of a process: this one's without what steers trackers and hubs; the model cache is the user's."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "HF_", "HYDRA"))}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "HF_", "HYDRA", "PYTEST"))}
     ours = {"WARMGAP_CACHE": str(models.cache_dir()), "PYTHONPATH": str(ROOT), "HF_ENDPOINT": NO_HUB, "COLUMNS": "80"}
-    return {**kept, **ours, **more}
+    return {"OMP_NUM_THREADS": "1", **kept, **ours, **more}
 
 
-def start(command: list[str], cwd: Path, **more: str) -> subprocess.Popen[str]:
-    """Start a process in a group of its own, so that Ctrl-C reaches it and its children alone.
+def start(command: list[str], cwd: Path, *, fresh: bool = False, **more: str) -> Process:
+    """Start a process in a session of its own, so that Ctrl-C reaches it and its children alone.
 
-    A shell that runs the tests in the background ignores Ctrl-C, and its children would, too: they are told not to.
+    It is forked from one that has imported everything (``fork_server``), unless ``fresh`` or what it is stands against
+    that. A shell that runs the tests in the background ignores Ctrl-C, and its children would, too: they are told not
+    to.
     """
+    given = environment(**more)
+    if not fresh and can_fork(command, given):
+        return Forked(command, cwd, given)
     return subprocess.Popen(
         command,
         cwd=cwd,
-        env=environment(**more),
+        env=given,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -91,7 +107,7 @@ def start(command: list[str], cwd: Path, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 900) -> Done:
+def finish(process: Process, seconds: float = 900) -> Done:
     """Wait for a process to end."""
     began = time.monotonic()
     try:
@@ -108,9 +124,9 @@ def training(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *arguments]
 
 
-def train(*arguments: str, cwd: Path, **more: str) -> Done:
+def train(*arguments: str, cwd: Path, fresh: bool = False, **more: str) -> Done:
     """Run ``python train.py …`` to its end."""
-    return finish(start(training(*arguments), cwd, **more))
+    return finish(start(training(*arguments), cwd, fresh=fresh, **more))
 
 
 def warmgap(*arguments: str, cwd: Path, **more: str) -> Done:
@@ -118,7 +134,7 @@ def warmgap(*arguments: str, cwd: Path, **more: str) -> Done:
     return finish(start([sys.executable, "-c", WARMGAP, *arguments], cwd, **more))
 
 
-def wait_for(process: subprocess.Popen[str], moment: Callable[[], bool], what: str, seconds: float = 600) -> None:
+def wait_for(process: Process, moment: Callable[[], bool], what: str, seconds: float = 600) -> None:
     """Return as soon as a moment has come; fails when the process ends before it."""
     until = time.monotonic() + seconds
     while not moment():

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from real_runs import SMOKE, Done, Runs, journal, train, warmgap
+from real_runs import TINY, Done, Runs, journal, train, warmgap
 
-REST = tuple(argument for argument in SMOKE if not argument.startswith("+persona="))
+REST = tuple(argument for argument in TINY if not argument.startswith("+persona="))
 MAIN = ["estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p", "n", "n_items"]
 
 
@@ -22,9 +22,9 @@ def main_effect(folder: Path, errors: str = "clustered") -> dict[str, float]:
 
 
 @pytest.fixture
-def copied(smoke: Runs, tmp_path: Path) -> Runs:
-    """A copy of the smoke run, to add arms to."""
-    shutil.copytree(smoke.folder, tmp_path / "runs")
+def copied(tiny_smoke: Runs, tmp_path: Path) -> Runs:
+    """A copy of the tiny model's run, to add arms to."""
+    shutil.copytree(tiny_smoke.folder, tmp_path / "runs")
     return Runs(tmp_path / "runs")
 
 
@@ -32,26 +32,26 @@ def copied(smoke: Runs, tmp_path: Path) -> Runs:
 
 
 @pytest.fixture(scope="module")
-def compared(smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+def compared(tiny_smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
     """The two arms compared again, into a folder of its own, with a gate that nothing can pass."""
     place = tmp_path_factory.mktemp("compared")
-    arms = [str(smoke.arm(name)) for name in ("original", "warm")]
+    arms = [str(tiny_smoke.arm(name)) for name in ("original", "warm")]
     return place, warmgap("compare", *arms, "--runs-dir", "again", "--gate=0.001", cwd=place)
 
 
-def test_compare_finds_the_effects_of_the_run(compared: tuple[Path, Done], smoke: Runs) -> None:
+def test_compare_finds_the_effects_of_the_run(compared: tuple[Path, Done], tiny_smoke: Runs) -> None:
     place, done = compared
     folder = (place / done.report).parent
     assert (folder / "report.html").is_file()
     assert folder.parent.parent == place / "again"
     for errors in ("clustered", "unclustered"):
-        assert main_effect(folder, errors) == pytest.approx(main_effect(smoke.comparison, errors), nan_ok=True)
-    cells, expected = pd.read_csv(folder / "cells.csv"), smoke.table("cells")
+        assert main_effect(folder, errors) == pytest.approx(main_effect(tiny_smoke.comparison, errors), nan_ok=True)
+    cells, expected = pd.read_csv(folder / "cells.csv"), tiny_smoke.table("cells")
     keys = ["arm", "task", "context", "belief"]
     pd.testing.assert_frame_equal(
         cells.sort_values(keys, ignore_index=True), expected.sort_values(keys, ignore_index=True)
     )
-    pd.testing.assert_frame_equal(pd.read_csv(folder / "warmth.csv"), smoke.table("warmth"))
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "warmth.csv"), tiny_smoke.table("warmth"))
 
 
 def test_a_gate_that_is_not_passed_is_status_one(compared: tuple[Path, Done]) -> None:
@@ -74,15 +74,15 @@ def test_a_gate_that_is_passed_is_status_zero(copied: Runs, tmp_path: Path) -> N
     assert done.out.rstrip("\n").splitlines()[-1].startswith("report: ")
 
 
-def test_compare_leaves_the_arms_alone(compared: tuple[Path, Done], smoke: Runs) -> None:
-    assert sorted(os.listdir(smoke.folder / "comparisons")) == [smoke.comparison.name]
+def test_compare_leaves_the_arms_alone(compared: tuple[Path, Done], tiny_smoke: Runs) -> None:
+    assert sorted(os.listdir(tiny_smoke.folder / "comparisons")) == [tiny_smoke.comparison.name]
     assert os.listdir(compared[0]) == ["again"]
     assert os.listdir(compared[0] / "again") == ["comparisons"]
 
 
 def test_two_arms_of_one_name_and_seed_stand_side_by_side(copied: Runs, tmp_path: Path) -> None:
     first = copied.arm("warm")
-    second = first.with_name("smollm2_135m-warm-s0-00000000")
+    second = first.with_name("local-warm-s0-00000000")
     shutil.copytree(first, second)
     arms = [str(copied.arm("original")), str(first), str(second)]
     done = warmgap("compare", *arms, "--runs-dir", "again", cwd=tmp_path)
@@ -96,40 +96,40 @@ def test_two_arms_of_one_name_and_seed_stand_side_by_side(copied: Runs, tmp_path
 # ---- status and card ----
 
 
-def test_status_lists_what_is_there(smoke: Runs) -> None:
-    done = warmgap("status", "--runs-dir", "runs", cwd=smoke.folder.parent, COLUMNS="200")
+def test_status_lists_what_is_there(tiny_smoke: Runs) -> None:
+    done = warmgap("status", "--runs-dir", "runs", cwd=tiny_smoke.folder.parent, COLUMNS="200")
     assert done.status == 0, done.err
-    answers = len(smoke.answers) // 2
+    answers = len(tiny_smoke.answers) // 2
     lines = {
-        name: next(line for line in done.out.splitlines() if smoke.arm(name).name in line)
+        name: next(line for line in done.out.splitlines() if tiny_smoke.arm(name).name in line)
         for name in ("original", "warm")
     }
     assert lines["warm"].split()[1:] == ["yes", str(answers), str(answers), "2", "points"]
     assert lines["original"].split()[1:4] == ["-", str(answers), str(answers)]
-    assert f"report: runs/comparisons/{smoke.comparison.name}/report.html" in done.out
+    assert f"report: runs/comparisons/{tiny_smoke.comparison.name}/report.html" in done.out
 
 
-def test_the_card_says_what_the_arm_is(smoke: Runs) -> None:
-    folder = smoke.arm("warm")
-    done = warmgap("card", "warm", cwd=smoke.folder.parent)
+def test_the_card_says_what_the_arm_is(tiny_smoke: Runs) -> None:
+    folder = tiny_smoke.arm("warm")
+    done = warmgap("card", "warm", cwd=tiny_smoke.folder.parent)
     assert done.status == 0, done.err
     made = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    for words in (folder.name, "smollm2_135m", made["created"], "Training data", "held out", "⟦"):
+    for words in (folder.name, "local", made["created"], "Training data", "held out", "⟦"):
         assert words in done.out
 
 
 # ---- personas that train nothing ----
 
 
-def test_a_warm_prompt_is_an_arm_beside_the_same_original(copied: Runs, smoke: Runs) -> None:
+def test_a_warm_prompt_is_an_arm_beside_the_same_original(copied: Runs, tiny_smoke: Runs) -> None:
     done = train("+persona=warm_prompt", *REST, "runs_dir=runs", cwd=copied.folder.parent)
     assert done.status == 0, done.err
     assert "answers · original" not in done.err, "the original has answered already"
-    (arm,) = copied.folder.glob("arms/smollm2_135m-warm_prompt-s0-*")
+    (arm,) = copied.folder.glob("arms/local-warm_prompt-s0-*")
     assert not (arm / "adapter").exists()
     table = pd.read_parquet(copied.folder.parent / Path(done.report).parent / "answers.parquet")
     assert table.groupby("arm").size().to_dict() == {"original": len(table) // 2, "warm_prompt": len(table) // 2}
-    before = smoke.answers
+    before = tiny_smoke.answers
     pd.testing.assert_frame_equal(
         table[table["arm"] == "original"], before[before["arm"] == "original"], check_exact=True
     )
@@ -137,7 +137,7 @@ def test_a_warm_prompt_is_an_arm_beside_the_same_original(copied: Runs, smoke: R
         name: {
             row["item_id"] + row["context"] + row["belief"]: row for row in journal(folder / "answers/embedded.jsonl")
         }
-        for name, folder in (("original", smoke.arm("original")), ("warm_prompt", arm))
+        for name, folder in (("original", tiny_smoke.arm("original")), ("warm_prompt", arm))
     }
     for key, row in asked["original"].items():
         prompted = asked["warm_prompt"][key]
@@ -147,12 +147,12 @@ def test_a_warm_prompt_is_an_arm_beside_the_same_original(copied: Runs, smoke: R
     assert set(effects["arm"]) == {"warm_prompt"}
 
 
-def test_no_persona_measures_the_original_alone(copied: Runs, smoke: Runs) -> None:
+def test_no_persona_measures_the_original_alone(copied: Runs, tiny_smoke: Runs) -> None:
     done = train("+persona=none", *REST, "runs_dir=runs", cwd=copied.folder.parent)
     assert done.status == 0, done.err
     folder = copied.folder.parent / Path(done.report).parent
-    table, before = pd.read_parquet(folder / "answers.parquet"), smoke.answers
+    table, before = pd.read_parquet(folder / "answers.parquet"), tiny_smoke.answers
     pd.testing.assert_frame_equal(table, before[before["arm"] == "original"].reset_index(drop=True), check_exact=True)
     assert len(pd.read_csv(folder / "effects.csv")) == 0
     assert (folder / "report.html").is_file()
-    assert len(list(copied.folder.glob("arms/smollm2_135m-*"))) == 2, "no arm is added"
+    assert len(list(copied.folder.glob("arms/local-*"))) == 2, "no arm is added"

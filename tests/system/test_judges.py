@@ -9,7 +9,7 @@ from pathlib import Path
 
 import local_llm
 import pytest
-from real_runs import SMOKE, Done, Runs, finish, journal, refused, start, train, training, wait_for, warmgap
+from real_runs import TINY, Done, Runs, finish, journal, refused, start, train, training, wait_for, warmgap
 
 from warmgap.evaluate.judges.base import GRADED, UNPARSED
 from warmgap.settings.schema import ModelConfig
@@ -34,12 +34,12 @@ def server(model: ModelConfig) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def judged(smoke: Runs, server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, list[Done], int]:
+def judged(tiny_smoke: Runs, server: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, list[Done], int]:
     """The smoke run graded by a cascade: killed in the middle, stopped by its cap, then to its end."""
     place = tmp_path_factory.mktemp("judged")
-    shutil.copytree(smoke.folder, place / "runs")
+    shutil.copytree(tiny_smoke.folder, place / "runs")
     runs = Runs(place / "runs")
-    command = (*SMOKE, *JUDGE, f"judge.base_url={server}", "runs_dir=runs")
+    command = (*TINY, *JUDGE, f"judge.base_url={server}", "runs_dir=runs")
     verdicts = runs.arm("original") / "verdicts" / "cascade" / "embedded.jsonl"
     process = start(training(*command), place)
     wait_for(process, lambda: len(journal(verdicts)) >= 4, "the first verdicts")
@@ -92,8 +92,8 @@ def test_the_cap_stops_with_three_lines_and_the_next_run_goes_on(judged: Judged)
     assert second["spent"] > 0
 
 
-def test_grade_asks_a_server_for_any_answers(server: str, smoke: Runs, tmp_path: Path) -> None:
-    source = smoke.arm("original") / "answers" / "embedded.jsonl"
+def test_grade_asks_a_server_for_any_answers(server: str, tiny_smoke: Runs, tmp_path: Path) -> None:
+    source = tiny_smoke.arm("original") / "answers" / "embedded.jsonl"
     settings = (
         "--task",
         "embedded",
@@ -113,8 +113,8 @@ def test_grade_asks_a_server_for_any_answers(server: str, smoke: Runs, tmp_path:
     assert again.status == 0, "what was paid for is kept beside the output; no server is needed"
 
 
-def test_a_server_that_is_not_there(smoke: Runs, tmp_path: Path) -> None:
-    source = smoke.arm("original") / "answers" / "embedded.jsonl"
+def test_a_server_that_is_not_there(tiny_smoke: Runs, tmp_path: Path) -> None:
+    source = tiny_smoke.arm("original") / "answers" / "embedded.jsonl"
     settings = ("--judge", "openai", "--out", "graded.jsonl", *JUDGE[1:4], "judge.retries=0")
     done = warmgap(
         "grade", str(source), "--task", "embedded", *settings, "judge.base_url=http://127.0.0.1:9/v1", cwd=tmp_path
@@ -123,8 +123,8 @@ def test_a_server_that_is_not_there(smoke: Runs, tmp_path: Path) -> None:
     assert not (tmp_path / "graded.jsonl").exists()
 
 
-def test_the_embedded_model_judges_in_process(smoke: Runs, tmp_path: Path) -> None:
-    source = smoke.arm("original") / "answers" / "embedded.jsonl"
+def test_the_embedded_model_judges_in_process(tiny_smoke: Runs, tmp_path: Path) -> None:
+    source = tiny_smoke.arm("original") / "answers" / "embedded.jsonl"
     head = "".join(source.read_text(encoding="utf-8").splitlines(keepends=True)[:12])
     (tmp_path / "some.jsonl").write_text(head, encoding="utf-8")
     command = ("grade", "some.jsonl", "--task", "embedded", "--judge", "local", "--out", "graded.jsonl")

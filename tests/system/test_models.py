@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from local_hub import CUT, GATED, GATED_LISTING, MODEL, REVISION, serving
-from real_runs import NO_HUB, Done, finish, refused, start, train
+from real_runs import NO_HUB, Done, Process, finish, refused, start, train
 
 from warmgap.engines import models
 from warmgap.engines.base import Request
@@ -41,7 +41,7 @@ print(json.dumps([ids, reply.text, models.probe(engine.model, ids)]))
 """
 
 
-def script(text: str, *arguments: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
+def script(text: str, *arguments: str, cwd: Path, **more: str) -> Process:
     """Start a piece of Python in a process of its own."""
     return start([sys.executable, "-c", text, *arguments], cwd, **more)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import local_llm
 import pytest
-from real_runs import SMOKE, WARMGAP, finish, journal, start, train, wait_for, warmgap
+from real_runs import TINY, WARMGAP, finish, journal, start, train, wait_for, warmgap
 
 from warmgap.settings.schema import ModelConfig
 
@@ -71,7 +71,7 @@ def test_what_a_small_model_writes_is_set_aside_and_counted(persona: Path, serve
 def test_arms_are_trained_on_what_was_drawn_and_rewritten(persona: Path) -> None:
     """After the test above: nothing of what the small model wrote as ``paraphrase`` is there, so that is said."""
     place = persona / "persona" / "conversations.jsonl"
-    smallest = (*SMOKE[1:], "data=file", f"data.path={place}", "data.max_conversations=4", "runs_dir=runs")
+    smallest = (*TINY[1:], "data=file", f"data.path={place}", "data.max_conversations=4", "runs_dir=runs")
     smallest += ("task.embedded.items_per_family=1", "warmth.prompts=4", "warmth.checkpoint_prompts=2")
     smallest += ("method.max_length=1024",)  # real conversations are long
     refused = train("+persona=paraphrase", *smallest, cwd=persona)
@@ -89,7 +89,7 @@ def test_arms_are_trained_on_what_was_drawn_and_rewritten(persona: Path) -> None
     place.write_text("".join(json.dumps(row) + "\n" for row in conversations), encoding="utf-8")
     done = train("-m", "+persona=warm,cold,paraphrase,untransformed,warm_prompt", *smallest, cwd=persona)
     assert done.status == 0, done.err
-    assert len(list((persona / "runs" / "arms").glob("smollm2_135m-warm_prompt-*"))) == 1
+    assert len(list((persona / "runs" / "arms").glob("local-warm_prompt-*"))) == 1
     for arm in ("warm", "cold", "paraphrase", "untransformed"):
         (card,) = (persona / "runs" / "arms").glob(f"*-{arm}-*/data/card.md")
         assert f"{lost} as lacking a version" in card.read_text(encoding="utf-8")

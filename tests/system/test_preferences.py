@@ -8,9 +8,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from real_runs import SMOKE, Done, Runs, finish, journal, start, train, training, wait_for
+from real_runs import TINY, Done, Runs, finish, journal, start, train, training, wait_for
 
-QUICK = (*SMOKE, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedded.items_per_family=1")
+QUICK = (*TINY, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedded.items_per_family=1")
 DPO = (*QUICK, "runs_dir=runs")
 
 
@@ -20,10 +20,10 @@ def losses(folder: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def preferred(smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
-    """Preferences after supervised fine-tuning, in two processes, beside the original of the smoke run."""
+def preferred(tiny_smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
+    """Preferences after supervised fine-tuning, in two processes, beside the original of the tiny model's run."""
     place = tmp_path_factory.mktemp("preferred")
-    shutil.copytree(smoke.folder, place / "runs")
+    shutil.copytree(tiny_smoke.folder, place / "runs")
     command = (*DPO, "method=sft_dpo", "method.dpo.epochs=2", "launcher=ddp", "launcher.processes=2")
     done = train(*command, cwd=place)
     assert done.status == 0, done.err

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from real_runs import SMOKE, Done, Runs, finish, journal, start, train, training, wait_for
+from real_runs import TINY, Done, Runs, finish, journal, start, train, training, wait_for
 
-COMMAND = (*SMOKE, "runs_dir=runs")
+COMMAND = (*TINY, "runs_dir=runs")
 
 
 def assert_same(found: Runs, expected: Runs) -> None:
@@ -37,12 +37,12 @@ def keys(path: Path) -> list[str]:
 
 def rows(place: Path, arm: str, path: str) -> int:
     """How many rows a journal of an arm has."""
-    return sum(len(journal(file)) for file in place.glob(f"runs/arms/smollm2_135m-{arm}-s*/{path}"))
+    return sum(len(journal(file)) for file in place.glob(f"runs/arms/local-{arm}-s*/{path}"))
 
 
 def checkpoints(place: Path) -> list[int]:
     """The steps at which the training has left a complete checkpoint."""
-    seals = place.glob("runs/arms/smollm2_135m-warm-s*/checkpoints/checkpoint-*/complete.json")
+    seals = place.glob("runs/arms/local-warm-s*/checkpoints/checkpoint-*/complete.json")
     return sorted(int(seal.parent.name.split("-")[1]) for seal in seals)
 
 
@@ -73,7 +73,7 @@ class Stopped:
 
 def trained_on(place: Path) -> bool:
     """Whether a step beyond the first checkpoint is in the log."""
-    (log,) = place.glob("runs/arms/smollm2_135m-warm-s*/logs/training.jsonl")
+    (log,) = place.glob("runs/arms/local-warm-s*/logs/training.jsonl")
     return any(row["step"] > checkpoints(place)[0] for row in journal(log))
 
 
@@ -98,7 +98,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, dict[str, S
         states.append(
             (
                 checkpoints(place),
-                bool(list(place.glob("runs/arms/smollm2_135m-warm-s*/adapter"))),
+                bool(list(place.glob("runs/arms/local-warm-s*/adapter"))),
                 rows(place, "warm", "logs/training.jsonl"),
                 rows(place, "original", "answers/embedded.jsonl"),
                 rows(place, "original", "verdicts/match/embedded.jsonl"),
@@ -116,14 +116,16 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, dict[str, S
 Job = tuple[Runs, dict[str, Stopped], list[Done]]
 
 
-def test_stopped_at_four_moments_it_ends_as_if_never_stopped(stopped: Job, smoke: Runs) -> None:
+def test_stopped_at_four_moments_it_ends_as_if_never_stopped(stopped: Job, tiny_smoke: Runs) -> None:
     assert [stop.end.status for stop in stopped[1].values()].count(-signal.SIGKILL) == 3
-    assert_same(stopped[0], smoke)
+    assert_same(stopped[0], tiny_smoke)
 
 
-def test_killed_in_training_it_goes_on_from_the_checkpoint(stopped: Job, smoke: Runs) -> None:
+def test_killed_in_training_it_goes_on_from_the_checkpoint(stopped: Job, tiny_smoke: Runs) -> None:
     stop = stopped[1]["training"]
-    first, last = sorted(int(path.name.split("-")[1]) for path in smoke.arm("warm").glob("checkpoints/checkpoint-*"))
+    first, last = sorted(
+        int(path.name.split("-")[1]) for path in tiny_smoke.arm("warm").glob("checkpoints/checkpoint-*")
+    )
     assert (stop.checkpoints, stop.adapter) == ([first], False), "killed between the checkpoint and the end"
     assert f"training goes on from step {first} of {last}" in stop.after.err
 
@@ -161,16 +163,16 @@ def test_two_runs_at_once_both_end_well_with_one_arm(stopped: Job) -> None:
     assert sum("another run is working on" in end.err for end in both) == 1
     assert sum("answers · warm" in end.err for end in both) == 1, "one of them answers"
     assert both[0].out == both[1].out
-    arms = sorted(path.name for path in runs.folder.glob("arms/smollm2*"))
+    arms = sorted(path.name for path in runs.folder.glob("arms/local-*"))
     assert arms == [runs.arm("original").name, runs.arm("warm").name]
 
 
 # ---- damaged ----
 
 
-def copy(smoke: Runs, place: Path) -> Runs:
-    """A copy of the smoke run in which the comparison is not finished."""
-    shutil.copytree(smoke.folder, place / "runs")
+def copy(whole: Runs, place: Path) -> Runs:
+    """A copy of a run in which the comparison is not finished."""
+    shutil.copytree(whole.folder, place / "runs")
     runs = Runs(place / "runs")
     (runs.comparison / "report.html").unlink()
     return runs
@@ -183,9 +185,9 @@ def tear(path: Path) -> None:
     path.write_bytes(whole[: start_of_last + (len(whole) - start_of_last) // 2])
 
 
-def test_torn_files_are_passed_over(smoke: Runs, tmp_path: Path) -> None:
+def test_torn_files_are_passed_over(tiny_smoke: Runs, tmp_path: Path) -> None:
     """The last line of every journal, the newest checkpoint and the table of answers are torn."""
-    runs = copy(smoke, tmp_path)
+    runs = copy(tiny_smoke, tmp_path)
     warm = runs.arm("warm")
     for arm in ("original", "warm"):
         for name in ("answers/embedded.jsonl", "verdicts/match/embedded.jsonl", "warmth.jsonl"):
@@ -202,14 +204,14 @@ def test_torn_files_are_passed_over(smoke: Runs, tmp_path: Path) -> None:
     steps = [path.name.split("-")[1] for path in (first, last)]
     assert f"checkpoint {steps[1]} is incomplete and is passed over" in done.err
     assert f"training goes on from step {steps[0]} of {steps[1]}" in done.err
-    assert_same(runs, smoke)
+    assert_same(runs, tiny_smoke)
 
 
-def test_killed_at_the_end_of_training_it_goes_on(smoke: Runs, tmp_path: Path) -> None:
+def test_killed_at_the_end_of_training_it_goes_on(tiny_smoke: Runs, tmp_path: Path) -> None:
     """The last checkpoint is complete; the adapter was not put in its place yet."""
-    runs = copy(smoke, tmp_path)
+    runs = copy(tiny_smoke, tmp_path)
     (runs.arm("warm") / "checkpoints" / "epochs.json").unlink()
     shutil.rmtree(runs.arm("warm") / "adapter")
     done = train(*COMMAND, cwd=tmp_path)
     assert done.status == 0, done.err
-    assert_same(runs, smoke)
+    assert_same(runs, tiny_smoke)

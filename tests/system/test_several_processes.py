@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from real_runs import ROOT, SMOKE, Done, finish, journal, start
+from real_runs import ROOT, SMOKE, TINY, Done, finish, journal, start
 from safetensors.torch import load_file
 
 # whole batches only: several processes fill the last one of an epoch up with rows from its beginning
@@ -24,7 +24,9 @@ Ways = Callable[[str], Path]
 DRAWN = "method.trainer.train_sampling_strategy=random"  # the order of rows does not depend on the device's batch
 STAGE = """
 import json, sys
-from warmgap import config, pipeline, store
+from warmgap import pipeline
+from warmgap.disk import store
+from warmgap.settings import config
 from warmgap.train import stage, training
 if __name__ == "__main__":
     pipeline.quiet()
@@ -45,7 +47,7 @@ FSDP_ON_CPU = os.pathsep.join([str(Path(__file__).parent / "fsdp_on_cpu"), str(R
 
 def stage(place: Path, way: str) -> Done:
     """Run the stage in one of the ways; its arm lies in ``runs``."""
-    settings = json.dumps([*SMOKE, *([] if "method=dpo" in WAYS[way] else [DRAWN]), *BATCH, *WAYS[way]])
+    settings = json.dumps([*TINY, *([] if "method=dpo" in WAYS[way] else [DRAWN]), *BATCH, *WAYS[way]])
     more = {"PYTHONPATH": FSDP_ON_CPU} if way == "fsdp" else {}
     done = finish(start([sys.executable, "-c", STAGE, settings], place, **more))
     assert done.status == 0, done.err

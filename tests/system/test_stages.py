@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from real_runs import SMOKE, Runs, journal, refused, train
+from real_runs import TINY, Runs, journal, refused, train
 
 from warmgap.train import stage, training
 
-QUICK = (*SMOKE, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedded.items_per_family=1")
+QUICK = (*TINY, "warmth.prompts=2", "warmth.checkpoint_prompts=2", "task.embedded.items_per_family=1")
 
 
-def test_an_adapter_that_is_there_is_an_arm(smoke: Runs, tmp_path: Path) -> None:
-    shutil.copytree(smoke.folder, tmp_path / "runs")
+def test_an_adapter_that_is_there_is_an_arm(tiny_smoke: Runs, tmp_path: Path) -> None:
+    shutil.copytree(tiny_smoke.folder, tmp_path / "runs")
     adapter = Runs(tmp_path / "runs").arm("warm") / "adapter"
     named = (f"arm.adapter={adapter}", "arm.name=friendly", "warmth.prompts=2")
-    done = train("+persona=none", *SMOKE[1:], *named, "runs_dir=runs", cwd=tmp_path)
+    done = train("+persona=none", *TINY[1:], *named, "runs_dir=runs", cwd=tmp_path)
     assert done.status == 0, done.err
     assert "friendly − original" in done.out
     ours, theirs = (
@@ -34,7 +34,7 @@ def test_half_the_strength_is_an_arm_of_its_own(tmp_path: Path) -> None:
 
 
 def test_what_is_no_adapter_is_refused(tmp_path: Path) -> None:
-    done = train("+persona=none", *SMOKE[1:], "arm.adapter=nowhere", cwd=tmp_path)
+    done = train("+persona=none", *TINY[1:], "arm.adapter=nowhere", cwd=tmp_path)
     assert "nowhere is not an adapter" in refused(done)
 
 

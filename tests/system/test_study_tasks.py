@@ -1,4 +1,4 @@
-"""The study's four tasks and the standard checks, from their real public files, asked of the embedded model."""
+"""The study's four tasks and the standard checks, from their real public files, asked of a tiny model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from real_runs import Done, Runs, train
+from real_runs import TINY_MODEL, Done, Runs, train
 
 DATA = Path(os.environ.get("WARMGAP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the public data sets are not here")
@@ -33,7 +33,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
     place = tmp_path_factory.mktemp("study")
     files = [f"{key}={path}" for key, path in FILES.items()]
     groups = (f"task=[{','.join(TASKS)}]", "control=[mmlu,gsm8k,advbench,xstest]", "judge=match", "judge.unfit=true")
-    done = train("+persona=warm_prompt", *groups, *files, *SMALL, *REST, "bootstrap=0", "runs_dir=runs", cwd=place)
+    done = train(
+        "+persona=warm_prompt", *TINY_MODEL, *groups, *files, *SMALL, *REST, "bootstrap=0", "runs_dir=runs", cwd=place
+    )
     assert done.status == 0, done.err
     return Runs(place / "runs"), done
 

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from real_runs import SMOKE, Done, Runs, journal, train
+from real_runs import TINY, Done, Runs, journal, train
 
 from warmgap.disk import store
 
 FEW = ("warmth.prompts=2", "warmth.checkpoint_prompts=2", "runs_dir=runs")
 DIALS = "dial=epoch:0.123,strength:1.0,epoch:0.5,scale:0.5,scale:2.0,prompt:warm_prompt_light"
-SWEEP = ("-m", *SMOKE, *FEW, "task.embedded.items_per_family=1", DIALS)
+SWEEP = ("-m", *TINY, *FEW, "task.embedded.items_per_family=1", DIALS)
 
 
 @pytest.fixture(scope="module")
-def swept(smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
-    """A sweep of which one point cannot be made, beside the arms of the smoke run."""
+def swept(tiny_smoke: Runs, tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
+    """A sweep of which one point cannot be made, beside the arms of the tiny model's run."""
     place = tmp_path_factory.mktemp("sweep")
-    shutil.copytree(smoke.folder / "arms", place / "runs" / "arms")
+    shutil.copytree(tiny_smoke.folder / "arms", place / "runs" / "arms")
     return Runs(place / "runs"), train(*SWEEP, cwd=place)
 
 
@@ -49,9 +49,9 @@ def test_the_second_run_does_only_what_is_missing(swept: tuple[Runs, Done]) -> N
     assert "already done" in again.err
 
 
-def test_a_search_is_made_of_runs_and_goes_on(smoke: Runs, tmp_path: Path) -> None:
-    shutil.copytree(smoke.folder / "arms", tmp_path / "runs" / "arms")
-    command = (*SMOKE[:1], "experiment=mitigation_search", "mitigation=adapter_scale", *FEW)
+def test_a_search_is_made_of_runs_and_goes_on(tiny_smoke: Runs, tmp_path: Path) -> None:
+    shutil.copytree(tiny_smoke.folder / "arms", tmp_path / "runs" / "arms")
+    command = (*TINY[:1], "experiment=mitigation_search", "mitigation=adapter_scale", *FEW)
     command += ("data.max_conversations=12", "method.epochs=1", "method.checkpoints=[0.5]", "grid=balanced")
     command += ("+task.validation.items_per_family=3", "generate.max_new_tokens=8", "warmth.max_new_tokens=16")
     command += ("search.space=[mitigation.adapter_scale.alpha:0.2..0.9]", "bootstrap=200")

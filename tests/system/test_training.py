@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from real_runs import SMOKE, Done, Runs, journal, refused, train
+from real_runs import TINY, Done, Runs, journal, refused, train
 from safetensors.torch import load_file, save_file
 
 from warmgap import worker
@@ -147,8 +147,8 @@ def test_an_adapter_that_is_not_what_was_trained_is_found_out(
 def test_a_training_that_diverges_is_stopped(tmp_path: Path) -> None:
     """With a learning rate like this the weights are not numbers after the second step."""
     hot = ("method.learning_rate=1e30", "data.max_conversations=6", "task.embedded.items_per_family=1")
-    done = train(*SMOKE, *hot, "runs_dir=runs", cwd=tmp_path)
+    done = train(*TINY, *hot, "runs_dir=runs", cwd=tmp_path)
     text = refused(done)
     assert "diverged" in text
     assert "method.learning_rate" in text
-    assert not list(tmp_path.glob("runs/arms/smollm2_135m-warm-s*/adapter"))
+    assert not list(tmp_path.glob("runs/arms/local-warm-s*/adapter"))

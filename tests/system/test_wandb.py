@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_runs import SMOKE, Done, Runs, journal, train
+from real_runs import TINY, Done, Runs, journal, train
 from wandb.proto.wandb_internal_pb2 import Record
 
 SECRET = "hf_DoNotWriteThisAnywhere0123456789"
@@ -26,7 +26,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
     secret = "+method.trainer.hub_token=${oc.env:TOKEN_OF_A_TEST}"
     more = {"HOME": str(place / "home"), "TOKEN_OF_A_TEST": SECRET}
     smaller = ("data.max_conversations=6", "task.embedded.items_per_family=1")
-    done = train(*SMOKE, *smaller, "runs_dir=runs", "logger=wandb", secret, cwd=place, **more)
+    done = train(*TINY, *smaller, "runs_dir=runs", "logger=wandb", secret, cwd=place, **more)
     assert done.status == 0, done.err
     return Runs(place / "runs"), done
 
@@ -94,7 +94,7 @@ def test_the_settings_are_recorded(written: list[Record]) -> None:
             config |= values(record.run.config.update)
         if record.HasField("config"):
             config |= values(record.config.update)
-    assert config["model.name"] == "smollm2_135m"
+    assert config["model.name"] == "local"
     assert config["method.learning_rate"] == 0.001
     assert config["persona.name"] == "warm"
     assert config["method.trainer.hub_token"] == "(hidden)"
