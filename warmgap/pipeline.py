@@ -235,6 +235,7 @@ def quiet() -> None:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
+    warnings.filterwarnings("ignore", message="The PEFT config's `base_model_name_or_path`")  # our note says it
 
 
 @contextmanager
