@@ -295,7 +295,7 @@ def test_seeds_add_their_variance_and_noise_of_answers_is_counted_once() -> None
     values = random.normal(0, 2, (items, 1)) + random.normal(0, apart, seeds) + random.normal(0, noise, (items, seeds))
     sums = np.ones((items, seeds, rs.SUMS))
     sums[..., 0] = values
-    found = rs.spread(sums, rs.draws(items, 2000, 0)).contrast({rs.OWN: 1.0})
+    found = rs.spread(sums, bootstrap.times(items, 2000, 0)).contrast({rs.OWN: 1.0})
     true = 4 / items + apart**2 / seeds + noise**2 / items / seeds
     assert found.estimate == pytest.approx(values.mean())
     assert found.se**2 == pytest.approx(true, rel=0.3)
