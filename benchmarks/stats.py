@@ -19,7 +19,8 @@ import pandas as pd
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
 
-from warmgap.evaluate.stats import ERRORS, analyze
+from warmgap.evaluate.stats import analyze
+from warmgap.evaluate.stats.analysis import ERRORS
 from warmgap.settings import groups
 
 TASKS = ("disinformation", "med_qa", "trivia_qa", "truthful_qa")

@@ -22,6 +22,7 @@ from scipy.special import ndtri
 from warmgap.errors import UserError
 from warmgap.evaluate.report.figures.dose_figure import caption, read_dose, write_dose_figure
 from warmgap.evaluate.report.terminal.dose_table import print_dose
+from warmgap.evaluate.stats import bootstrap
 from warmgap.evaluate.stats.dose import CURVE, FITS, POINTS, Dose, dose, fits, points
 from warmgap.evaluate.stats.dose import fit as dose_fit
 from warmgap.evaluate.stats.dose.fit import Cloud, Fit, covariance
