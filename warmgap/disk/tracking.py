@@ -13,6 +13,7 @@ from typing import Any
 
 from warmgap.errors import UserError
 from warmgap.settings.schema import LoggerConfig
+from warmgap.words import ORIGINAL, WARM
 
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password)$", re.IGNORECASE)
 
@@ -74,10 +75,10 @@ class WandbTracker(Tracker):
         for name, table in tables.items():
             self.run.log({name: wandb.Table(dataframe=table)})
         for row in tables["effects"].to_dict("records"):
-            if row["errors"] == "clustered" and row["reference"] == "original":
+            if row["errors"] == "clustered" and row["reference"] == ORIGINAL:
                 self.run.summary[f"effect/{row['analysis']}/{row['term']}_pp"] = row["estimate_pp"]
         if (recipes := tables.get("mitigations")) is not None:
-            warm, last = recipes[recipes["arm"] == "warm"].iloc[0], recipes.iloc[-1]  # what a sweep may go by
+            warm, last = recipes[recipes["arm"] == WARM].iloc[0], recipes.iloc[-1]  # what a sweep may go by
             self.run.summary["mitigation/closed_pp"] = warm["error_pp"] - last["error_pp"]
             self.run.summary["mitigation/error_pp"] = last["error_pp"]
             self.run.summary["mitigation/warmth_kept_pct"] = last["warmth_kept_pct"]
