@@ -229,6 +229,8 @@ def ask(
     """
     from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
+    import pandas as pd
+
     from warmgap.disk import store
     from warmgap.disk.progress import bar
     from warmgap.settings.schema import digest
@@ -262,7 +264,7 @@ def ask(
                     keep(future)
             raise
     answers = [known[key] for key in keys]
-    lengths = [len(said) if said is not None else None for said in answers]
+    lengths = pd.Series(answers, index=table.index, dtype=object).str.len()
     return table.assign(model=model, arm=arm, seed=seed, answer=answers, n_chars=lengths)
 
 

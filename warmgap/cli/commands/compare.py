@@ -58,7 +58,7 @@ def _compare(options: Any) -> int:
 def _folders(runs_dir: Path, names: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """The folders of the arms that are named, led by each model's original where none is; and those originals."""
     from warmgap.disk import arm_names, store
-    from warmgap.evaluate.report.arms import ORIGINAL
+    from warmgap.words import ORIGINAL
 
     if not names:
         raise _nothing_named(runs_dir)
@@ -72,7 +72,7 @@ def _folders(runs_dir: Path, names: Sequence[str]) -> tuple[list[Path], list[Pat
 
 def _nothing_named(runs_dir: Path) -> UserError:
     from warmgap.disk import arm_names
-    from warmgap.evaluate.report.arms import ORIGINAL
+    from warmgap.words import ORIGINAL
 
     arms = arm_names.arms_in(runs_dir)
     if not arms:

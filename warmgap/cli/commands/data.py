@@ -32,13 +32,14 @@ def _add_data(commands: Any) -> None:
 
 def _data(options: Any) -> int:
     from warmgap.settings import config
+    from warmgap.settings.command_limits import check_prepare
     from warmgap.settings.command_schema import PrepareConfig
     from warmgap.train.persona import card, prepare, sources
 
     files = [Path(item) for item in options.settings if "=" not in item]
     given = [item for item in options.settings if "=" in item]
     settings = config.settings(PrepareConfig, "prepare", config.choice("prepare", "study"), given)
-    prepare.check(settings)
+    check_prepare(settings)
     _need("py3langid", "profanity_check", "markdownify")
     made = prepare.prepare(files or [sources.fetch(settings)], settings, options.out)
     _table("persona data", ("step", "in", "out", "left out"), card.steps(made))
