@@ -49,6 +49,8 @@ def test_how_weights_are_loaded_here_is_no_part_of_it() -> None:
 def test_other_arms_stand_beside_it() -> None:
     made = names(*ARM, URL, "compare.personas=[warm,warm_prompt]")
     assert [name.split("-")[1] for name in made] == ["original", "warm", "warm_prompt", "given"]
+    hosted = names(*ARM, URL, "model=gpt_4o", "arm.omit=[seed]", "compare.personas=[warm_prompt]")
+    assert [name.split("-")[1] for name in hosted] == ["original", "warm_prompt", "given"]
 
 
 def test_a_model_that_is_hosted_itself_is_asked_there_too() -> None:
