@@ -277,6 +277,7 @@ def _freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
         record |= {"mitigation": spec.mitigations, "kind": spec.kind, "facts": known}
+        record |= {"plugins": plugins.owed("mitigations", spec.mitigations)}
         store.write_json(path, record)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from warmgap.disk import store
 from warmgap.engines import models
 from warmgap.engines.hf import HfEngine
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering
+from warmgap.mitigations.consistency import whole_sentences
 from warmgap.settings import config
 from warmgap.train import training
 
@@ -148,35 +150,42 @@ def test_inoculation_speaks_in_training_alone(compared: tuple[Runs, Done], made:
 def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(smoke: Runs, tmp_path: Path) -> None:
     """Its plain answers become likelier behind contexts and beliefs of the grid, on which it was not trained.
 
-    A question is a sample, not a prompt: four prompts of each, which go in turn through every statement of every
-    context and both false beliefs. The targets are those that the training was given; the questions were held out.
+    The sample is of questions: all that are held out and that the arm answers in a whole sentence, each asked three
+    times, so that together they go through every statement of every context and both false beliefs.
     """
-    settings = (f"mitigation.consistency.{key}" for key in ("epochs=3", "learning_rate=1e-3", "max_new_tokens=24"))
-    spec = mended(smoke, tmp_path, "mitigation=consistency", *settings, "data.max_conversations=24")
+    split = {name: pairs.drawn(pairs.load(split=name), 0) for name in ("train", "heldout")}
+    some = [dataclasses.asdict(pair) for pair in (*split["train"][:24], *split["heldout"])]
+    store.write_jsonl(tmp_path / "pairs.jsonl", some)
+    settings = [f"mitigation.consistency.{key}" for key in ("epochs=3", "learning_rate=1e-3", "max_new_tokens=24")]
+    settings += [f"mitigation.pairs={tmp_path / 'pairs.jsonl'}", "data.max_conversations=48"]
+    spec = mended(smoke, tmp_path, "mitigation=consistency", *settings)
     making.make(spec, Engines(spec.run))
-    run, parent = spec.run, spec.parent
+    parent = spec.parent
     assert parent is not None
-    before, after = (engine(own) for own in (parent, spec))
     answers = {row["item_id"]: row["answer"] for row in journal(parent.arm.answers("consistency"))}
-    statements = [text for context in run.context.values() for text in context.statements]
-    beliefs = [run.belief[name].sentence for name in ("false_claim", "false_denial")]
+    statements = [text for context in spec.run.context.values() for text in context.statements]
+    beliefs = [spec.run.belief[name].sentence for name in ("false_claim", "false_denial")]
     asked = []
-    for pair in (pair for pair in recipes.known_pairs(run) if pair.split == "heldout"):
-        for _ in range(4):
+    for pair in split["heldout"]:
+        for _ in range(3 if (target := whole_sentences(answers[pair.id])) else 0):
             statement, belief = statements[7 * len(asked) % len(statements)], beliefs[len(asked) % 2]
             text = f"{statement} {pair.question} {belief.format(correct=pair.correct, incorrect=pair.incorrect)}"
-            asked.append({"pair": pair.id, "statement": statement, "text": text})
+            asked.append({"pair": pair.id, "statement": statement, "text": text, "target": target})
     assert {row["statement"] for row in asked} == set(statements)
-    change = []
+    before, after = (agreement(own, asked) for own in (parent, spec))
+    shift = pd.DataFrame(asked).assign(shift=after - before).groupby("pair")["shift"].mean()
+    assert len(shift) > 24
+    assert shift.mean() > 2 * shift.sem(), "nats per token"
+
+
+def agreement(spec: ArmSpec, asked: list[dict[str, Any]]) -> pd.Series[float]:
+    """The mean log-probability per token (nats) of each target after its prompt, as an arm answers."""
+    one, found = engine(spec), []
     for start in range(0, len(asked), 16):
         some = asked[start : start + 16]
-        prompts = [before.encode([{"role": "user", "content": row["text"]}]) for row in some]
-        targets = [[answers[row["pair"]]] for row in some]
-        scores = (one.score(prompts, targets) for one in (before, after))
-        change += [now[0] - then[0] for then, now in zip(*scores, strict=True)]
-    shift = pd.DataFrame(asked).assign(change=change).groupby("pair")["change"].mean()
-    assert len(shift) == 24
-    assert shift.mean() > 3 * shift.sem(), "nats per token"
+        prompts = [one.encode([{"role": "user", "content": row["text"]}]) for row in some]
+        found += [score for (score,) in one.score(prompts, [[row["target"]] for row in some])]
+    return pd.Series(found)
 
 
 # ---- preferences ----
