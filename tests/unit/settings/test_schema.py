@@ -137,13 +137,17 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
     "mitigation.preventative_steering.trait": "honest_prompt.txt",
     "mitigation.preventative_steering.opposite": "honest_prompt.txt",
     "mitigation.honest_prompt.system_prompt": "truthful.txt",
+    "judge.name": "local",
+    "judge.second": "match",
+    "plugins": ["colorsys"],  # any module that can be imported
 }
 RECIPES = [field.name for field in dataclasses.fields(mitigation_schema.MitigationConfig) if field.name != "pairs"]
 ELSEWHERE = ("arm.adapter", "arm.model")  # the content of what they name makes the arm: see the system tests
+OPTIONS = ("task.embedded.options", "judge.options")  # of what comes from outside: see test_plugins
 ARMS = ("compare.recipes", "compare.personas", "dial")  # they name arms: see test_mitigated
 
 
-BASE = ("+persona=warm", "control=[gsm8k]")
+BASE = ("+persona=warm", "control=[gsm8k]", "+model@judge.local_model=smollm2_135m")
 
 
 def other(tmp: Path, name: str, value: Any) -> Any:
@@ -155,6 +159,8 @@ def other(tmp: Path, name: str, value: Any) -> Any:
     if name in ("data.path", "task.embedded.path"):
         source = embedded.FILES["hard"] if name.startswith("task") else persona_data.EMBEDDED / "conversations.jsonl"
         return str(shutil.copy(source, tmp / f"{name}.jsonl"))
+    if name == "config_dirs":
+        return [str(tmp)]
     if name == "runs_dir":
         return str(tmp / "elsewhere")
     if isinstance(value, bool):
@@ -206,7 +212,7 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
     wrong = []
     for steps, scope in walk(base):
         name = dotted(steps)
-        if name in (*ELSEWHERE, *ARMS, *(f"mitigation.{recipe}" for recipe in RECIPES)):
+        if name in (*ELSEWHERE, *OPTIONS, *ARMS, *(f"mitigation.{recipe}" for recipe in RECIPES)):
             continue
         run = changed(base, steps, partial(other, tmp_path, name))
         assert run != base, name
