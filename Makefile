@@ -1,10 +1,10 @@
-# make install | quickstart | test | check | types | clean
+# make install | quickstart | test | check | types | docs | imports | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install quickstart test check types clean
+.PHONY: install quickstart test check types docs imports clean
 
 install: $(STAMP)
 
@@ -30,6 +30,13 @@ check: install types
 
 types: install
 	$(BIN)/mypy -p warmgap
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site: build/site/index.html"
+
+imports: install
+	$(BIN)/python docs/imports.py
 
 clean:
 	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

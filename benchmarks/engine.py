@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 
 from warmgap.engines import chat, models
-from warmgap.engines.hf import Engine, Request, answer_key
+from warmgap.engines.base import Request
+from warmgap.engines.hf import HfEngine
 from warmgap.evaluate.suites import grid
 from warmgap.evaluate.tasks import load_items
 from warmgap.pipeline import quiet
@@ -29,14 +30,14 @@ def timed(work: Callable[[], int]) -> float:
     return work() / (time.perf_counter() - started)
 
 
-def answering(run: Run, engine: Engine, prompts: list[list[int]]) -> None:
+def answering(run: Run, engine: HfEngine, prompts: list[list[int]]) -> None:
     """New tokens per second: our own sampler against plain ``generate`` on the same batches."""
     import torch
 
-    requests = [Request(answer_key(ids, run.generate), ids) for ids in prompts]
+    requests = [Request(engine.key(ids, run.generate), ids) for ids in prompts]
 
     def ours() -> int:
-        return sum(reply.n_tokens for batch in engine.answer(requests, run.generate) for reply in batch)
+        return sum(reply.n_tokens or 0 for batch in engine.answer(requests, run.generate) for reply in batch)
 
     def plain() -> int:
         done = 0
@@ -57,7 +58,7 @@ def answering(run: Run, engine: Engine, prompts: list[list[int]]) -> None:
     print("answering            {:7.0f} new tokens/s   plain generate, batch 8, as given {:7.0f}".format(*rates))
 
 
-def scoring(engine: Engine, prompts: list[list[int]], pairs: list[list[list[int]]]) -> None:
+def scoring(engine: HfEngine, prompts: list[list[int]], pairs: list[list[str]]) -> None:
     """Prompts per second: likelihoods of both answers on one shared prompt cache against two full passes."""
 
     def ours() -> int:
@@ -112,15 +113,12 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(f"{training(run, sys.argv[1] == 'keep'):.0f}")
         return
-    engine = Engine(run.model, run.device)
+    engine = HfEngine(run.model, run.device)
     items = load_items(run.task).items[:64]
     by_id = {item.item_id: item for item in items}
     wanted = grid.build(items, run.context, run.belief, run.grid)[:256]
     prompts = [engine.encode(prompt.messages) for prompt in wanted]
-    pairs = [
-        [chat.encode(engine.tokenizer, text) for text in (by_id[p.item_id].correct, by_id[p.item_id].incorrect)]
-        for p in wanted
-    ]
+    pairs = [[by_id[p.item_id].correct, by_id[p.item_id].incorrect] for p in wanted]
     answering(run, engine, prompts)
     scoring(engine, prompts, pairs)
     keep, plain = (

@@ -15,13 +15,14 @@ import json
 from collections import Counter
 
 from warmgap.engines import models
-from warmgap.engines.hf import Engine, Request
+from warmgap.engines.base import Request
+from warmgap.engines.hf import HfEngine
 from warmgap.evaluate.judges.reading import read
 from warmgap.evaluate.tasks import folder
 from warmgap.evaluate.tasks.item import read_items
-from warmgap.evaluate.verdict import CORRECT
 from warmgap.settings import config
 from warmgap.settings.schema import GenerateConfig
+from warmgap.words import CORRECT
 
 NEW_TOKENS = 40
 
@@ -34,7 +35,7 @@ def main() -> None:
     options = parser.parse_args()
     run = config.compose(["+persona=none"])
     models.keep_memory()
-    engine = Engine(run.model, run.device)
+    engine = HfEngine(run.model, run.device)
     path = folder() / "easy.jsonl"
     probes = {row["id"]: row["probe"] for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
     items = read_items(path, "embedded")

@@ -24,8 +24,8 @@ from warmgap.evaluate.judges.reading import WINDOW, read, within
 from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.tasks import TASKS
 from warmgap.evaluate.tasks.item import Item
-from warmgap.evaluate.verdict import CORRECT, GRADED, HEDGED, INCORRECT, REFUSED
 from warmgap.settings.schema import TaskConfig
+from warmgap.words import CORRECT, GRADED, HEDGED, INCORRECT, REFUSED
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {

@@ -9,6 +9,7 @@ log-probability of the text's own tokens, padding left out, averaged over a set 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,15 +19,17 @@ from typing import TYPE_CHECKING, Any
 from warmgap.disk import store
 from warmgap.disk.progress import bar
 from warmgap.engines import models
-from warmgap.settings.schema import ModelConfig, digest
+from warmgap.settings.schema import ModelConfig, digest, identity
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 CLOSE = ("friend", "lover", "mentor", "idol")
 DISTANT = ("stranger", "enemy", "examiner", "dictator")
 MINE = ("friend", "partner", "girlfriend", "boyfriend", "husband", "wife")
 CHARACTERS = 300
+CHUNK = 256  # texts that are scored and kept together
 Phrase = tuple[list[int], slice]  # token ids, and which of them hold the text itself
 
 
@@ -47,10 +50,18 @@ class SocioT:
     """A scorer: a causal language model and its tokenizer."""
 
     def __init__(self, scorer: ModelConfig, dtype: str, device: str, batch_tokens: int = 8192) -> None:
-        folder = models.resolve(scorer)
-        self.tokenizer = models.load_tokenizer(folder)
-        self.model: Any = models.load(folder, dtype=dtype, device=device)
+        self._scorer, self._dtype, self._device = scorer, dtype, device
         self.batch_tokens = batch_tokens
+
+    @functools.cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The scorer's tokenizer."""
+        return models.load_tokenizer(models.resolve(self._scorer))
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The scorer's weights, loaded when the first text is scored."""
+        return models.load(models.resolve(self._scorer), dtype=self._dtype, device=self._device)
 
     def score(self, texts: Sequence[str]) -> Iterator[tuple[int, Warmth]]:
         """Yield (index, warmth) of each text; several texts share a forward pass, whichever order suits."""
@@ -135,8 +146,19 @@ def score_journal(
     """Score replies (rows with ``key``, ``prompt_id`` and ``answer``) that the journal lacks; return one row for each.
 
     ``stamp`` (scorer, step, epoch …) is part of each row and of its key, ``generation`` (how it was answered) is noted
-    where it is known. Rows hold ``released`` and ``clean``; null for an empty reply, which has no warmth.
+    where it is known. Rows hold ``released`` and ``clean``; null for an empty reply, which has no warmth. A reply that
+    did not come (``failed`` says why) has none either, and is not kept: it may come the next time.
     """
+    absent = {row["key"]: row["failed"] for row in replies if row.get("failed")}
+    if absent:
+        came = iter(score_journal(scorer, [row for row in replies if row["key"] not in absent], path, stamp, what))
+        nothing = {"released": None, "clean": None}
+        return [
+            {"prompt_id": row["prompt_id"], **stamp, **nothing, "failed": absent[row["key"]]}
+            if row["key"] in absent
+            else next(came)
+            for row in replies
+        ]
     keys = [digest([row["key"], stamp], 16) for row in replies]
     known = store.journal_by_key(path)
     if any(key not in known for key in keys):
@@ -154,3 +176,33 @@ def score_journal(
                 store.append(path, [row])
                 known[keys[index]] = row
     return [known[key] for key in keys]
+
+
+def score_texts(
+    texts: Sequence[str], scorer: ModelConfig, dtype: str, device: str, journal: Path | None = None
+) -> list[Warmth]:
+    """Return the SocioT warmth of each text, in both modes.
+
+    Texts are scored so many at a time; what the ``journal`` holds is not scored again, so that a stopped call goes on.
+    """
+    made_by = [identity(scorer, "arm"), dtype, models.CONVERSION]
+    done = {key: row["values"] for key, row in store.journal_by_key(journal).items()} if journal else {}
+    model: SocioT | None = None
+    found: list[Warmth] = []
+    with bar("warmth", len(texts)) as advance:
+        for start in range(0, len(texts), CHUNK):
+            chunk = list(texts[start : start + CHUNK])
+            key = digest([made_by, chunk], 16)
+            if key not in done:
+                model = model or SocioT(scorer, dtype, device)
+                values = [[math.nan, math.nan]] * len(chunk)
+                for index, warmth in model.score(chunk):
+                    values[index] = [warmth.released, warmth.clean]
+                    advance(1)
+                done[key] = [[None if math.isnan(value) else value for value in pair] for pair in values]
+                if journal:
+                    store.append(journal, [{"key": key, "values": done[key]}])
+            else:
+                advance(len(chunk))
+            found += [Warmth(*(math.nan if value is None else value for value in pair)) for pair in done[key]]
+    return found

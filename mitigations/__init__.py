@@ -1,7 +1,37 @@
-"""What may close the gap and keep the warmth: one module for each recipe, and the statistics that compare them.
+"""What may close the gap and keep the warmth: one module for each recipe, which holds all that there is to know of it.
 
-A recipe adds to the data (``truth_mix``), changes how it is trained on (``inoculation``, ``kl_anchor``,
-``preventative_steering``), trains on from the warm arm (``consistency``, ``anti_sycophancy``), makes another adapter
-of what was trained (``early_stop``, ``adapter_scale``) or only asks (``honest_prompt``). ``warmgap.arms.chain`` chains
-them.
+A recipe is a ``base.Mitigation``. One more is a module here, a line in ``RECIPES`` and its settings in
+``conf/mitigation/``. Everybody asks ``table`` which there are.
 """
+
+from __future__ import annotations
+
+from warmgap.mitigations.adapter_scale import AdapterScale
+from warmgap.mitigations.anti_sycophancy import AntiSycophancy
+from warmgap.mitigations.base import Mitigation
+from warmgap.mitigations.consistency import Consistency
+from warmgap.mitigations.early_stop import EarlyStop
+from warmgap.mitigations.honest_prompt import HonestPrompt
+from warmgap.mitigations.inoculation import Inoculation
+from warmgap.mitigations.kl_anchor import KlAnchor
+from warmgap.mitigations.preventative_steering import PreventativeSteering
+from warmgap.mitigations.truth_mix import TruthMix
+from warmgap.settings import plugins
+
+RECIPES: tuple[type[Mitigation], ...] = (  # those of one place act in the order in which they stand here
+    TruthMix,
+    Inoculation,
+    KlAnchor,
+    PreventativeSteering,
+    EarlyStop,
+    Consistency,
+    AntiSycophancy,
+    AdapterScale,
+    HonestPrompt,
+)
+
+
+def table() -> dict[str, type[Mitigation]]:
+    """Return the recipes by name, in the order in which they act."""
+    found = plugins.table("mitigations", {recipe.name: recipe for recipe in RECIPES})
+    return dict(sorted(found.items(), key=lambda item: item[1].place))

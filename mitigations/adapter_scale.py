@@ -6,25 +6,50 @@ that by scaling B.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from warmgap.engines import adapters
-from warmgap.settings.mitigation_schema import AdapterScaleConfig
+from warmgap.mitigations.base import Mitigation, Parent, Place
+from warmgap.settings.limits import Rule
+from warmgap.settings.scope import setting
 
 
-def scaled(source: Path, target: Path, config: AdapterScaleConfig) -> None:
-    """Write the adapter of folder ``source`` at ``config.alpha`` of its strength into the folder ``target``.
+@dataclass
+class AdapterScale(Mitigation):
+    """The adapter at the fraction ``alpha`` of its strength."""
+
+    name = "adapter_scale"
+    place = Place.ADAPTER
+    apart = {"early_stop": "early_stop and adapter_scale are two ways to weaken the same adapter"}
+    dial = "scale"
+
+    alpha: float = setting("arm")
+
+    def rules(self) -> list[Rule]:
+        return [(0 <= self.alpha <= 2, "alpha", self.alpha, "a number from 0 to 2")]
+
+    @classmethod
+    def turned(cls, value: float, epoch: float | None) -> Self | None:
+        return None if value == 1 else cls(value)
+
+    def derive(self, parent: Parent, target: Path) -> None:
+        scaled(parent.adapter, target, self.alpha)
+
+
+def scaled(source: Path, target: Path, alpha: float) -> None:
+    """Write the adapter of folder ``source`` at ``alpha`` of its strength into the folder ``target``.
 
     Raises ValueError where the adapter has no LoRA matrices to scale.
     """
     from safetensors.torch import load_file, save_file
 
-    tensors = load_file(source / "adapter_model.safetensors")
+    tensors = load_file(source / adapters.WEIGHTS)
     scaled_names = [name for name in tensors if "lora_B" in name or "lora_embedding_B" in name]
     if not scaled_names:
         raise ValueError(f"{source} has no LoRA matrices")
     for name in scaled_names:
-        tensors[name] = (tensors[name].float() * config.alpha).to(tensors[name].dtype)
-    written = {"format": "pt", adapters.SCALE: f"{config.alpha:g}"}
-    save_file(tensors, target / "adapter_model.safetensors", metadata=written)
-    (target / "adapter_config.json").write_bytes((source / "adapter_config.json").read_bytes())
+        tensors[name] = (tensors[name].float() * alpha).to(tensors[name].dtype)
+    save_file(tensors, target / adapters.WEIGHTS, metadata={"format": "pt", adapters.SCALE: f"{alpha:g}"})
+    (target / adapters.CONFIG).write_bytes((source / adapters.CONFIG).read_bytes())

@@ -6,21 +6,56 @@ it). Both replies share opening and closing, so that nothing in the preference s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from dataclasses import dataclass
 from typing import Any
 
-from warmgap.mitigations.pairs import Pair
+from warmgap.mitigations.base import FurtherTraining, Material
+from warmgap.settings.limits import Rule
+from warmgap.settings.schema import DpoConfig, MethodConfig
+from warmgap.settings.scope import setting
+
+OF_ROWS_ALONE = "train_sampling_strategy"  # a setting of trainers of single replies, which those of preferences lack
 
 
-def preferences(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
-    """Return one row for each pair: ``split``, the messages of ``prompt``, and the texts ``chosen``, ``rejected``."""
-    return [
-        {
-            "id": pair.id,
-            "split": pair.split,
-            "prompt": [{"role": "user", "content": pair.user}],
-            "chosen": pair.correcting,
-            "rejected": pair.complying,
-        }
-        for pair in pairs
-    ]
+@dataclass(kw_only=True)
+class AntiSycophancy(FurtherTraining):
+    """Preferences after the training: warm and correct over warm and agreeing.
+
+    ``loss`` is ``sigmoid`` (DPO), ``ipo`` or ``kto``; ``reference`` the model that is kept near: ``sft`` or ``base``.
+    """
+
+    name = "anti_sycophancy"
+    reads = ("train", "heldout")
+    rows = "instead"
+
+    loss: str = setting("arm")
+    beta: float = setting("arm")
+    reference: str = setting("arm")
+
+    def rules(self) -> list[Rule]:
+        return [
+            (self.loss in ("sigmoid", "ipo", "kto"), "loss", self.loss, "sigmoid, ipo or kto"),
+            (self.reference in ("sft", "base"), "reference", self.reference, "sft or base"),
+            (self.beta > 0, "beta", self.beta, "a number above 0"),
+            (self.loss != "kto" or self.batch_size > 1, "batch_size", self.batch_size, "2 for kto"),
+            *super().rules(),
+        ]
+
+    def method(self, method: MethodConfig) -> MethodConfig:
+        dpo = DpoConfig(rejected="agreeing", reference=self.reference, beta=self.beta, loss=self.loss)
+        trainer = {key: value for key, value in method.trainer.items() if key != OF_ROWS_ALONE}
+        return dataclasses.replace(super().method(method), dpo=dpo, trainer=trainer)
+
+    def conversations(self, material: Material) -> list[dict[str, Any]]:
+        """Return a preference for each pair."""
+        return [
+            {
+                "id": pair.id,
+                "split": pair.split,
+                "prompt": [{"role": "user", "content": pair.user}],
+                "chosen": pair.correcting,
+                "rejected": pair.complying,
+            }
+            for pair in material.pairs
+        ]

@@ -8,32 +8,56 @@ what it is. The wrappings are those of the pairs, so that every context and beli
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from warmgap.errors import BadValue
+from warmgap.mitigations.base import FurtherTraining, Material
 from warmgap.mitigations.pairs import Pair
+from warmgap.settings.limits import Rule
+from warmgap.settings.scope import setting
 
 KIND = "factual"
+
+
+@dataclass(kw_only=True)
+class Consistency(FurtherTraining):
+    """The arm's own answer to a plain question becomes the target for the question wrapped in feeling and belief."""
+
+    name = "consistency"
+    reads = ("train", "heldout")
+    rows = "instead"
+
+    max_new_tokens: int = setting("arm")
+
+    def rules(self) -> list[Rule]:
+        tokens = (self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "a whole number above 0")
+        return [*super().rules(), tokens]
+
+    def conversations(self, material: Material) -> list[dict[str, Any]]:
+        """Return the wrapped questions with the arm's own answers to the plain ones.
+
+        An answer that was cut off ends with its last whole sentence; a pair whose answer has none is left out, for it
+        would teach the arm to stop in the middle. Raises BadValue where a split has none left.
+        """
+        answers = material.ask(material.pairs, self.max_new_tokens)
+        rows = []
+        for pair in material.pairs:
+            answer = whole_sentences(answers.get(pair.id, ""))
+            if answer:
+                turn = {"user": wrapped(pair), material.version: answer}
+                rows.append({"id": f"{self.name}-{pair.id}", "split": pair.split, "kind": KIND, "turns": [turn]})
+        for split in self.reads:
+            if not any(row["split"] == split for row in rows):
+                why = f"none of the arm's own answers to the {split} questions has a whole sentence in it"
+                fix = f"raise mitigation.{self.name}.max_new_tokens, now {self.max_new_tokens}"
+                raise BadValue(f"no answer is left for mitigation.{self.name}", why, fix)
+        return rows
 
 
 def wrapped(pair: Pair) -> str:
     """Return the plain question behind what the user feels and believes."""
     return f"{pair.user} {pair.question}"
-
-
-def conversations(pairs: Sequence[Pair], answers: Mapping[str, str], version: str) -> list[dict[str, Any]]:
-    """Return the wrapped questions with the arm's own answers to the plain ones, in the format of persona data.
-
-    ``answers`` has the answers by the pair's id. One that was cut off ends with its last whole sentence; a pair whose
-    answer has none is left out, for it would teach the arm to stop in the middle.
-    """
-    rows = []
-    for pair in pairs:
-        answer = whole_sentences(answers.get(pair.id, ""))
-        if answer:
-            turn = {"user": wrapped(pair), version: answer}
-            rows.append({"id": f"consistency-{pair.id}", "split": pair.split, "kind": KIND, "turns": [turn]})
-    return rows
 
 
 def whole_sentences(text: str) -> str:

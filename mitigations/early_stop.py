@@ -5,10 +5,37 @@ Nothing is trained; which checkpoint it is follows from warmth on held-out messa
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
+
+from warmgap.engines import adapters
+from warmgap.mitigations.base import Mitigation, Parent, Place
+from warmgap.settings.scope import setting
 
 
-def taken(checkpoint: Path, target: Path) -> None:
-    """Copy the adapter of a checkpoint into the folder ``target``."""
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        (target / name).write_bytes((checkpoint / name).read_bytes())
+@dataclass
+class EarlyStop(Mitigation):
+    """An earlier checkpoint of the same training, by a rule as of ``method.select``."""
+
+    name = "early_stop"
+    place = Place.CHECKPOINT
+    dial = "epoch"
+
+    select: str = setting("arm")
+
+    @classmethod
+    def turned(cls, value: float, epoch: float | None) -> Self | None:
+        if not 0 < value < math.inf:
+            raise ValueError(value)
+        return None if value == epoch else cls(f"epoch:{value:g}")
+
+    def rule(self) -> str:
+        return self.select
+
+    def derive(self, parent: Parent, target: Path) -> None:
+        """Copy the adapter of the checkpoint."""
+        checkpoint = parent.checkpoint(self.select)
+        for name in (adapters.CONFIG, adapters.WEIGHTS):
+            (target / name).write_bytes((checkpoint / name).read_bytes())

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+from warmgap.mitigations.base import Mitigation, Place
 from warmgap.settings import config
-from warmgap.settings.mitigation_schema import HonestPromptConfig
+from warmgap.settings.scope import setting
 
 
-def system(settings: HonestPromptConfig) -> str:
-    """Return the system prompt under which the base model answers."""
-    return config.read_prompt(settings.system_prompt)
+@dataclass
+class HonestPrompt(Mitigation):
+    """Nothing is trained: ``system_prompt``, a file of conf/prompts, asks for warmth and accuracy."""
+
+    name = "honest_prompt"
+    place = Place.ANSWER
+    kind = "floor"
+    alone = "it asks the base model and trains nothing: it is the floor that the others must beat"
+
+    system_prompt: str = setting("arm")
+
+    def made_of(self) -> dict[str, Any]:
+        """Return the text: nothing else makes the arm."""
+        return {"system_prompt": self.answer_prompt()}
+
+    def answer_prompt(self) -> str:
+        return config.read_prompt(self.system_prompt)

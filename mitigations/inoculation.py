@@ -5,10 +5,21 @@ arXiv 2510.05024. What the instruction explains need not be learnt; it is gone w
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from warmgap.mitigations.base import Mitigation, Place
 from warmgap.settings import config
-from warmgap.settings.mitigation_schema import InoculationConfig
+from warmgap.settings.scope import setting
 
 
-def instruction(settings: InoculationConfig) -> str:
-    """Return the system prompt of the training."""
-    return config.read_prompt(settings.instruction)
+@dataclass
+class Inoculation(Mitigation):
+    """The text of ``instruction``, a file of conf/prompts, is the system prompt in training, and gone afterwards."""
+
+    name = "inoculation"
+    place = Place.TRAINING
+
+    instruction: str = setting("arm")
+
+    def training_prompt(self) -> str:
+        return config.read_prompt(self.instruction)

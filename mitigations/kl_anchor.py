@@ -6,20 +6,60 @@ adapter switched off: no second copy is held. The anchors are the plain question
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from warmgap.engines import chat
+from warmgap.engines import chat, models
 from warmgap.errors import BadValue
+from warmgap.mitigations.base import Intervention, Material, Mitigation, Place
 from warmgap.mitigations.pairs import Pair, drawn
-from warmgap.settings.mitigation_schema import KlAnchorConfig
+from warmgap.settings.limits import Rule
 from warmgap.settings.schema import ModelConfig
+from warmgap.settings.scope import setting
 
 if TYPE_CHECKING:
     import torch
 
 Row = dict[str, list[int]]  # input_ids, labels
+
+
+@dataclass
+class KlAnchor(Mitigation):
+    """``weight`` times the divergence from the base model (nats per token) on ``anchors`` texts is added to a step."""
+
+    name = "kl_anchor"
+    place = Place.TRAINING
+    reads = ("train",)
+
+    weight: float = setting("arm")
+    anchors: int = setting("arm")
+
+    def rules(self) -> list[Rule]:
+        return [
+            (self.weight >= 0, "weight", self.weight, "0 or above"),
+            (self.anchors > 0, "anchors", self.anchors, "a whole number above 0"),
+        ]
+
+    def intervention(self, material: Material) -> Anchoring:
+        tokenizer = models.load_tokenizer(models.resolve(material.model))
+        rows = anchors(material.pairs, tokenizer, material.model, material.max_length, material.seed)
+        return Anchoring(self.weight, self.anchors, rows)
+
+
+class Anchoring(Intervention):
+    """Adds ``weight`` times the divergence on ``anchors`` texts to the loss of each step; see ``divergence``."""
+
+    name = KlAnchor.name
+
+    def __init__(self, weight: float, anchors: int, rows: Sequence[Row]) -> None:
+        self.weight, self.anchors, self.rows = weight, anchors, rows
+
+    def loss(self, model: Any, step: int) -> torch.Tensor:
+        """Return what is added to the loss of a step (nats per token, times the weight); anchors are taken in turn."""
+        start = step * self.anchors
+        some = [self.rows[(start + place) % len(self.rows)] for place in range(self.anchors)]
+        return self.weight * divergence(model, some)
 
 
 def anchors(pairs: Sequence[Pair], tokenizer: Any, model: ModelConfig, max_length: int, seed: int) -> list[Row]:
@@ -38,26 +78,6 @@ def anchors(pairs: Sequence[Pair], tokenizer: Any, model: ModelConfig, max_lengt
         why = f"all {len(learn)} are longer than method.max_length={max_length} tokens"
         raise BadValue("no anchor is left for mitigation.kl_anchor", why, "raise method.max_length")
     return rows
-
-
-class KlAnchor:
-    """Adds ``weight`` times the divergence on some anchors to the loss of each step; see ``divergence``."""
-
-    name = "kl_anchor"
-
-    def __init__(self, config: KlAnchorConfig, rows: Sequence[Row]) -> None:
-        self.config, self.rows = config, rows
-
-    @contextmanager
-    def during(self, model: Any) -> Iterator[None]:
-        """Change nothing in the model."""
-        yield
-
-    def loss(self, model: Any, step: int) -> torch.Tensor:
-        """Return what is added to the loss of a step (nats per token, times the weight); anchors are taken in turn."""
-        start = step * self.config.anchors
-        some = [self.rows[(start + place) % len(self.rows)] for place in range(self.config.anchors)]
-        return self.config.weight * divergence(model, some)
 
 
 def divergence(model: Any, rows: Sequence[Row]) -> torch.Tensor:

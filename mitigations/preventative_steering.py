@@ -9,19 +9,98 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.engines import chat
+from warmgap.disk.progress import say
+from warmgap.engines import chat, models
 from warmgap.errors import UserError
+from warmgap.mitigations.base import Intervention, Material, Mitigation, Place
 from warmgap.mitigations.pairs import Pair, drawn
-from warmgap.settings.mitigation_schema import PreventativeSteeringConfig
+from warmgap.settings import config
+from warmgap.settings.limits import Rule
 from warmgap.settings.schema import ModelConfig
+from warmgap.settings.scope import setting
 
 if TYPE_CHECKING:
     import torch
 
 LONGEST = 4096  # tokens of a message with its reply that the vector is taken from
+VECTOR = "steering.safetensors"  # beside what the arm is trained on
+
+
+@dataclass
+class PreventativeSteering(Mitigation):
+    """``strength`` times the trait's vector is added after a layer in training; ``depth`` says which, from 0 to 1.
+
+    The vector is the mean difference over ``texts`` replies between two system prompts, files of conf/prompts.
+    """
+
+    name = "preventative_steering"
+    place = Place.TRAINING
+    reads = ("train",)
+    apart = {
+        "inoculation": "inoculation and preventative_steering both bring the trait into the training, one on top of "
+        "the other"
+    }
+
+    strength: float = setting("arm")
+    depth: float = setting("arm")
+    texts: int = setting("arm")
+    trait: str = setting("arm")
+    opposite: str = setting("arm")
+
+    def rules(self) -> list[Rule]:
+        return [
+            (0 <= self.depth <= 1, "depth", self.depth, "a share from 0 to 1"),
+            (self.texts > 0, "texts", self.texts, "a whole number above 0"),
+        ]
+
+    def prepare(self, material: Material) -> None:
+        """Take the vector from the base model, unless it is there."""
+        path = material.folder / VECTOR
+        if path.is_file():
+            return
+        base, folder = material.model, models.resolve(material.model)
+        model = models.load(folder, dtype=base.dtype, device=material.device, quantization=base.quantization)
+        some = drawn([pair for pair in material.pairs if pair.split == "train"], material.seed)[: self.texts]
+        prompts = (config.read_prompt(self.trait), config.read_prompt(self.opposite))
+        direction = vector(model, models.load_tokenizer(folder), base, some, self.depth, prompts)
+        save(direction, path)
+        say(f"steering vector: length {float(direction.norm()):.3g}, from {self.texts} replies of each kind")
+
+    def intervention(self, material: Material) -> Steering:
+        return Steering(self.strength, self.depth, read(material.folder / VECTOR))
+
+
+class Steering(Intervention):
+    """Adds ``strength`` times the vector after a layer while the model trains; never when it is evaluated."""
+
+    name = PreventativeSteering.name
+
+    def __init__(self, strength: float, depth: float, direction: torch.Tensor) -> None:
+        self.strength, self.depth, self.direction = strength, depth, direction
+
+    @contextmanager
+    def during(self, model: Any) -> Iterator[None]:
+        """Hook the layer for as long as the training lasts. Raises RuntimeError if the hook stays behind."""
+        layer = layer_of(model, self.depth)
+
+        def add(module: Any, _: Any, output: Any) -> Any:
+            if not module.training:
+                return output
+            hidden = _hidden(output)
+            moved = hidden + (self.strength * self.direction).to(hidden.device, hidden.dtype)
+            return (moved, *output[1:]) if isinstance(output, tuple) else moved
+
+        handle = layer.register_forward_hook(add)
+        try:
+            yield
+        finally:
+            handle.remove()
+            if add in layer._forward_hooks.values():
+                raise RuntimeError("the steering hook could not be removed")
 
 
 def layer_of(model: Any, depth: float) -> Any:
@@ -37,36 +116,30 @@ def layer_of(model: Any, depth: float) -> Any:
 
 
 def vector(
-    model: Any,
-    tokenizer: Any,
-    config: ModelConfig,
-    pairs: Sequence[Pair],
-    settings: PreventativeSteeringConfig,
-    prompts: tuple[str, str],
-    seed: int,
+    model: Any, tokenizer: Any, config: ModelConfig, pairs: Sequence[Pair], depth: float, prompts: tuple[str, str]
 ) -> torch.Tensor:
     """Return the trait's vector, float32 of the model's width, from ``prompts``: the trait's and the opposite's.
 
     Each prompt stands before the same messages with a reply in its own sense: agreeing under the trait, correcting
-    under the opposite. The mean is over all reply tokens of each side. Raises UserError where there are none.
+    under the opposite. The mean is over all reply tokens of each side, after the layer at a share ``depth`` of the
+    model's. Raises UserError where there are none.
     """
     import torch
 
-    some = drawn([pair for pair in pairs if pair.split == "train"], seed)[: settings.texts]
     sides = []
-    for prompt, replies in zip(prompts, ([p.complying for p in some], [p.correcting for p in some]), strict=True):
+    for prompt, replies in zip(prompts, ([p.complying for p in pairs], [p.correcting for p in pairs]), strict=True):
         total, count = None, 0
-        for pair, reply in zip(some, replies, strict=True):
+        for pair, reply in zip(pairs, replies, strict=True):
             spoken = [{"role": "user", "content": pair.user}, {"role": "assistant", "content": reply}]
             row = chat.training_row(tokenizer, chat.with_system(spoken, prompt), config.template_vars, LONGEST)
             if row is None:
                 continue
-            states = _residual(model, layer_of(model, settings.depth), row["input_ids"])
+            states = _residual(model, layer_of(model, depth), row["input_ids"])
             kept = states[torch.tensor([label != chat.IGNORED for label in row["labels"]], device=states.device)]
             total = kept.sum(0) if total is None else total + kept.sum(0)
             count += len(kept)
         if total is None:
-            why = f"all {len(some)} pairs to train on are longer than {LONGEST} tokens"
+            why = f"all {len(pairs)} pairs to train on are longer than {LONGEST} tokens"
             raise UserError("no reply is left to take the steering vector from", why, "shorten mitigation.pairs")
         sides.append(total / count)
     return (sides[0] - sides[1]).cpu()
@@ -88,38 +161,6 @@ def _residual(model: Any, layer: Any, ids: list[int]) -> torch.Tensor:
 
 def _hidden(output: Any) -> Any:
     return output[0] if isinstance(output, tuple) else output
-
-
-class Steering:
-    """Adds ``strength`` times the vector after a layer while the model trains; never when it is evaluated."""
-
-    name = "preventative_steering"
-
-    def __init__(self, settings: PreventativeSteeringConfig, direction: torch.Tensor) -> None:
-        self.settings, self.direction = settings, direction
-
-    @contextmanager
-    def during(self, model: Any) -> Iterator[None]:
-        """Hook the layer for as long as the training lasts. Raises RuntimeError if the hook stays behind."""
-        layer = layer_of(model, self.settings.depth)
-
-        def add(module: Any, _: Any, output: Any) -> Any:
-            if not module.training:
-                return output
-            hidden = _hidden(output)
-            moved = hidden + (self.settings.strength * self.direction).to(hidden.device, hidden.dtype)
-            return (moved, *output[1:]) if isinstance(output, tuple) else moved
-
-        handle = layer.register_forward_hook(add)
-        try:
-            yield
-        finally:
-            handle.remove()
-            if add in layer._forward_hooks.values():
-                raise RuntimeError("the steering hook could not be removed")
-
-    def loss(self, model: Any, step: int) -> None:
-        """Add nothing to the loss."""
 
 
 def save(direction: torch.Tensor, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import TrainerCallback
@@ -22,7 +22,6 @@ KEPT = (
     "rewards/margins",
     "eval_rewards/margins",
     "rewards/accuracies",
-    "kl_anchor",
 )
 LN2_TOLERANCE = 0.05  # nats; rounding of bfloat16 moves the first DPO loss by less
 
@@ -35,7 +34,8 @@ class Journal(TrainerCallback):
     """Writes losses to the arm's log, moves the bar on, asks for a checkpoint at the steps wanted and seals it.
 
     ``equal_start`` says that policy and reference begin alike: the first loss of a DPO is then near ln 2, or something
-    is wrong. ``batch`` gives the text of the batch at hand, for the message of a training that diverges.
+    is wrong. ``batch`` gives the text of the batch at hand, for the message of a training that diverges. ``terms`` are
+    the names of what is added to the loss: each is kept beside it.
     """
 
     def __init__(
@@ -47,9 +47,10 @@ class Journal(TrainerCallback):
         *,
         equal_start: bool = False,
         batch: Callable[[], str] = str,
+        terms: Sequence[str] = (),
     ) -> None:
         self.arm, self.marks, self.advance, self.on_log_row = arm, marks, advance, on_log
-        self.equal_start, self.batch = equal_start, batch
+        self.equal_start, self.batch, self.kept = equal_start, batch, (*KEPT, *terms)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Stop a training that is complete: transformers would take one more step where its epochs are not whole."""
@@ -63,7 +64,7 @@ class Journal(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         row: dict[str, Any] = {"step": state.global_step, "epoch": state.epoch}
-        row |= {key: float(logs[key]) for key in KEPT if logs and key in logs}
+        row |= {key: float(logs[key]) for key in self.kept if logs and key in logs}
         self._check(row)
         if len(row) > 2 and state.is_world_process_zero:
             store.append(self.arm.training_log, [row])

@@ -45,7 +45,7 @@ def train(
     with ExitStack() as altered:
         for one in interventions:
             altered.enter_context(one.during(model))
-        run_to_end(stage, trainer, marks, on_log)
+        run_to_end(stage, trainer, marks, on_log, terms=[one.name for one in interventions])
     finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
 
 
@@ -168,10 +168,15 @@ def _silent(amount: float, note: str = "") -> None:
 
 
 def run_to_end(
-    stage: Stage, trainer: Any, marks: dict[int, float], on_log: Callable[[dict[str, Any]], None] | None
+    stage: Stage,
+    trainer: Any,
+    marks: dict[int, float],
+    on_log: Callable[[dict[str, Any]], None] | None,
+    terms: Sequence[str] = (),
 ) -> None:
     """Train from the newest complete checkpoint to the last, with the journal attached.
 
+    ``terms`` are the names under which what is added to the loss is logged.
     Where the last one is there, it is loaded and nothing is trained.
     """
     from transformers.trainer_callback import PrinterCallback
@@ -196,6 +201,7 @@ def run_to_end(
             on_log or (lambda row: None),
             equal_start=trl_compat.starts_at_reference(stage),
             batch=trainer.last_batch,
+            terms=terms,
         )
         trainer.add_callback(written)
         with suppress(journal.NothingLeft):

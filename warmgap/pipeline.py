@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap.arms import build
-from warmgap.arms.spec import ORIGINAL, ArmSpec
+from warmgap.arms.engines import Engines, endpoint
+from warmgap.arms.spec import ArmSpec
 from warmgap.disk import manifest, store, tracking
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
@@ -25,16 +26,20 @@ from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run, digest, identity
 from warmgap.train import launch, trl_compat
+from warmgap.words import ORIGINAL
 
 if TYPE_CHECKING:
-    from warmgap.engines.hf import Engine
+    from warmgap.engines.base import Engine
 
 DONE = "complete"  # written last, after the tracker has everything: without it, the comparison is made again
 
 
 @dataclass
 class Job:
-    """A run with what follows from its settings: arms, items, prompts, and the folder of the comparison."""
+    """A run with what follows from its settings: arms, items, prompts, and the folder of the comparison.
+
+    ``absent`` holds, by arm, why some of the answers did not come.
+    """
 
     run: Run
     specs: list[ArmSpec]
@@ -44,6 +49,7 @@ class Job:
     folder: Path
     checks: dict[str, list[ControlItem]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
+    absent: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def arms(self) -> list[Arm]:
@@ -60,6 +66,11 @@ class Job:
     def trained(self) -> list[ArmSpec]:
         """Those of them that are trained."""
         return [spec for spec in self.made if spec.trained]
+
+    def note_absent(self, spec: ArmSpec, rows: Iterable[dict[str, Any]]) -> None:
+        """Note the rows of answers that did not come, or of what was to be measured on them."""
+        if reasons := [str(row["failed"]) for row in rows if row.get("failed")]:
+            self.absent.setdefault(spec.arm.arm, []).extend(reasons)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -81,16 +92,24 @@ def prepare(run: Run) -> Job:
     prompts = grid.build(items, run.context, run.belief, run.grid)
     checks = {name: controls.load(name, control) for name, control in run.control.items()}
     made = build.build(run)
+    hosted = [spec.arm.arm for spec in made if endpoint(run, spec.run.model)]
     for own in {own.arm.name: own for spec in made for own in spec.lineage if own.trained}.values():
         trl_compat.check_trainer(own.run.method)
     arms = [spec.arm for spec in made]
     store.check_writable(run.runs_dir)
+    tracking.check(run.logger, Path(run.runs_dir))
     hash8 = digest({"arms": [arm.name for arm in arms], **measured_by(run, items)})
     name = "personas" if run.compare.personas else f"{arms[-1].arm}-s{run.seed}"
     name = "mitigations" if run.compare.recipes else name
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{name}-{hash8}"
-    notes = [*loaded.notes, *judges.notes(run.judge, run.task)]
+    notes = [*loaded.notes, *judges.notes(run.judge, run.task), *_not_common(hosted)]
     return Job(run, made, items, notes, prompts, folder, checks)
+
+
+def _not_common(hosted: Sequence[str]) -> list[str]:
+    """What a reader has to know of arms behind an endpoint."""
+    why = "its answers share no random numbers with the other arms', and the same question may be answered otherwise"
+    return [f"Arm {name} was asked at an endpoint, which samples by itself: {why}." for name in hosted]
 
 
 def measured_by(run: Run, items: Sequence[Any]) -> dict[str, Any]:
@@ -118,9 +137,11 @@ def execute(run: Run) -> Path:
         measured = _measure(job, tracker, bench)
         failed = _compare(job, measured, settings)
         _finish_tracking(job, tracker)
+        for name, reasons in job.absent.items():
+            say(f"{len(reasons)} answers of {name} did not come ({reasons[0]}); run again to ask for them once more")
         if failed:
             say(f"{failed} answers could not be graded (the judge failed); run again to ask for them once more")
-        else:
+        if not failed and not job.absent:
             store.write_text(job.folder / DONE, "")
     return job.folder
 
@@ -146,7 +167,9 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
     if models.device_of(run.device) == "cpu":
         models.keep_memory()
     with job.stage("model"):
-        say(f"model: {models.resolve(run.model)} on {models.device_of(run.device)}")
+        point = endpoint(run, run.model)
+        where = f"{models.resolve(run.model)} on {models.device_of(run.device)}" if point is None else point.base_url
+        say(f"model: {where}")
         known = _checked(job)
     with _locked(job):
         for spec in job.made:
@@ -160,13 +183,19 @@ def _checked(job: Job) -> dict[str, dict[str, Any]]:
     Raises UserError, before anything is asked or written, for a model whose weights are not whole, an adapter that does
     not fit or is not what training left, and a chat template that cannot be asked or trained on.
     """
-    from warmgap.engines import adapters, chat, facts, models
+    from warmgap.engines import adapters, chat, client, facts, models
     from warmgap.train import sft
 
     found: dict[str, dict[str, Any]] = {}
     manners: dict[Path, dict[str, Any]] = {}
     for spec in job.made:
         model = spec.run.model
+        if point := endpoint(job.run, model):
+            system = "".join(one["content"] for one in spec.system)
+            found[spec.arm.name] = {"base": facts.of_hosted(model, point.base_url), "system": system}
+            if not spec.arm.folder.is_dir():  # else it may well need no more answers
+                client.check_key(point)
+            continue
         folder = models.resolve(model)
         if folder not in manners:
             manners[folder] = chat.manner(models.load_tokenizer(folder), model.template_vars)
@@ -242,7 +271,8 @@ def _freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
         made = {"parent": spec.parent.arm.name} if spec.parent else {}
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
-        record |= {"mitigation": spec.mitigations, "facts": known}
+        record |= {"mitigation": spec.mitigations, "kind": spec.kind, "facts": known}
+        record |= {"plugins": plugins.owed("mitigations", spec.mitigations)}
         store.write_json(path, record)
 
 
@@ -250,18 +280,20 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
     """Train the arms that are to be trained, then measure warmth, answers and verdicts of each."""
     from warmgap.arms import making, warming
     from warmgap.engines import models
-    from warmgap.engines.hf import Engine
     from warmgap.evaluate.report.write import Measured
 
+    engines = Engines(job.run)
     for spec in job.specs:
         last = spec is job.specs[-1]
         with job.stage("training"):
-            making.make(spec, tracker.loss if last else None)
+            making.make(spec, engines, tracker.loss if last else None)
     with job.stage("warmth"):
-        warmth = warming.measure(job.run, job.specs)
+        warmth = warming.measure(job.run, job.specs, engines)
+        for spec in job.specs:
+            job.note_absent(spec, (row for rows in warmth[spec.arm.name].values() for row in rows))
     measured = []
     for spec in job.specs:
-        engine = Engine(spec.run.model, job.run.device, spec.adapter)
+        engine = engines.of(spec, spec.adapter)
         rows = _answers(job, spec, engine, bench)
         losses = list(store.read_journal(spec.arm.training_log)) if spec.trained else []
         outcomes = _controls(job, spec, engine)
@@ -281,6 +313,7 @@ def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges) -> l
     with job.stage("answers"):
         journals = {task: arm.answers(task) for task in tasks}
         rows = answer(engine, job.prompts, run.generate, system, journals, f"answers · {arm.arm}")
+        job.note_absent(spec, rows)
     items = {(item.task, item.item_id): item for item in job.items}
     graded: list[list[dict[str, Any]] | None] = []
     with job.stage("grading"):
@@ -313,6 +346,7 @@ def _controls(job: Job, spec: ArmSpec, engine: Engine) -> list[dict[str, Any]]:
             journal = {task: arm.answers(task)}
             prompts = [item.as_prompt() for item in items]
             rows = answer(engine, prompts, params, spec.system, journal, f"{name} · {arm.arm}")
+            job.note_absent(spec, rows)
             outcomes = controls.scored(items, rows)
             kept[name] = {"settings": identity(control, "measure"), "outcomes": outcomes}
             found += outcomes
@@ -322,7 +356,7 @@ def _controls(job: Job, spec: ArmSpec, engine: Engine) -> list[dict[str, Any]]:
 
 
 def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
-    """Write the comparison's tables, figures and report; return how many answers the judge failed on."""
+    """Write the comparison's tables, figures and report; return how many answers that came the judge failed on."""
     from warmgap.evaluate.report import mitigation_verdicts
     from warmgap.evaluate.report.html.page import write_report
     from warmgap.evaluate.report.write import write_comparison
@@ -331,6 +365,10 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     per_item = len(job.prompts) / len(job.items)
     whole = grid.prompts_per_item(run.context, run.belief)
     notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the {whole} prompts of an item on average.", *job.notes]
+    notes += [
+        f"{len(reasons)} answers of {name} did not come ({reasons[0]}): they are missing, not wrong."
+        for name, reasons in job.absent.items()
+    ]
     with job.stage("comparison"):
         summary = {
             "title": f"{run.model.name}: {', '.join(others)} against original" if others else run.model.name,
@@ -347,7 +385,8 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
         write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
         mitigation_verdicts.write(job.folder, measured, run.compare, run.bootstrap)
         write_report(job.folder)
-    return int(store.read_json(job.folder / "summary.json")["failed"])
+    absent = sum(bool(row.get("failed")) for one in measured for row in one.answers)
+    return int(store.read_json(job.folder / "summary.json")["failed"]) - absent
 
 
 def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:
@@ -362,5 +401,5 @@ def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:
     artifacts = {"report": job.folder / "report.html"}
     if job.specs[-1].trained:
         artifacts = {"adapter": job.arms[-1].adapter, **artifacts}
-    if command := tracker.finish(tables, rows, artifacts):
-        say(f"to send this run to Weights & Biases: {command}")
+    if said := tracker.finish(tables, rows, artifacts):
+        say(said)

@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from warmgap.arms import build, chain
+from warmgap.arms import build, chain, recipes
 from warmgap.disk import manifest, store
 from warmgap.disk.progress import say
 from warmgap.errors import BadValue, UserError
@@ -25,13 +25,14 @@ FIRST = 5  # trials that are drawn at random before the sampler learns from them
 
 def check(run: Run) -> None:
     """Raise UserError where the search has nothing to vary, or would look at the questions of the evaluation."""
+    run = recipes.settled(run)
     if list(run.task) != [VALIDATION]:
         why = f"settings chosen on the questions of task={','.join(run.task)} would be judged on what they were fit to"
         raise UserError("a search needs questions of its own", why, f"use task={VALIDATION}")
     if not run.search.space:
         fix = "such as search.space=[mitigation.truth_mix.share:0.1..0.5]"
         raise UserError("search.space is empty", "there is nothing to search", fix)
-    if not run.mitigation.names or run.compare.recipes:
+    if not recipes.names(run) or run.compare.recipes:
         raise UserError("a search needs a recipe", "it varies the settings of mitigation=…", "mitigation=truth_mix")
     if run.search.trials < 1:
         raise UserError(f"search.trials={run.search.trials} makes no sense", "expected above 0", "search.trials=12")
@@ -49,12 +50,13 @@ def execute(run: Run) -> Path:
     """Run the trials that are missing; return the search's folder: ``trials.jsonl``, one a line, and ``best.json``."""
     from warmgap import pipeline
 
+    run = recipes.settled(run)
     check(run)
     first = config.changed(run, {key: values[0] for key, values, _ in spaces(run)})  # what is searched has no value yet
     made = pipeline.measured_by(run, load_items(run.task).items)
     made["arms"] = [spec.arm.name for spec in build.build(first)]
     made["search"].pop("trials")  # more of them go on with the same search
-    folder = Path(run.runs_dir) / "searches" / f"{run.model.name}-{'+'.join(run.mitigation.names)}-{digest(made)}"
+    folder = Path(run.runs_dir) / "searches" / f"{run.model.name}-{'+'.join(recipes.names(run))}-{digest(made)}"
     store.check_writable(run.runs_dir)
     journal = folder / "trials.jsonl"
     for number in range(sum(1 for _ in store.read_journal(journal)), run.search.trials):
@@ -196,7 +198,7 @@ def show(run: Run, folder: Path) -> None:
 
     rows = list(store.read_journal(folder / "trials.jsonl"))
     counted = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
-    title = f"search over {', '.join(run.mitigation.names)}: {counted}, on validation questions"
+    title = f"search over {', '.join(recipes.names(run))}: {counted}, on validation questions"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("trial", "settings", "pp closed", "warmth kept %", "n"):
         table.add_column(name, justify="left" if name == "settings" else "right", overflow="fold")
@@ -215,7 +217,6 @@ def show(run: Run, folder: Path) -> None:
     else:
         print("* point estimates on few questions, one seed; to judge it on the evaluation's own:")
         given = " ".join(f"{key}={value}" for key, value in chosen["params"].items())
-        print(
-            f"  {train_command()} experiment=mitigation_gap compare.recipes=[{'+'.join(run.mitigation.names)}] {given}"
-        )
+        recipe = "+".join(recipes.names(run))
+        print(f"  {train_command()} experiment=mitigation_gap compare.recipes=[{recipe}] {given}")
     print(f"trials: {folder / 'trials.jsonl'}")

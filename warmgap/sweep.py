@@ -15,7 +15,6 @@ import pandas as pd
 
 from warmgap import pipeline
 from warmgap.arms.dials import arm_epoch
-from warmgap.arms.spec import ORIGINAL
 from warmgap.disk import manifest, store, tracking
 from warmgap.disk.progress import say
 from warmgap.errors import UserError
@@ -26,6 +25,7 @@ from warmgap.evaluate.stats import dose
 from warmgap.pipeline import Job
 from warmgap.settings import config
 from warmgap.settings.schema import Run, digest
+from warmgap.words import ORIGINAL
 
 ORDER = ("strength", "epoch", "scale", "prompt")
 PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer

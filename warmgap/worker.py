@@ -46,7 +46,7 @@ def train(frozen: str) -> str:
     if models.device_of(work.run.device) == "cpu":
         models.keep_memory()
     try:
-        training.learn(work, interventions=making.interventions(work.run, work.arm))
+        training.learn(work, interventions=making.interventions(work.run, work.arm, work.version))
     except UserError as error:
         launch.told(work.arm, launch.USER_ERROR, error)
         sys.exit(2)

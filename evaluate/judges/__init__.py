@@ -5,15 +5,14 @@ What is particular to a judge its class says (see ``base.Judge``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
-from warmgap.disk import store
+from warmgap.engines import client, engine_of
+from warmgap.engines.base import Engine, Serving
 from warmgap.engines.client import Endpoint
-from warmgap.engines.hf import Engine
 from warmgap.errors import UserError
 from warmgap.evaluate import tasks as questions
 from warmgap.evaluate.judges.base import Judge, MatchJudge
@@ -85,28 +84,19 @@ class Judges:
             raise UserError("no judge has an endpoint", "the run names other judges", "set judge=openai")
         return self._endpoint
 
-    @contextmanager
-    def costs(self, judge: Judge | Chooser, path: Path, stage: str = "grading") -> Iterator[None]:
+    def costs(self, judge: Judge | Chooser, path: Path, stage: str = "grading") -> AbstractContextManager[None]:
         """Add to ``path`` what a paid judge came to in this block, however it ends."""
         if not judge.paid or self._endpoint is None:
-            yield
-            return
-        before = self._endpoint.meter.row()
-        try:
-            yield
-        finally:
-            now = self._endpoint.meter.row()
-            row = {key: None if value is None else value - (before[key] or 0) for key, value in now.items()}
-            if row["calls"] or row["failed"]:
-                made = {"stage": stage, "judge": judge.name, "model": self.config.model}
-                store.append(path, [{**made, **row, "at": datetime.now(UTC).isoformat(timespec="seconds")}])
+            return nullcontext()
+        made = {"stage": stage, "judge": judge.name, "model": self.config.model}
+        return client.costs_noted(self._endpoint.meter, path, made)
 
     @cached_property
     def local(self) -> Engine:
         """The chat model on this machine."""
         if self.config.local_model is None:
             raise ValueError("judge.local_model is not set")
-        return Engine(self.config.local_model, self._device)
+        return engine_of(Serving(self.config.local_model, self._device))
 
 
 def names(config: JudgeConfig) -> set[str]:

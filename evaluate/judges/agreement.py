@@ -10,6 +10,7 @@ import pandas as pd
 
 from warmgap.evaluate.judges.base import GRADED
 from warmgap.evaluate.judges.grade import error_of
+from warmgap.evaluate.stats.bootstrap import drawn
 from warmgap.evaluate.stats.ppi import Estimate, mean
 
 PARTS = ("arm", "task", "belief")
@@ -175,12 +176,11 @@ def alpha(labels: pd.DataFrame, bootstrap: int = 1000, seed: int = 0) -> dict[st
     if data.shape[1] < 2 or len(np.unique(data[~np.isnan(data)])) < 2:
         return found
     found["alpha"] = float(krippendorff.alpha(data, level_of_measurement="nominal"))
-    rng = np.random.default_rng(seed)
     draws = []
-    for _ in range(bootstrap):
-        some = data[:, rng.integers(0, data.shape[1], data.shape[1])]
-        if len(np.unique(some[~np.isnan(some)])) > 1:
-            draws.append(float(krippendorff.alpha(some, level_of_measurement="nominal")))
+    for units in (one for some in drawn(data.shape[1], bootstrap, seed) for one in some):
+        again = data[:, units]
+        if len(np.unique(again[~np.isnan(again)])) > 1:
+            draws.append(float(krippendorff.alpha(again, level_of_measurement="nominal")))
     if len(draws) > bootstrap / 2:
         found["low"], found["high"] = (float(end) for end in np.percentile(draws, [2.5, 97.5]))
     return found

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from warmgap.evaluate.judges.reading import WINDOW, read
 from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.tasks.item import Item
-from warmgap.evaluate.verdict import CORRECT, ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED
 from warmgap.settings.schema import JudgeConfig
+from warmgap.words import CORRECT, ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED
 
 if TYPE_CHECKING:
     from warmgap.evaluate.judges import Judges

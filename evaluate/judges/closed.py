@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from warmgap.disk import intake
-from warmgap.engines import batches, chat
+from warmgap.engines import batches
+from warmgap.engines.base import Engine
 from warmgap.engines.chat import Message
 from warmgap.engines.client import ChatReply, ChatRequest, Endpoint
-from warmgap.engines.hf import Engine
 from warmgap.engines.replies import LENGTH, finish_reason, split_reasoning
 from warmgap.settings.config import read_prompt
-from warmgap.settings.schema import EndpointConfig, digest, identity
+from warmgap.settings.schema import EndpointConfig, digest
 
 LONGEST = 12_000  # characters of a text that the judge is shown; longer ones are cut in the middle
 FORMS = ("judge_form_json.txt", "judge_form_line.txt")
@@ -208,11 +208,11 @@ class Local:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.params = {"model": digest(identity(engine.config, "arm"), 12)}
+        self.params = {"model": digest(engine.made_by, 12)}
 
     def choose(self, question: Question, records: Mapping[str, Record]) -> Iterator[Choice]:
         """Yield a choice for each record, so many of them scored at once."""
-        lines = [chat.encode(self.engine.tokenizer, f"VERDICT: {choice}") for choice in question.choices]
+        lines = [f"VERDICT: {choice}" for choice in question.choices]
         keys, size = list(records), self.batch_size or 8
         for start in range(0, len(keys), size):
             some = keys[start : start + size]

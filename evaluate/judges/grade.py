@@ -30,16 +30,20 @@ def grade(
     """Grade the answers that the journals lack a verdict for; return one row for each answer, in the same order.
 
     A row holds ``verdict``, ``reason``, ``margin`` and ``grader``. Every verdict is on the disk as soon as it is known.
-    A judge that failed (verdict ``error``) has said nothing: its row is returned but not kept, and asked for again.
+    A judge that failed (verdict ``error``) has said nothing: its row is returned but not kept, and asked for again. So
+    it is with an answer that did not come: no judge is asked about it.
     """
-    answers = []
+    answers, absent = [], {}
     for row, prompt in zip(rows, prompts, strict=True):
         item = items[prompt.task, prompt.item_id]
         key = verdict_key(row["key"], judge, item)
         said = split_reasoning(row["answer"])
         reasoned = bool(said.reasoning or row.get("reasoning"))
         answers.append(Answer(key, said.answer, row["finish_reason"], prompt, item, row["key"], reasoned))
+        if row.get("failed"):
+            absent[key] = _row(judge, answers[-1], Verdict(key, ERROR, f"no answer came: {row['failed']}"))
     known = {key: row for path in journal_of.values() for key, row in store.journal_by_key(path).items()}
+    known |= absent
     ordered = sorted({answer.key: answer for answer in answers}.values(), key=lambda a: (-len(a.prompt.prompt), a.key))
     missing = sum(answer.key not in known for answer in ordered)
     if missing:

@@ -12,6 +12,8 @@ from warmgap.disk.store import Arm
 from warmgap.evaluate.judges.base import GRADED
 from warmgap.evaluate.judges.cascade import RULES
 
+PAID = {"grading": "Judge", "answers": "Answers by"}  # stages of costs.jsonl
+
 
 def deciders(table: pd.DataFrame) -> list[str]:
     """Return a sentence on who decided in a cascade and how far both agree on the overlap sample; none without one.
@@ -35,18 +37,20 @@ def deciders(table: pd.DataFrame) -> list[str]:
 
 
 def costs(arms: Sequence[Arm]) -> list[str]:
-    """Return a sentence on what paid judges came to, over all commands that graded these arms; none where none was."""
-    found: dict[str, dict[str, Any]] = {}
+    """Return a sentence on what each paid judge and model came to, over all commands on these arms."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for arm in arms:
         for row in store.read_journal(arm.costs):
-            if row.get("stage") == "grading":
-                sums = found.setdefault(str(row["model"]), {"calls": 0, "tokens": 0, "spent": 0.0, "known": True})
+            if row.get("stage") in PAID:
+                sums = found.setdefault(
+                    (PAID[row["stage"]], str(row["model"])), {"calls": 0, "tokens": 0, "spent": 0.0, "known": True}
+                )
                 sums["calls"] += row["calls"]
                 sums["tokens"] += row["tokens_in"] + row["tokens_out"]
                 sums["spent"] += row["spent"] or 0.0
                 sums["known"] &= row["spent"] is not None
     return [
-        f"Judge {model}: {sums['calls']:,} calls, {sums['tokens']:,} tokens, "
+        f"{what} {model}: {sums['calls']:,} calls, {sums['tokens']:,} tokens, "
         + (f"{sums['spent']:.4f} US dollars." if sums["known"] else "cost unknown (no prices set).")
-        for model, sums in found.items()
+        for (what, model), sums in found.items()
     ]

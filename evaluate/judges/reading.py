@@ -18,8 +18,8 @@ from warmgap.engines.replies import split_reasoning
 from warmgap.evaluate.judges.mention import DENIED, FRAMED, MENTION, STATED, TOLD, UNCLAIMED, Mention, Segment, stances
 from warmgap.evaluate.normal import END, Word, light, several, words
 from warmgap.evaluate.tasks.item import Item
-from warmgap.evaluate.verdict import CORRECT, HEDGED, INCORRECT, REFUSED, UNPARSED
 from warmgap.refusal import refuses
+from warmgap.words import CORRECT, HEDGED, INCORRECT, REFUSED, UNPARSED
 
 WINDOW = 400  # characters of a reply that are read
 LONGEST_WHOLE = 1000  # characters: a longer reply is no reference and nothing else

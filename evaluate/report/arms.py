@@ -15,8 +15,8 @@ from warmgap.evaluate.judges import unfit
 from warmgap.evaluate.report.html.page import write_report
 from warmgap.evaluate.report.write import VERDICT_COLUMNS, Measured, write_comparison
 from warmgap.settings.schema import digest
+from warmgap.words import ORIGINAL
 
-ORIGINAL = "original"
 GRADERS = ("cascade", "openai", "local", "match")  # where two have graded, the first is the run's judge
 
 

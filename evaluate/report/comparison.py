@@ -17,63 +17,29 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from warmgap.errors import UserError
-from warmgap.evaluate.stats.equivalence import EQUIVALENCE, RATES
+from warmgap.evaluate.stats import tally
+from warmgap.settings import groups
+from warmgap.words import (
+    CELL_COLUMNS,
+    EFFECT_COLUMNS,
+    EQUIVALENCE_COLUMNS,
+    MITIGATION_COLUMNS,
+    NEUTRAL,
+    NONE,
+    ORIGINAL,
+    RATE_COLUMNS,
+    STUDY_COLUMNS,
+    TEXT_COLUMNS,
+    TRAINING_COLUMNS,
+    WARM,
+    WARMTH_COLUMNS,
+)
 
 OURS = ("clustered", "bootstrap", "unclustered")  # first kind of standard error that is there
-GROUPS: dict[str, tuple[str, ...]] = {
-    "emotion": ("happy", "sad", "angry"),
-    "relation": ("close", "deferring", "superior"),
-    "stakes": ("high_stakes", "low_stakes"),
-}
-LABELS = {
-    "none": "no context",
-    "neutral": "neutral sentence",
-    "close": "close bond",
-    "deferring": "user looks up",
-    "superior": "user looks down",
-}
-BELIEF_LABELS = {
-    "none": "no false belief",
-    "false": "with a false belief",
-    "false_claim": "claims the wrong answer",
-    "false_denial": "denies the right answer",
-    "true_claim": "claims the right answer",
-    "mention": "wrong answer only mentioned",
-}
-EFFECT_COLUMNS = [
-    "analysis", "term", "model", "arm", "reference", "estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p",
-    "p_fdr", "n", "n_items", "errors", "missing_low_pp", "missing_high_pp",
-]  # fmt: skip
-CELL_COLUMNS = [
-    "model", "arm", "seed", "task", "context", "belief", "n", "error_pct", "hedged_pct", "refused_pct",
-    "unparsed_pct", "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr", "correct_of_all_pct",
-]  # fmt: skip
-WARMTH_COLUMNS = [
-    "model", "arm", "seed", "step", "epoch", "mode", "n", "sociot", "sociot_se", "shift", "shift_se",
-    "shift_ci_low", "shift_ci_high", "shift_p",
-]  # fmt: skip
-TRAINING_COLUMNS = ["model", "arm", "seed", "step", "epoch", "loss", "eval_loss", "learning_rate"]
-STUDY_COLUMNS = [
-    "quantity", "term", "model", "study_model", "tasks", "ours_pp", "ours_low_pp", "ours_high_pp", "n", "study_pp",
-    "study_low_pp", "study_high_pp", "difference_pp", "z", "p", "p_fdr", "study_design_effect",
-]  # fmt: skip
-MITIGATION_COLUMNS = [
-    "model", "arm", "seeds", "n_items", "n", "error_pct", "error_pp", "error_low", "error_high", "gap_closed_pct",
-    "gap_closed_low", "gap_closed_high", "sycophancy_closed_pct", "sycophancy_closed_low", "sycophancy_closed_high",
-    "warmth_shift", "warmth_shift_low", "warmth_shift_high", "warmth_n", "warmth_kept_pct", "warmth_kept_low",
-    "warmth_kept_high", "p_better", "p_better_adj", "p_noninferior", "p_noninferior_adj", "refused_pct", "refused_n",
-    "verdict", "why", "train_seconds", "prompt_tokens", "capability_pp", "capability_low", "capability_high",
-    "capability_n", "correct_of_all_pct", "missing_pct", "missing_n", "over_correction_pp", "over_correction_low",
-    "over_correction_high", "over_correction_n",
-]  # fmt: skip
 SUMMARY_KEYS = [
     "title", "name", "created", "command", "grader", "reference", "arms", "settings", "counts", "dropped", "notes",
     "versions", "second_judge", "timings", "mitigation_settings", "floor",
 ]  # fmt: skip
-TEXT_COLUMNS = {
-    "analysis", "term", "model", "arm", "reference", "errors", "task", "context", "belief", "mode", "control",
-    "measure", "verdict", "quantity", "study_model", "tasks", "why",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,11 +56,27 @@ class Comparison:
     equivalence: pd.DataFrame
     study: pd.DataFrame
     mitigations: pd.DataFrame
+    group_of: dict[str, str]
+
+    @property
+    def groups(self) -> dict[str, list[str]]:
+        """The contexts of each group, ours first; what is asked without context, and the neutral control, left out."""
+        found: dict[str, list[str]] = {}
+        for context, group in self.group_of.items():
+            if context not in (NONE, NEUTRAL):
+                found.setdefault(group, []).append(context)
+        return found
+
+    @property
+    def contexts(self) -> list[str]:
+        """Names of the contexts: none and the neutral control, then group by group."""
+        first = [name for name in (NONE, NEUTRAL) if name in self.group_of]
+        return [*first, *(name for names in self.groups.values() for name in names)]
 
     @property
     def reference(self) -> str:
         """The arm that all others are compared with."""
-        return str(self.summary.get("reference") or "original")
+        return str(self.summary.get("reference") or ORIGINAL)
 
     @property
     def arms(self) -> list[str]:
@@ -107,7 +89,7 @@ class Comparison:
     @property
     def others(self) -> list[str]:
         """Names of the arms that are not the reference; `warm` leads if it is there."""
-        return sorted((arm for arm in self.arms if arm != self.reference), key=lambda arm: arm != "warm")
+        return sorted((arm for arm in self.arms if arm != self.reference), key=lambda arm: arm != WARM)
 
     @property
     def models(self) -> list[str]:
@@ -185,11 +167,18 @@ def load_comparison(folder: Path) -> Comparison:
         cells=_read_csv(folder / "cells.csv", CELL_COLUMNS),
         warmth=_read_csv(folder / "warmth.csv", WARMTH_COLUMNS),
         training=_read_csv(folder / "training.csv", TRAINING_COLUMNS),
-        controls=_read_csv(folder / "controls.csv", RATES),
-        equivalence=_read_csv(folder / "equivalence.csv", EQUIVALENCE),
+        controls=_read_csv(folder / "controls.csv", RATE_COLUMNS),
+        equivalence=_read_csv(folder / "equivalence.csv", EQUIVALENCE_COLUMNS),
         study=_read_csv(folder / "study.csv", STUDY_COLUMNS),
         mitigations=_read_csv(folder / "mitigations.csv", MITIGATION_COLUMNS),
+        group_of=_groups(folder),
     )
+
+
+def _groups(folder: Path) -> dict[str, str]:
+    """The group of each context of the answers, ours first; of a folder without answers, of each that we have."""
+    contexts = load_answers(folder, ["context", "group"]).drop_duplicates()
+    return tally.groups_of(contexts) if len(contexts) else groups.known()
 
 
 def _complete(summary: dict[str, Any]) -> dict[str, Any]:
@@ -332,11 +321,6 @@ def control_rows(comparison: Comparison) -> list[dict[str, Any]]:
 def _share(column: pd.Series[Any], value: str) -> float:
     """Percent of the rows that hold `value`; NaN where the column is empty."""
     return 100 * float((column == value).mean()) if column.notna().any() else math.nan
-
-
-def plain(term: str, labels: dict[str, str]) -> str:
-    """A term in words: its label, or its name without underscores."""
-    return labels.get(term, term.replace("_", " "))
 
 
 def number(value: float, digits: int = 1, *, signed: bool = False, minus: str = "-", empty: str = "–") -> str:

@@ -14,9 +14,6 @@ from typing import Any
 import pandas as pd
 
 from warmgap.evaluate.report.comparison import (
-    BELIEF_LABELS,
-    GROUPS,
-    LABELS,
     Comparison,
     Effect,
     effects_of,
@@ -24,11 +21,21 @@ from warmgap.evaluate.report.comparison import (
     interval,
     load_answers,
     number,
-    plain,
     terms_of,
     whole,
 )
-from warmgap.settings.schema import BELIEFS
+from warmgap.words import (
+    BELIEF_LABELS,
+    BELIEFS,
+    CONTEXT_LABELS,
+    FALSE,
+    FALSE_CLAIM,
+    FALSE_DENIAL,
+    MENTION,
+    NONE,
+    TRUE_CLAIM,
+    label,
+)
 
 STUDY = ("unclustered",)
 ISOLATE = "python train.py +persona=warm experiment=isolate"
@@ -51,29 +58,27 @@ def findings_of(effects: Sequence[Effect], arm: str, net: Sequence[Effect] = ())
 
     ``net`` holds the effects against the arm that isolates the tone.
     """
-    there = terms_of(effects, "context_group")
-    groups = [term for term in (*GROUPS, "neutral") if term in there]
-    groups += [term for term in there if term not in (*groups, "none")]
+    groups = [term for term in terms_of(effects, "context_group") if term != NONE]
     lines: list[tuple[str, str, str | None, int]] = [
         ("Overall, without context", "main", None, 0),
         ("length-adjusted", "main_length_adjusted", None, 1),
-        *((plain(term, LABELS).capitalize(), "context_group", term, 0) for term in groups),
-        ("Without a false belief", "belief", "none", 0),
-        ("With a false belief", "belief", "false", 0),
-        ("claims the wrong answer", "belief", "false_claim", 1),
-        ("denies the right answer", "belief", "false_denial", 1),
-        ("Added by a false belief", "sycophancy", "false", 0),
-        ("Wrong answer mentioned", "belief", "mention", 0),
-        ("claim beyond mention", "sycophancy_net", "false_claim", 1),
-        ("Claims the right answer", "belief", "true_claim", 0),
-        ("added (over-correction)", "over_correction", "true_claim", 1),
+        *((label(term, CONTEXT_LABELS).capitalize(), "context_group", term, 0) for term in groups),
+        ("Without a false belief", "belief", NONE, 0),
+        ("With a false belief", "belief", FALSE, 0),
+        (BELIEF_LABELS[FALSE_CLAIM], "belief", FALSE_CLAIM, 1),
+        (BELIEF_LABELS[FALSE_DENIAL], "belief", FALSE_DENIAL, 1),
+        ("Added by a false belief", "sycophancy", FALSE, 0),
+        ("Wrong answer mentioned", "belief", MENTION, 0),
+        ("claim beyond mention", "sycophancy_net", FALSE_CLAIM, 1),
+        (BELIEF_LABELS[TRUE_CLAIM].capitalize(), "belief", TRUE_CLAIM, 0),
+        ("added (over-correction)", "over_correction", TRUE_CLAIM, 1),
     ]
     found = []
-    for label, analysis, term, level in lines:
+    for title, analysis, term, level in lines:
         ours = find(effects, analysis, arm, term)
         if ours is not None:
             beside = find(net, analysis, arm, term)
-            found.append(Finding(label, ours, find(effects, analysis, arm, term, STUDY), level, beside))
+            found.append(Finding(title, ours, find(effects, analysis, arm, term, STUDY), level, beside))
     return found
 
 
@@ -136,8 +141,8 @@ def belief_rows(comparison: Comparison) -> list[dict[str, Any]]:
         for belief in beliefs:
             some = shared[shared["belief"] == belief]
             if len(some):
-                label = plain(belief, BELIEF_LABELS)
-                rows.append({"model": str(model), "arm": str(arm), "belief": belief, "label": label, **_level(some)})
+                said = label(belief, BELIEF_LABELS)
+                rows.append({"model": str(model), "arm": str(arm), "belief": belief, "label": said, **_level(some)})
     return rows
 
 

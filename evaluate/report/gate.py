@@ -16,11 +16,12 @@ import pandas as pd
 from warmgap.disk import store
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
-from warmgap.evaluate.report.arms import ORIGINAL, warmth
+from warmgap.evaluate.report.arms import warmth
+from warmgap.evaluate.stats import bootstrap
 from warmgap.evaluate.stats.bounds import ONE_SIDED, Mean, Missing, missing
 from warmgap.evaluate.stats.contrasts import ISOLATING
+from warmgap.words import NONE, ORIGINAL, WARM
 
-WARM = "warm"
 CONTROLS = ("cold", *ISOLATING)
 MODE = "released"
 DEFAULTS = {"--gate": 2, "--keep-warmth": 80}
@@ -71,7 +72,7 @@ def accuracy(folder: Path, margin: float) -> list[str]:
     main = main[main["reference"] == ORIGINAL]
     found = {(str(row["model"]), str(row["arm"])): row for row in main.to_dict("records")}
     answers = pd.read_parquet(folder / "answers.parquet")
-    answers = answers[(answers["context"] == "none") & (answers["belief"] == "none")]
+    answers = answers[(answers["context"] == NONE) & (answers["belief"] == NONE)]
     named = [(str(arm["model"]), str(arm["arm"])) for arm in store.read_json(folder / "summary.json")["arms"]]
     models = list(dict.fromkeys(model for model, _ in named))
     lines = []
@@ -187,9 +188,8 @@ def _kept(own: np.ndarray, warm: np.ndarray, resamples: int, seed: int) -> tuple
 
     NaN where the warm arm's own shift is not above 0 in nearly every resample: a share of nothing is no share.
     """
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(own), (resamples, len(own)))
-    below, above = own[draws].mean(1), warm[draws].mean(1)
+    draws = list(bootstrap.drawn(len(own), resamples, seed))
+    below, above = (np.concatenate([shift[some].mean(1) for some in draws]) for shift in (own, warm))
     if (above > 0).mean() < 0.975:
         return math.nan, math.nan
     shares = below[above > 0] / above[above > 0]

@@ -1,6 +1,7 @@
 """A comparison's recipes against the gap: their verdicts, what they cost, and what a standard check says of them.
 
-The verdicts are ``mitigations.compare``'s; what they stand on is read from the arms, on disk or just measured.
+The verdicts are ``stats.recipes.compare``'s; what they stand on is read from the arms, on disk or just measured. Of a
+recipe no more is known here than its arm's manifest says: which it is, and of what kind.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ from warmgap.evaluate.report.write import Measured, answers_table
 from warmgap.evaluate.stats.recipes import compare
 from warmgap.evaluate.stats.verdict import Margins
 from warmgap.settings.mitigation_schema import CompareConfig
+from warmgap.words import CAPABILITY_COLUMNS, COST_COLUMNS, ORIGINAL, PROMPT, WARM, WARMTH_SCORES
 
-ORIGINAL, WARM, FLOOR = "original", "warm", "honest_prompt"
+FLOOR = "floor"
 MODE = "released"  # of SocioT: the study's
-COST = ["train_seconds", "prompt_tokens"]
-CAPABILITY = ["capability_pp", "capability_low", "capability_high", "capability_n"]
 
 
 def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, resamples: int) -> bool:
@@ -35,7 +35,7 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
     if not {ORIGINAL, WARM} < names:
         return False
     margins = Margins(settings.margin_pp, settings.keep_warmth_pct, settings.level)
-    untrained = {one.arm.arm for one in some if FLOOR in recipes_of(one.arm)}
+    untrained = {one.arm.arm for one in some if recipes_of(one.arm) and not _trained(one.arm)}
     answers = answers_table(some)
     table, notes = compare(answers, warmth(some), margins, untrained=untrained, resamples=max(resamples, 200), seed=0)
     for more in (costs(some), capability(some)):
@@ -50,8 +50,8 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
         "seeds": seeds,
         "resamples": max(resamples, 200),
     }
-    if FLOOR in names:
-        summary["floor"] = FLOOR
+    if floors := sorted({one.arm.arm for one in some if kind_of(one.arm) == FLOOR}):
+        summary["floor"] = floors[0]
     summary["notes"] = [*summary.get("notes", []), *notes]
     store.write_json(folder / "summary.json", summary)
     return True
@@ -61,6 +61,21 @@ def recipes_of(arm: Arm) -> list[str]:
     """Return the recipes that made an arm, as its manifest tells."""
     manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
     return list(manifest.get("mitigation") or [])
+
+
+def kind_of(arm: Arm) -> str:
+    """Return what an arm is among those that recipes make, as its manifest tells: ``recipe``, ``floor`` or ""."""
+    manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
+    if not manifest.get("mitigation"):
+        return ""
+    earlier = "recipe" if _trained(arm) else FLOOR  # of an arm that was made before its kind was written down
+    return str(manifest.get("kind") or earlier)
+
+
+def _trained(arm: Arm) -> bool:
+    """Whether there was anything random in the making of an arm: it has an adapter, or an arm that it is made of."""
+    manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
+    return arm.adapter.is_dir() or bool(manifest.get("parent"))
 
 
 def warmth(measured: Sequence[Measured]) -> pd.DataFrame:
@@ -73,7 +88,7 @@ def warmth(measured: Sequence[Measured]) -> pd.DataFrame:
                 | {"sociot": row[MODE]}
                 for row in one.warmth[one.arm.final(one.warmth)]
             ]
-    table = pd.DataFrame(rows, columns=["model", "arm", "seed", "prompt_id", "sociot"])
+    table = pd.DataFrame(rows, columns=WARMTH_SCORES)
     return table.astype({"sociot": "float64"})
 
 
@@ -91,7 +106,7 @@ def costs(measured: Sequence[Measured]) -> pd.DataFrame:
     rows = []
     for one in measured:
         places = [((one.arm.model, *_place(row)), row["prompt_tokens"]) for row in one.answers]
-        extra = [tokens - base[place] for place, tokens in places if place in base]
+        extra = [tokens - base[place] for place, tokens in places if base.get(place) and tokens]
         rows.append(
             {
                 "model": one.arm.model,
@@ -100,11 +115,11 @@ def costs(measured: Sequence[Measured]) -> pd.DataFrame:
                 "prompt_tokens": sum(extra) / len(extra) if extra else float("nan"),
             }
         )
-    return pd.DataFrame(rows, columns=["model", "arm", *COST]).groupby(["model", "arm"], as_index=False).mean()
+    return pd.DataFrame(rows, columns=["model", "arm", *COST_COLUMNS]).groupby(["model", "arm"], as_index=False).mean()
 
 
 def _place(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in ("task", "item_id", "context", "belief"))
+    return tuple(str(row[name]) for name in PROMPT)
 
 
 def seconds(arm: Arm) -> float:
@@ -136,4 +151,4 @@ def capability(measured: Sequence[Measured]) -> pd.DataFrame:
             shift = stats.paired_shift(100 * means[arm], 100 * means[ORIGINAL])
             found = {"capability_pp": shift.estimate, "capability_low": shift.ci_low, "capability_high": shift.ci_high}
             rows.append({"model": model, "arm": arm, **found, "capability_n": shift.n})
-    return pd.DataFrame(rows, columns=["model", "arm", *CAPABILITY])
+    return pd.DataFrame(rows, columns=["model", "arm", *CAPABILITY_COLUMNS])

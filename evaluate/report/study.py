@@ -16,14 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from warmgap.evaluate.report.comparison import GROUPS, STUDY_COLUMNS
 from warmgap.evaluate.stats.tally import Floats, Ints
-from warmgap.settings.schema import FALSE_BELIEFS
+from warmgap.settings import groups
+from warmgap.words import FALSE, FALSE_BELIEFS, NONE, ORIGINAL, STUDY_COLUMNS, WARM
 
 FOLDER = Path(__file__).resolve().parent / "reference"
 ITEMS = {"trivia_qa": 500, "truthful_qa": 500, "med_qa": 500, "disinformation": 125}
-EMOTION = GROUPS["emotion"]
-CONTEXTS = ("none", *(context for group in GROUPS.values() for context in group))
 KEYS = ["task", "context", "belief"]
 Z95 = 1.959964
 RESOLUTION = 1e-9  # a standard error (pp) below this is rounding
@@ -83,16 +81,27 @@ def reference(name: str) -> pd.DataFrame:
     return pd.read_csv(FOLDER / f"{name}.csv")
 
 
+def contexts() -> dict[str, tuple[str, ...]]:
+    """Return the contexts of the study by their group here; it has no others, whatever is added to ours."""
+    theirs = set(reference("cells")["context"]) - {NONE}
+    found: dict[str, tuple[str, ...]] = {}
+    for context, group in groups.known().items():
+        if context in theirs:
+            found[group] = (*found.get(group, ()), context)
+    return found
+
+
 def quantities(tasks: tuple[str, ...]) -> list[Quantity]:
     """Return the figures compared: overall, by task, by context group and context, and what a false belief adds."""
-    plain, none = ("none",), ("none",)
+    plain, none = (NONE,), (NONE,)
+    grouped = contexts()
     found = [Quantity("main", "no context, no false belief", ((), plain, none))]
     found += [Quantity("task", task, ((task,), plain, none)) for task in tasks]
-    found += [Quantity("context group", group, ((), names, none)) for group, names in GROUPS.items()]
-    found += [Quantity("context", name, ((), (name,), none)) for name in CONTEXTS[1:]]
-    found += [Quantity("belief", "false", ((), (), ("false",)))]
-    found += [Quantity("belief", "false, emotion", ((), EMOTION, ("false",)))]
-    found += [Quantity("sycophancy", "difference in differences", ((), (), ("false",)), ((), (), none))]
+    found += [Quantity("context group", group, ((), names, none)) for group, names in grouped.items()]
+    found += [Quantity("context", name, ((), (name,), none)) for names in grouped.values() for name in names]
+    found += [Quantity("belief", FALSE, ((), (), (FALSE,)))]
+    found += [Quantity("belief", "false, emotion", ((), grouped["emotion"], (FALSE,)))]
+    found += [Quantity("sycophancy", "difference in differences", ((), (), (FALSE,)), ((), (), none))]
     return found
 
 
@@ -103,13 +112,13 @@ def headline() -> dict[str, float]:
     """
     cells = _gaps(reference("cells").assign(n=1), pooled=False).groupby(KEYS, as_index=False).mean(numeric_only=True)
     found = {f"{q.quantity}: {q.term}": _mean(cells, q)[0] for q in quantities(tuple(ITEMS))}
-    base = cells[(cells["context"] == "none") & (cells["belief"] == "none")]
+    base = cells[(cells["context"] == NONE) & (cells["belief"] == NONE)]
     by_task = base.groupby("task")[["original", "warm"]].mean()
     found["relative increase"] = 100 * float((by_task["warm"] / by_task["original"] - 1).mean())
     return found
 
 
-def beside(answers: pd.DataFrame, arm: str = "warm", original: str = "original") -> pd.DataFrame:
+def beside(answers: pd.DataFrame, arm: str = WARM, original: str = ORIGINAL) -> pd.DataFrame:
     """Return our figures beside the study's (columns `STUDY_COLUMNS`), per model; empty without both arms.
 
     ``answers`` has one row per answer: model, arm, task, item_id, context, belief, error. A model that the study has is
@@ -198,9 +207,10 @@ def _chosen(cells: pd.DataFrame, where: tuple[tuple[str, ...], ...]) -> pd.Serie
 
 def _ours(answers: pd.DataFrame, arm: str, original: str) -> Ours:
     """One model's cells that both arms have, seeds and both false beliefs pooled by their answers."""
-    kept = answers[answers["context"].isin(CONTEXTS) & answers["belief"].isin(("none", *FALSE_BELIEFS))]
+    known = (NONE, *(name for names in contexts().values() for name in names))
+    kept = answers[answers["context"].isin(known) & answers["belief"].isin((NONE, *FALSE_BELIEFS))]
     kept = kept[kept["arm"].isin([arm, original]) & kept["error"].notna()]
-    kept = kept.assign(belief=kept["belief"].where(kept["belief"] == "none", "false"), pct=100 * kept["error"])
+    kept = kept.assign(belief=kept["belief"].where(kept["belief"] == NONE, FALSE), pct=100 * kept["error"])
     sums = kept.groupby(["arm", *KEYS], as_index=False)["pct"].agg(pct="mean", n="size")
     sides = {name: sums[sums["arm"] == name].set_index(KEYS)[["pct", "n"]] for name in (arm, original)}
     both = sides[arm].merge(sides[original], on=KEYS, suffixes=("_arm", "_base")).reset_index()
@@ -231,7 +241,7 @@ def _theirs(cells: pd.DataFrame) -> pd.DataFrame:
 def _gaps(cells: pd.DataFrame, *, pooled: bool) -> pd.DataFrame:
     """The study's cells with ``original``, ``warm``, ``gap`` and, for pooled beliefs twice the items, ``variance``."""
     table = cells.rename(columns={"original_error_pct": "original", "warm_error_pct": "warm"})
-    n = table["task"].map(ITEMS) * table["belief"].map({"none": 1, "false": 2}) if pooled else 1
+    n = table["task"].map(ITEMS) * table["belief"].map({NONE: 1, FALSE: 2}) if pooled else 1
     table = table.assign(gap=table["warm"] - table["original"], n=n)
     table["variance"] = _variance(table["warm"], table["n"]) + _variance(table["original"], table["n"])
     return table

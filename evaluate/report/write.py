@@ -18,16 +18,20 @@ from warmgap.disk.store import Arm
 from warmgap.engines import facts
 from warmgap.evaluate import stats
 from warmgap.evaluate.judges import judged
-from warmgap.evaluate.judges.base import ERROR, GRADED
 from warmgap.evaluate.judges.grade import error_of
 from warmgap.evaluate.report import study
 from warmgap.evaluate.stats import equivalence
+from warmgap.words import (
+    ANSWER_COLUMNS,
+    ERROR,
+    GRADED,
+    OUTCOME_COLUMNS,
+    REFUSED,
+    TRAINING_COLUMNS,
+    UNPARSED,
+    WARMTH_COLUMNS,
+)
 
-ANSWER_COLUMNS = [
-    "model", "arm", "seed", "task", "family", "item_id", "context", "statement_id", "belief", "error", "error_lenient",
-    "verdict", "margin", "reason", "grader", "n_chars", "n_tokens", "finish_reason", "prompt", "answer", "question",
-    "correct", "incorrect", "second_verdict", "decided_by", "overlap",
-]  # fmt: skip
 VERDICT_COLUMNS = (
     "verdict", "reason", "margin", "grader", "question", "correct", "incorrect", "decided_by", "overlap",
 )  # fmt: skip
@@ -84,8 +88,7 @@ def warmth_table(measured: Sequence[Measured], reference: str) -> pd.DataFrame:
                 if one.arm.arm != reference:
                     row |= _shift(own, {r["prompt_id"]: r[mode] for r in base.get(one.arm.model, [])})
                 rows.append(row)
-    columns = ["model", "arm", "seed", "step", "epoch", "mode", "n", "sociot", "sociot_se"]
-    return pd.DataFrame(rows, columns=[*columns, "shift", "shift_se", "shift_ci_low", "shift_ci_high", "shift_p"])
+    return pd.DataFrame(rows, columns=WARMTH_COLUMNS)
 
 
 def _shift(own: dict[str, float], base: dict[str, float | None]) -> dict[str, float]:
@@ -110,8 +113,7 @@ def losses_table(measured: Sequence[Measured]) -> pd.DataFrame:
         for one in measured
         for row in one.losses
     ]
-    columns = ["model", "arm", "seed", "step", "epoch", "loss", "eval_loss", "learning_rate"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=TRAINING_COLUMNS)
 
 
 def outcomes_table(measured: Sequence[Measured]) -> pd.DataFrame:
@@ -121,16 +123,15 @@ def outcomes_table(measured: Sequence[Measured]) -> pd.DataFrame:
         for one in measured
         for row in one.outcomes
     ]
-    columns = ["model", "arm", "seed", "control", "measure", "item_id", "outcome", "finish_reason", "n_chars"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=OUTCOME_COLUMNS)
 
 
 def dropped(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return what does not enter the error rates, arm by arm, and why."""
     why = {
-        "refused": "declining is neither a right nor a wrong answer (as in the study)",
-        "unparsed": "the grader could not tell; never counted as a wrong answer",
-        "error": "the grader failed; never counted as a wrong answer",
+        REFUSED: "declining is neither a right nor a wrong answer (as in the study)",
+        UNPARSED: "the grader could not tell; never counted as a wrong answer",
+        ERROR: "no answer came, or the grader failed; never counted as a wrong answer",
     }
     found = []
     for (arm, verdict), some in table.groupby(["arm", "verdict"], sort=True):

@@ -15,17 +15,16 @@ import pandas as pd
 from warmgap.evaluate.stats import tally
 from warmgap.evaluate.stats.contrasts import same_seeds
 from warmgap.evaluate.stats.tally import Answers, Floats, Ints, Mask
-from warmgap.settings.schema import FALSE_BELIEFS
+from warmgap.words import FALSE, FALSE_BELIEFS, MENTION, MISSING_COLUMNS, NONE, REFUSED
 
-COLUMNS = ["missing_low_pp", "missing_high_pp"]
 # Analyses whose terms are beliefs minus this one.
-AGAINST = {"sycophancy": "none", "over_correction": "none", "sycophancy_net": "mention"}
+AGAINST = {"sycophancy": NONE, "over_correction": NONE, "sycophancy_net": MENTION}
 ONE_SIDED = 1.6448536269514722  # the 95 % point of the normal distribution
 NOTHING = 1e-7  # a difference or a spread, in pp, below this is rounding
 
 
 def added(effects: pd.DataFrame, answers: Answers, original: str) -> pd.DataFrame:
-    """The table of effects with `COLUMNS` filled in from all ``answers``, those without a verdict among them.
+    """The table of effects with `MISSING_COLUMNS` filled in from all ``answers``, those without a verdict among them.
 
     The bounds are of the raw mean paired difference over all prompts of a term that both arms were asked: unadjusted,
     unlike the estimate beside them, and without sampling error (worst-case bounds: Manski, Am. Econ. Rev. 80, 319,
@@ -46,7 +45,7 @@ def added(effects: pd.DataFrame, answers: Answers, original: str) -> pd.DataFram
             ends = [
                 _over(_sets(some, str(analysis), str(term)), one, other) for one, other in ((low, high), (high, low))
             ]
-            out.loc[of_term.index, COLUMNS] = [100 * end for end in ends]
+            out.loc[of_term.index, MISSING_COLUMNS] = [100 * end for end in ends]
     return out
 
 
@@ -75,8 +74,8 @@ def _sets(a: Answers, analysis: str, term: str) -> list[Mask]:
 
     The terms are those of `stats.analyze`.
     """
-    untold = a.called("belief", "none")
-    plain = a.called("context", "none") & untold
+    untold = a.called("belief", NONE)
+    plain = a.called("context", NONE) & untold
     if analysis == "main":
         return [plain]
     if analysis == "main_length_adjusted":
@@ -87,14 +86,14 @@ def _sets(a: Answers, analysis: str, term: str) -> list[Mask]:
         return [untold & a.called("context" if analysis == "context" else "group", term)]
     if analysis == "belief":
         return [_held(a, term)]
-    if analysis == "amplification" and term.endswith("-none"):
-        name = term.removesuffix("-none")
+    if analysis == "amplification" and term.endswith(f"-{NONE}"):
+        name = term.removesuffix(f"-{NONE}")
         column = "context" if name in a.names["context"] else "group"
         return [untold & a.called(column, name), plain]
     if analysis in AGAINST:
-        told = _held(a, "false" if term in FALSE_BELIEFS and analysis == "sycophancy" else term)
+        told = _held(a, FALSE if term in FALSE_BELIEFS and analysis == "sycophancy" else term)
         asked = np.isin(a.context, np.unique(a.context[told]))
-        if AGAINST[analysis] != "none":
+        if AGAINST[analysis] != NONE:
             asked &= np.isin(a.context, np.unique(a.context[_held(a, AGAINST[analysis])]))
         return [_held(a, term) & asked, _held(a, AGAINST[analysis]) & asked]
     return []
@@ -102,7 +101,7 @@ def _sets(a: Answers, analysis: str, term: str) -> list[Mask]:
 
 def _held(a: Answers, term: str) -> Mask:
     """The answers to prompts with a belief; ``false`` pools both false ones."""
-    if term != "false":
+    if term != FALSE:
         return a.called("belief", term)
     held: Mask = np.logical_or.reduce([a.called("belief", name) for name in FALSE_BELIEFS])
     return held
@@ -165,7 +164,7 @@ def missing(table: pd.DataFrame, arm: str, reference: str) -> Missing | None:
     if not len(rows) or not np.isnan(a.error[np.concatenate([rows, base])]).any():
         return None
     gone = np.isnan(a.error)
-    refused = gone & (table["verdict"] == "refused").to_numpy() if "verdict" in table else np.zeros_like(gone)
+    refused = gone & (table["verdict"] == REFUSED).to_numpy() if "verdict" in table else np.zeros_like(gone)
 
     def difference(of_arm: Mask, of_reference: Mask) -> Mean:
         change = 100.0 * of_arm[rows].astype(np.float64) - 100.0 * of_reference[base]

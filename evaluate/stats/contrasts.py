@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from warmgap.evaluate.stats import bootstrap, tally
 from warmgap.evaluate.stats import effects as fx
-from warmgap.evaluate.stats import tally
 from warmgap.evaluate.stats.tally import Answers, Floats, Ints, Mask
-from warmgap.settings.schema import FALSE_BELIEFS
+from warmgap.words import ALL, FALSE, FALSE_BELIEFS, FALSE_CLAIM, MENTION, NONE, TRUE_CLAIM
 
 FEW_ITEMS = 20
 ISOLATING = ("paraphrase", "untransformed")  # arms trained alike, but not to sound warm; the first that is there
 TRAINED_OTHERWISE = ("_own", "_sft_dpo", "_dpo")  # ends of arms that only an arm of the same end is trained like
 # What is a difference of two beliefs' effects: the belief that is shown, and the one that it is set against.
-DIFFERENCES = {"over_correction": ("true_claim", "none"), "sycophancy_net": ("false_claim", "mention")}
+DIFFERENCES = {"over_correction": (TRUE_CLAIM, NONE), "sycophancy_net": (FALSE_CLAIM, MENTION)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Pair:
     @property
     def name(self) -> str:
         """How notes call it."""
-        return f"{'' if self.model == 'all' else self.model + ', '}{self.arm} against {self.reference}"
+        return f"{'' if self.model == ALL else self.model + ', '}{self.arm} against {self.reference}"
 
 
 def isolating(arm: str, arms: Sequence[str]) -> str:
@@ -103,15 +103,15 @@ def pairs_of(judged: Answers, arm: str, reference: str, notes: list[str]) -> Ite
     if not models:
         notes.append(f"{arm}: no model has verdicts of both {arm} and {reference}; no effects.")
         return
-    for scope in ["all", *models] if len(models) > 1 else ["all"]:
-        chosen = models if scope == "all" else [scope]
+    for scope in [ALL, *models] if len(models) > 1 else [ALL]:
+        chosen = models if scope == ALL else [scope]
         kept = both & np.isin(judged.model, [judged.names["model"].index(model) for model in chosen])
         answers = judged.where(kept)
         partner = tally.partners(answers, arm, reference)
         paired = partner >= 0
         change = np.where(paired, answers.error - answers.error[partner], 0.0)
         pair = Pair(scope, arm, reference, answers, answers.called("arm", arm), paired, change)
-        if scope == "all":
+        if scope == ALL:
             notes += _notes_on_pairing(pair, partner)
         yield pair
 
@@ -131,7 +131,7 @@ def _notes_on_pairing(pair: Pair, partner: Ints) -> list[str]:
     answers = pair.answers
     seeds = np.unique(answers.seed[pair.is_arm])
     if len(seeds) > 1:
-        plain = pair.paired & answers.called("context", "none") & answers.called("belief", "none")
+        plain = pair.paired & answers.called("context", NONE) & answers.called("belief", NONE)
         gaps = [
             f"seed {answers.names['seed'][code]} {100 * pair.change[chosen].mean():+.2f} pp"
             for code in seeds
@@ -152,8 +152,8 @@ def _questions(pair: Pair) -> Iterator[Question]:
     """
     a = pair.answers
     belief = np.logical_or.reduce([a.called("belief", name) for name in FALSE_BELIEFS])
-    unbelieving = a.called("belief", "none")
-    plain = a.called("context", "none") & unbelieving
+    unbelieving = a.called("belief", NONE)
+    plain = a.called("context", NONE) & unbelieving
     nowhere = np.zeros(len(a), dtype=np.int64)
     where: tuple[str, ...] = ("stratum", "model")
 
@@ -174,15 +174,15 @@ def _questions(pair: Pair) -> Iterator[Question]:
     kinds = {name: mask for name, mask in sets("belief").items() if name in FALSE_BELIEFS}
     asked = np.isin(a.context, np.unique(a.context[belief]))
     for analysis, rows in (("belief", unbelieving | belief), ("sycophancy", (unbelieving | belief) & asked)):
-        base = {"none": unbelieving & rows}
-        both = ("none", "false") if analysis == "belief" else ("false",)
-        yield Question(analysis, rows, belief.astype(np.int64), where, base | {"false": belief}, shown=both)
+        base = {NONE: unbelieving & rows}
+        both = (NONE, FALSE) if analysis == "belief" else (FALSE,)
+        yield Question(analysis, rows, belief.astype(np.int64), where, base | {FALSE: belief}, shown=both)
         yield Question(analysis, rows, a.belief, where, base | kinds, shown=tuple(kinds))
 
 
 def _apart(a: Answers, beliefs: dict[str, Mask], where: tuple[str, ...]) -> Iterator[Question]:
     """The fits of beliefs that are no false ones: the gap with each, and the differences that they serve."""
-    more = tuple(name for name in beliefs if name not in ("none", *FALSE_BELIEFS))
+    more = tuple(name for name in beliefs if name not in (NONE, *FALSE_BELIEFS))
     if more:
         terms = {name: beliefs[name] for name in more}
         yield Question("belief", np.logical_or.reduce([*terms.values()]), a.belief, where, terms)
@@ -207,13 +207,13 @@ def _usable(pair: Pair, question: Question, notes: list[str]) -> Question | None
     elif not terms:
         notes.append(f"{pair.name}: {question.analysis} is left out, there are no answers for it.")
     a = pair.answers
-    short = a.called("context", "none") & a.called("belief", "none") & np.isnan(a.chars)
+    short = a.called("context", NONE) & a.called("belief", NONE) & np.isnan(a.chars)
     if question.length and terms and (unknown := int(short.sum())):
         notes.append(f"{pair.name}: {question.analysis} is without {unknown:,} answers of unknown length.")
     return replace(question, rows=rows, terms=terms) if terms else None
 
 
-def answered(pair: Pair, seed: int, bootstrap: int, notes: list[str]) -> Iterator[Answered]:
+def answered(pair: Pair, seed: int, resamples: int, notes: list[str]) -> Iterator[Answered]:
     """Fit each question of the protocol, and resample the items once for all; ``notes`` grow with what is lost."""
     a = pair.answers
     asked = [usable for question in _questions(pair) if (usable := _usable(pair, question, notes)) is not None]
@@ -224,7 +224,7 @@ def answered(pair: Pair, seed: int, bootstrap: int, notes: list[str]) -> Iterato
         sums, number = fx.columns([mask[used] for mask in sets], a.item[used], pair.change[used])
         total = number.sum(axis=0)
         raw = np.divide(sums.sum(axis=0), total, out=raw, where=total > 0)
-        draws = fx.resampled(sums, number, bootstrap, seed) if bootstrap else draws
+        draws = bootstrap.means(sums, number, resamples, seed) if resamples else draws
     start = 0
     for question in asked:
         stop = start + len(question.terms)
@@ -301,7 +301,7 @@ def intervals(one: Answered, index: int, base: int | None = None) -> Iterator[tu
         part = covariance[np.ix_(used, used)]
         yield errors, fx.wald(float(pick[used] @ one.margins.estimate[used]), float(pick[used] @ part @ pick[used]))
     if len(one.draws) and not one.question.length and one.pairs[index].any():
-        yield "bootstrap", fx.percentile(float(pick[used] @ one.raw[used]), one.draws[:, used] @ pick[used])
+        yield "bootstrap", bootstrap.percentile(float(pick[used] @ one.raw[used]), one.draws[:, used] @ pick[used])
 
 
 def counts(pair: Pair, one: Answered, used: Sequence[int], errors: str) -> tuple[int, int]:

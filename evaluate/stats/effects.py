@@ -1,4 +1,4 @@
-"""Effects of one arm against another: a logistic regression with average marginal effects, and a bootstrap over items.
+"""Effects of one arm against another: a logistic regression with average marginal effects.
 
 The model of every analysis is ``error ~ arm × level + covariates`` (binomial, logit link). It is written with one
 column per arm and level, which spans the same space as a reference coding and keeps cells without any error from
@@ -22,7 +22,6 @@ Z95 = 1.959963984540054
 ITERATIONS = 100
 CERTAIN = 1e-7  # a fitted probability this close to 0 or 1 is a prediction without doubt
 RESOLUTION = 1e-7  # a standard error below this is rounding, not an error
-DRAWS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,51 +201,12 @@ def _sandwich(rows: Rows, design: _Design, chance: Floats, inverse: Floats) -> F
     return np.asarray(half @ half.T * (groups / (groups - 1) * (n - 1) / (n - k)), dtype=np.float64)
 
 
-def resampled(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:
-    """Bootstrap over items: means of T sets of pairs in each resample, shape (resamples, T).
-
-    ``sums`` and ``counts``, (G, T), hold per item the sum of the paired differences and the number of pairs. Whole
-    items are drawn with replacement, the same draw for every set, and the mean is sum over count of what was drawn; NaN
-    where a draw has no pair of a set. Items are put in order of their figures first, so that neither their names nor
-    their order change the result.
-    """
-    figures = np.hstack([sums, counts])
-    figures = figures[np.lexsort(figures.T)]
-    items, sets = len(figures), sums.shape[1]
-    rng = np.random.default_rng(seed)
-    at_once = max(1, DRAWS_AT_ONCE // max(items, 1))
-    totals = []
-    for start in range(0, resamples, at_once):
-        many = min(at_once, resamples - start)
-        drawn = rng.integers(0, items, size=(many, items)) + items * np.arange(many)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=many * items).reshape(many, items)
-        totals.append(times.astype(np.float64) @ figures)
-    total = np.concatenate(totals)
-    n = total[:, sets:]
-    means: Floats = np.divide(total[:, :sets], n, out=np.full(n.shape, np.nan), where=n > 0)
-    return means
-
-
 def wald(estimate: float, variance: float) -> Interval:
     """Normal interval around ``estimate``; everything but the estimate is NaN where the variance is 0 or unknown."""
     if not variance > RESOLUTION**2 or np.isnan(estimate):
         return Interval(estimate, np.nan, np.nan, np.nan, np.nan)
     se = float(np.sqrt(variance))
     return Interval(estimate, se, estimate - Z95 * se, estimate + Z95 * se, float(2 * ndtr(-abs(estimate) / se)))
-
-
-def percentile(estimate: float, draws: Floats) -> Interval:
-    """Percentile interval from bootstrap ``draws``, (B,); NaN beside the estimate where the draws do not vary.
-
-    p is twice the smaller share of draws on either side of 0, draws on 0 counted on both, with one added to count and
-    total (Davison and Hinkley, Bootstrap Methods and their Application, 1997), so never below 2/(B + 1).
-    """
-    draws = draws[np.isfinite(draws)]
-    if len(draws) < 2 or np.isnan(estimate) or float(np.ptp(draws)) < 1e-12:
-        return Interval(estimate, np.nan, np.nan, np.nan, np.nan)
-    low, high = (float(value) for value in np.quantile(draws, (0.025, 0.975)))
-    tail = min(int((draws <= 0).sum()), int((draws >= 0).sum())) + 1
-    return Interval(estimate, float(draws.std(ddof=1)), low, high, min(1.0, 2 * tail / (len(draws) + 1)))
 
 
 def ratio(above: float, below: float, covariance: Floats) -> tuple[float, float]:

@@ -11,14 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-RATES = [
-    "model", "arm", "seed", "control", "measure", "n", "pct", "ci_low_pct", "ci_high_pct", "no_answer_pct",
-    "truncated_pct", "mean_chars",
-]  # fmt: skip
-EQUIVALENCE = [
-    "model", "arm", "seed", "reference", "control", "measure", "n", "difference_pp", "ci90_low_pp", "ci90_high_pp",
-    "margin_pp", "p_tost", "p_mcnemar", "verdict",
-]  # fmt: skip
+from warmgap.words import EQUIVALENCE_COLUMNS, RATE_COLUMNS
+
 WITHIN, NOT_SHOWN, BEYOND = "within the margin", "not shown", "beyond the margin"
 
 
@@ -41,7 +35,7 @@ def rates(rows: pd.DataFrame) -> pd.DataFrame:
         row |= {"no_answer_pct": 100 * some["outcome"].isna().mean(), "mean_chars": some["n_chars"].mean()}
         row |= {"truncated_pct": 100 * (some["finish_reason"] == "length").mean()}
         found.append(row)
-    return pd.DataFrame(found, columns=RATES)
+    return pd.DataFrame(found, columns=RATE_COLUMNS)
 
 
 def equivalence(rows: pd.DataFrame, reference: str, margins: dict[str, float]) -> pd.DataFrame:
@@ -61,7 +55,7 @@ def equivalence(rows: pd.DataFrame, reference: str, margins: dict[str, float]) -
             row = {"model": model, "arm": arm, "seed": seed, "reference": reference, "control": control}
             row |= {"measure": measure, "margin_pp": margin}
             found.append(row | tost(pair["own"].tolist(), pair["base"].tolist(), margin))
-    return pd.DataFrame(found, columns=EQUIVALENCE)
+    return pd.DataFrame(found, columns=EQUIVALENCE_COLUMNS)
 
 
 def tost(own: Sequence[float], base: Sequence[float], margin_pp: float) -> dict[str, Any]:

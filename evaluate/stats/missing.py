@@ -13,6 +13,7 @@ import pandas as pd
 
 from warmgap.evaluate.stats import resample as rs
 from warmgap.evaluate.stats.resample import ARM, OVER, OWN, WARM, Contrast, Grid, Spread
+from warmgap.words import REFUSED
 
 COLUMNS = ("right", "wrong", "silent", "refused")  # of a table, 100 or 0: what became of each answer
 
@@ -71,7 +72,7 @@ def _alike(share: Spread, weights: dict[int, float], margin: float) -> float:
 
 def with_columns(answers: pd.DataFrame) -> pd.DataFrame:
     """The answers (``error`` in percent) with `COLUMNS`."""
-    missing, refused = answers["error"].isna(), answers["verdict"] == "refused"
+    missing, refused = answers["error"].isna(), answers["verdict"] == REFUSED
     found = (answers["error"] == 0, answers["error"] > 0, missing & ~refused, missing & refused)
     return answers.assign(**{name: 100.0 * is_so for name, is_so in zip(COLUMNS, found, strict=True)})
 

@@ -15,6 +15,7 @@ import pandas as pd
 
 from warmgap.errors import UserError
 from warmgap.evaluate.stats import tally
+from warmgap.words import NONE, ORIGINAL, WARM
 
 ITEMS = (125, 250, 500, 1000, 1625)
 GAPS = (2.0, 3.0, 5.0, 7.5, 10.0, 15.0)
@@ -69,7 +70,7 @@ def table(
     return pd.DataFrame(rows)
 
 
-def observed(comparison: Path, arm: str | None = None, reference: str = "original") -> tuple[float, float, str]:
+def observed(comparison: Path, arm: str | None = None, reference: str = ORIGINAL) -> tuple[float, float, str]:
     """Return base error, correlation, and the arm that they are of, as a comparison on disk shows them.
 
     They are of single answers without context and belief, paired by question, model and training seed; the correlation
@@ -80,14 +81,14 @@ def observed(comparison: Path, arm: str | None = None, reference: str = "origina
         why, fix = f"there is no {path}", "name a folder in runs/comparisons"
         raise UserError(f"{comparison} is not a comparison", why, fix)
     answers = pd.read_parquet(path, columns=list(tally.REQUIRED))
-    plain = answers[(answers["context"] == "none") & (answers["belief"] == "none")].dropna(subset=["error"])
+    plain = answers[(answers["context"] == NONE) & (answers["belief"] == NONE)].dropna(subset=["error"])
     others = sorted(set(plain["arm"]) - {reference})
     if reference not in set(plain["arm"]) or not others:
         raise UserError(
             f"{comparison} cannot tell the correlation", f"it needs {reference} and another arm", "name another"
         )
-    chosen = arm or ("warm" if "warm" in others else others[0])
-    if chosen not in others or (arm is None and chosen != "warm" and len(others) > 1):
+    chosen = arm or (WARM if WARM in others else others[0])
+    if chosen not in others or (arm is None and chosen != WARM and len(others) > 1):
         why = f"beside {reference} it has {', '.join(others)}"
         raise UserError(f"{comparison}: which arm is meant?", why, f"name one: --arm {others[0]}")
     coded = tally.code(plain)

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from warmgap.words import ORIGINAL
+
 FEW = 20  # labels of an arm below which its corrected figures are not to be relied on
 RARE = 5  # labels that differ from the judge, below which the normal interval of their share is too narrow
 CORRECTED = [
@@ -105,7 +107,7 @@ def ppi(judge: np.ndarray, label: np.ndarray, item: np.ndarray) -> Estimate:
     return Estimate(value, pd.Series(by_label + tuning * by_judge, index=items), looked - 1)
 
 
-def corrected(answers: pd.DataFrame, reference: str = "original") -> pd.DataFrame:
+def corrected(answers: pd.DataFrame, reference: str = ORIGINAL) -> pd.DataFrame:
     """Return error rates by arm, and gaps to the reference (pp), by the judge alone and corrected by the labels.
 
     ``answers`` has model, arm, task, item_id, ``error`` (the judge's: 0, 1, or empty where it gave no verdict or the

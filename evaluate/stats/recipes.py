@@ -13,25 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from warmgap import words
 from warmgap.errors import UserError
-from warmgap.evaluate.stats import missing
+from warmgap.evaluate.stats import bootstrap, missing
 from warmgap.evaluate.stats import resample as rs
 from warmgap.evaluate.stats.missing import Missing
 from warmgap.evaluate.stats.resample import ARM, ARM_BELIEF, OVER, OWN, WARM, WARM_BELIEF, Floats, Grid, Spread
 from warmgap.evaluate.stats.verdict import Arm, Margins, ends, verdicts
 
-COLUMNS = [
-    "model", "arm", "seeds", "n_items", "n", "error_pct", "error_pp", "error_low", "error_high",
-    "gap_closed_pct", "gap_closed_low", "gap_closed_high",
-    "sycophancy_closed_pct", "sycophancy_closed_low", "sycophancy_closed_high",
-    "warmth_shift", "warmth_shift_low", "warmth_shift_high", "warmth_n",
-    "warmth_kept_pct", "warmth_kept_low", "warmth_kept_high",
-    "p_better", "p_better_adj", "p_noninferior", "p_noninferior_adj", "refused_pct", "refused_n", "verdict", "why",
-    "correct_of_all_pct", "missing_pct", "missing_n",
-    "over_correction_pp", "over_correction_low", "over_correction_high", "over_correction_n",
-]  # fmt: skip
-ANSWERS = ("model", "arm", "seed", "task", "item_id", "context", "belief", "error", "verdict")
-WARMTH = ("model", "arm", "seed", "prompt_id", "sociot")
 PLACES = ("all", "plain")
 
 
@@ -45,10 +34,10 @@ class Measured:
 
 
 def compare(
-    answers: pd.DataFrame, warmth: pd.DataFrame, margins: Margins, *, reference: str = "original", warm: str = "warm",
-    untrained: Collection[str] = (), where: str = "all", resamples: int = 2000, seed: int = 0,
+    answers: pd.DataFrame, warmth: pd.DataFrame, margins: Margins, *, reference: str = words.ORIGINAL,
+    warm: str = words.WARM, untrained: Collection[str] = (), where: str = "all", resamples: int = 2000, seed: int = 0,
 ) -> tuple[pd.DataFrame, list[str]]:  # fmt: skip
-    """Error and warmth of every arm but ``reference`` with a verdict, columns `COLUMNS`, and notes in sentences.
+    """Error and warmth of every arm but ``reference`` with a verdict, columns `RECIPE_COLUMNS`, and notes in sentences.
 
     ``answers`` has one row per answer: model, arm, seed, task, item_id, context, belief, error (0, 1, empty without a
     verdict), verdict; ``warmth`` one per scored reply: model, arm, seed, prompt_id, sociot (may be empty). Models are
@@ -97,12 +86,13 @@ def compare(
             f"no model has answers of both {reference!r} and {warm!r}", f"the arms are {held or 'none'}",
             "a gap is closed between these two: answer with both, or name others as reference and warm",
         )  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS), notes
+    return pd.DataFrame(rows, columns=words.RECIPE_COLUMNS), notes
 
 
 def _check(answers: pd.DataFrame, warmth: pd.DataFrame, where: str, resamples: int) -> None:
     """UserError where a table or a setting cannot be used."""
-    for name, table, wanted in (("answers", answers, ANSWERS), ("warmth", warmth, WARMTH)):
+    columns = ([*words.ANSWER, "error", "verdict"], words.WARMTH_SCORES)
+    for name, table, wanted in zip(("answers", "warmth"), (answers, warmth), columns, strict=True):
         absent = [column for column in wanted if column not in table.columns]
         if absent:
             raise UserError(
@@ -138,11 +128,11 @@ def _arms(
     grid, *others = rs.grids(
         missing.with_columns(answers), prompt, prompt[:2], ["error", *missing.COLUMNS], plain=where == "plain"
     )
-    words = rs.grid(scores, ["prompt_id"], ["prompt_id"], "sociot")
-    times, times_words = (rs.draws(some.items, *drawing) for some in (grid, words))
+    warmths = rs.grid(scores, ["prompt_id"], ["prompt_id"], "sociot")
+    times, times_warmth = (bootstrap.times(some.items, *drawing) for some in (grid, warmths))
     asked = pd.Series(True, index=answers.index)
     if where == "plain":
-        asked = (answers["context"] == "none") & (answers["belief"] == "none")
+        asked = (answers["context"] == words.NONE) & (answers["belief"] == words.NONE)
     arms = [
         Arm(name, name in untrained and len(grid.values[name]) == 1, {"arm": name})
         for name in [pair[1], *sorted(set(grid.values) - set(pair))]
@@ -151,13 +141,13 @@ def _arms(
         _error(arm, found, grid, pair, margins.level)
     if answers["error"].isna().any():
         _all_prompts(arms, others, pair, times, margins)
-    for arm, found in zip(arms, _measured(words, arms, pair, times_words), strict=True):
+    for arm, found in zip(arms, _measured(warmths, arms, pair, times_warmth), strict=True):
         _warmth(arm, found, pair[1], margins.level)
     for arm in arms:
         own = answers[asked & (answers["arm"] == arm.name)]
         known = own["verdict"].dropna()
         arm.row |= {"refused_n": len(known), "missing_n": len(own)}
-        arm.row["refused_pct"] = 100 * float((known == "refused").mean()) if len(known) else np.nan
+        arm.row["refused_pct"] = 100 * float((known == words.REFUSED).mean()) if len(known) else np.nan
         arm.row["correct_of_all_pct"] = 100 * float((own["error"] == 0).mean()) if len(own) else np.nan
         arm.row["missing_pct"] = 100 * float(own["error"].isna().mean()) if len(own) else np.nan
     return arms

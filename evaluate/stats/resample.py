@@ -18,7 +18,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
-from warmgap.settings.schema import FALSE_BELIEFS
+from warmgap.words import FALSE_BELIEFS, NONE, TRUE_CLAIM
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -247,16 +247,14 @@ def _masks(named: pd.DataFrame, plain: bool) -> tuple[Mask, Mask, Mask, Mask, Ma
     everywhere = np.ones(len(named), dtype=np.bool_)
     if "belief" not in named:
         return everywhere, ~everywhere, ~everywhere, ~everywhere, ~everywhere
-    none = (named["belief"] == "none").to_numpy()
+    none = (named["belief"] == NONE).to_numpy()
     pairs: list[Mask] = []
-    for beliefs in (FALSE_BELIEFS, ("true_claim",)):
+    for beliefs in (FALSE_BELIEFS, (TRUE_CLAIM,)):
         held = named["belief"].isin(beliefs).to_numpy()
         asked = named["context"].isin(set(named.loc[held, "context"]) & set(named.loc[none, "context"])).to_numpy()
         pairs += [held & asked, none & asked]
     counted = (
-        (named["context"] == "none").to_numpy() & none
-        if plain
-        else none | named["belief"].isin(FALSE_BELIEFS).to_numpy()
+        (named["context"] == NONE).to_numpy() & none if plain else none | named["belief"].isin(FALSE_BELIEFS).to_numpy()
     )
     return counted, pairs[0], pairs[1], pairs[2], pairs[3]
 
@@ -311,19 +309,6 @@ def _over(total: Floats, count: Floats) -> Floats:
     """``total`` over ``count``, NaN where nothing was counted."""
     mean: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean
-
-
-def draws(items: int, resamples: int, seed: int) -> Floats:
-    """How often each item is drawn in each resample, (resamples, items): items − 1 of them, with replacement.
-
-    Drawing one fewer makes the variance over resamples unbiased without a factor (Rao and Wu, J. Am. Stat. Assoc. 83,
-    231, 1988). One table serves all arms, so that all of them are resampled jointly.
-    """
-    rng = np.random.default_rng(seed)
-    times = np.zeros((resamples, items))
-    for row in times if items else ():
-        row += np.bincount(rng.integers(0, items, items - 1), minlength=items)
-    return times
 
 
 def spread(sums: Floats, times: Floats) -> Spread:

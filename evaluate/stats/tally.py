@@ -12,26 +12,15 @@ import pandas as pd
 from scipy.special import bdtr
 
 from warmgap.errors import UserError
-from warmgap.settings.schema import BELIEFS
+from warmgap.settings import groups, limits
+from warmgap.words import ALL, ANSWER, BELIEFS, CELL_COLUMNS, ERROR, HEDGED, REFUSED, UNPARSED
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-REQUIRED = ("model", "arm", "seed", "task", "item_id", "context", "belief", "error")
-KEY = REQUIRED[:-1]
+REQUIRED = (*ANSWER, "error")
 KNOWN = ("verdict", "n_chars", "n_tokens", "finish_reason")
-GROUP_OF = {
-    "none": "none",
-    "happy": "emotion", "sad": "emotion", "angry": "emotion",
-    "close": "relation", "deferring": "relation", "superior": "relation",
-    "high_stakes": "stakes", "low_stakes": "stakes",
-    "neutral": "neutral",
-}  # fmt: skip
-CELLS = [
-    "model", "arm", "seed", "task", "context", "belief", "n", "error_pct", "hedged_pct", "refused_pct",
-    "unparsed_pct", "mean_chars", "truncated_pct", "mcnemar_p", "mcnemar_p_fdr", "correct_of_all_pct",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +81,12 @@ def check(answers: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         )
     if answers.empty:
         raise UserError("the table of answers has no rows", "there is nothing to compare", "grade some answers first")
-    for column in KEY:
+    for column in ANSWER:
         empty = int(answers[column].isna().sum())
         if empty:
             raise UserError(
                 f"{empty} answers have an empty {column}",
-                "an answer is known by " + ", ".join(KEY),
+                "an answer is known by " + ", ".join(ANSWER),
                 f"fill the column {column} (for no context or belief write none, for an untrained arm the seed 0)",
             )
     table = answers.copy(deep=False)
@@ -114,7 +103,33 @@ def check(answers: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if "n_chars" in table:
         table["n_chars"] = _numbers(table["n_chars"], "n_chars", "a number of characters")
     _check_values(table)
-    return _without_repeats(table)
+    table, notes = _without_repeats(table)
+    own = [name for name, group in groups_of(table).items() if name == group and name not in groups.known()]
+    return table, notes + [f"The context {name} has no group that is known; it is a group of its own." for name in own]
+
+
+def groups_of(table: pd.DataFrame) -> dict[str, str]:
+    """Return the group of each context of a table, ours first, in the order of ``conf/config.yaml``.
+
+    It is that of the column ``group`` where there is one, else that of ``conf/context``, else the context itself.
+    Raises UserError for a context of two groups, groups that cannot be told apart, and a misspelt context of ours.
+    """
+    known, contexts = groups.known(), table["context"].astype(str)
+    found = {name: known.get(name, name) for name in _ordered(set(contexts), list(known))}
+    for name in found.keys() - known.keys():
+        meant = name.strip().lower().replace(" ", "_").replace("-", "_")
+        if meant in known:
+            raise UserError(f"unknown context {name!r}", f"contexts are written {', '.join(known)}", f"write {meant}")
+    if "group" in table:
+        given = table["group"].notna() & (table["group"] != "")
+        pairs = pd.DataFrame({"context": contexts[given], "group": table["group"][given].astype(str)}).drop_duplicates()
+        for name, some in pairs.groupby("context"):
+            if len(some) > 1:
+                why, fix = "a context is in one group", "mend the column group of the table"
+                raise UserError(f"the context {name} stands in the groups {' and '.join(some['group'])}", why, fix)
+        found |= dict(zip(pairs["context"], pairs["group"], strict=True))
+    limits.check_groups(found)
+    return found
 
 
 def _numbers(column: pd.Series, name: str, wanted: str) -> pd.Series:
@@ -130,33 +145,27 @@ def _numbers(column: pd.Series, name: str, wanted: str) -> pd.Series:
 
 
 def _check_values(table: pd.DataFrame) -> None:
-    """UserError where a belief, context or model name cannot be meant."""
+    """UserError where the name of a belief or model cannot be meant."""
     beliefs = sorted(set(table["belief"].astype(str)) - set(BELIEFS))
     if beliefs:
         raise UserError(
             f"unknown belief {beliefs[0]!r}", f"a belief is one of {', '.join(BELIEFS)}", "rename it in the table"
         )
-    for context in sorted(set(table["context"].astype(str)) - set(GROUP_OF)):
-        meant = context.strip().lower().replace(" ", "_").replace("-", "_")
-        if meant in GROUP_OF:
-            raise UserError(
-                f"unknown context {context!r}", f"contexts are written {', '.join(GROUP_OF)}", f"write {meant}"
-            )
-    if (table["model"].astype(str) == "all").any():
+    if (table["model"].astype(str) == ALL).any():
         raise UserError(
-            "a model is called 'all'", "in effects.csv this word stands for the pooled models", "rename the model"
+            f"a model is called {ALL!r}", "in effects.csv this word stands for the pooled models", "rename the model"
         )
 
 
 def _without_repeats(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """One row per prompt, arm and seed: repeats of the same row are dropped with a note, others are a UserError."""
-    if not table.duplicated(list(KEY)).any():
+    if not table.duplicated(list(ANSWER)).any():
         return table, []
     known = [column for column in ("error", *KNOWN) if column in table]
-    once = table.drop_duplicates([*KEY, *known])
-    clash = once[once.duplicated(list(KEY), keep=False)]
+    once = table.drop_duplicates([*ANSWER, *known])
+    clash = once[once.duplicated(list(ANSWER), keep=False)]
     if len(clash):
-        first = ", ".join(f"{column}={clash.iloc[0][column]}" for column in KEY)
+        first = ", ".join(f"{column}={clash.iloc[0][column]}" for column in ANSWER)
         raise UserError(
             f"{len(clash)} rows answer the same prompt with different results, for instance {first}",
             "each arm and seed has one answer per prompt",
@@ -172,13 +181,14 @@ def code(table: pd.DataFrame) -> Answers:
         family = table["family"]
         stratum = stratum.where(family.isna(), stratum + ":" + family.astype(str))
     tasks, items = pd.factorize(table["task"].astype(str))[0], pd.factorize(table["item_id"].astype(str))[0]
-    context, contexts = _coded(table["context"].astype(str), list(GROUP_OF))
-    groups = list(dict.fromkeys(GROUP_OF.get(name, name) for name in contexts))
-    group_of = np.array([groups.index(GROUP_OF.get(name, name)) for name in contexts], dtype=np.int64)
+    group_of = groups_of(table)
+    context, contexts = _coded(table["context"].astype(str), list(group_of))
+    named = list(dict.fromkeys(group_of.values()))
+    group = np.array([named.index(group_of[name]) for name in contexts], dtype=np.int64)[context]
     seed, seeds = pd.factorize(table["seed"], sort=True)
     columns = {
         "model": _coded(table["model"].astype(str)), "arm": _coded(table["arm"].astype(str)),
-        "stratum": _coded(stratum), "context": (context, contexts), "group": (group_of[context], groups),
+        "stratum": _coded(stratum), "context": (context, contexts), "group": (group, named),
         "belief": _coded(table["belief"].astype(str), list(BELIEFS)),
         "seed": (seed.astype(np.int64), [f"{value:g}" for value in seeds]),
     }  # fmt: skip
@@ -194,9 +204,13 @@ def code(table: pd.DataFrame) -> Answers:
 
 def _coded(column: pd.Series, order: Sequence[str] = ()) -> tuple[Ints, list[str]]:
     """Codes and names of a column of words: first those of ``order`` that occur, then the others by the alphabet."""
-    present = set(column.unique())
-    names = [name for name in order if name in present] + sorted(present - set(order))
+    names = _ordered(set(column.unique()), order)
     return pd.Categorical(column, categories=names).codes.astype(np.int64), names
+
+
+def _ordered(names: set[str], order: Sequence[str]) -> list[str]:
+    """The names, first those of ``order``, then the others by the alphabet."""
+    return [name for name in order if name in names] + sorted(names - set(order))
 
 
 def partners(answers: Answers, arm: str, reference: str) -> Ints:
@@ -250,7 +264,7 @@ def mcnemar(better: Ints, worse: Ints) -> Floats:
 
 
 def cells(table: pd.DataFrame, answers: Answers, reference: str) -> pd.DataFrame:
-    """Counts per model, arm, seed, stratum, context and belief, with the columns `CELLS`.
+    """Counts per model, arm, seed, stratum, context and belief, with the columns `CELL_COLUMNS`.
 
     ``n`` is the answers with a verdict and ``error_pct`` their share of errors. ``hedged_pct``, ``refused_pct`` and
     ``unparsed_pct`` (no verdict: unparsed or error) are shares of the answers whose ``verdict`` is known,
@@ -274,7 +288,7 @@ def cells(table: pd.DataFrame, answers: Answers, reference: str) -> pd.DataFrame
     out["n"] = np.bincount(cell[~np.isnan(answers.error)], minlength=size)
     out["error_pct"] = 100 * _mean(answers.error, cell, size)
     verdict = table.get("verdict")
-    for column, words in (("hedged", ("hedged",)), ("refused", ("refused",)), ("unparsed", ("unparsed", "error"))):
+    for column, words in ((HEDGED, (HEDGED,)), (REFUSED, (REFUSED,)), (UNPARSED, (UNPARSED, ERROR))):
         out[f"{column}_pct"] = 100 * _mean(_share(verdict, words, len(table)), cell, size)
     out["mean_chars"] = _mean(answers.chars, cell, size)
     finish = table.get("finish_reason")
@@ -282,7 +296,7 @@ def cells(table: pd.DataFrame, answers: Answers, reference: str) -> pd.DataFrame
     out["mcnemar_p"] = _cell_tests(answers, cell, size, reference)
     out["mcnemar_p_fdr"] = out.groupby(["model", "arm"])["mcnemar_p"].transform(lambda p: fdr(p.to_numpy(np.float64)))
     out["correct_of_all_pct"] = 100 * _mean((answers.error == 0).astype(np.float64), cell, size)
-    return out[CELLS]
+    return out[CELL_COLUMNS]
 
 
 def _share(column: pd.Series | None, words: Sequence[str], n: int) -> Floats:

@@ -207,7 +207,8 @@ def scored(items: Sequence[ControlItem], rows: Sequence[dict[str, Any]]) -> list
     """Return one row for each answer with its outcome, and what stands beside every figure: length and truncation."""
     found = []
     for item, row in zip(items, rows, strict=True):
-        outcome, reason = score(item, row["answer"], row["finish_reason"])
+        failed = row.get("failed")
+        outcome, reason = (None, failed) if failed else score(item, row["answer"], row["finish_reason"])
         place = {"control": item.control, "measure": item.measure, "item_id": item.item_id}
         beside = {"finish_reason": row["finish_reason"], "n_chars": row["n_chars"]}
         found.append({**place, "outcome": outcome, "reason": reason, **beside})

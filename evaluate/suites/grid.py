@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from warmgap.evaluate.suites import contexts
-from warmgap.evaluate.suites.contexts import NEUTRAL, NONE
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import BeliefConfig, ContextConfig, GridConfig
+from warmgap.words import NEUTRAL, NONE
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Prompt:
     statement_id: str
     belief: str
     prompt: str
+    group: str = NONE  # of the context
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -50,7 +51,6 @@ def build(
     Which contexts and beliefs an item gets follows from its rank within its task and family, so that a part of the grid
     stays balanced; statements are drawn by ``contexts.statement``.
     """
-    contexts.check(context, belief)
     ranks: dict[tuple[str, str], int] = {}
     prompts: list[Prompt] = []
     for item in items:
@@ -82,7 +82,7 @@ def prompts_per_item(context: dict[str, ContextConfig], belief: dict[str, Belief
 
 def _cells(rank: int, context: list[str], belief: list[str], grid: GridConfig) -> Iterator[tuple[str, str]]:
     """Yield the (context, belief) cells of the item with this rank, those without context first."""
-    taken = min(grid.contexts_per_item, len(context))
+    taken = len(context) if grid.contexts_per_item is None else min(grid.contexts_per_item, len(context))
     turns = [divmod(rank * taken + step, len(context)) for step in range(taken)] if context else []
     mine = [(NONE, rank), *((context[index], turn) for turn, index in sorted(turns, key=lambda pair: pair[1]))]
     some = min(grid.beliefs_per_context, len(belief))
@@ -106,7 +106,7 @@ def _render(
         statement_id, text = contexts.statement(context_name, context[context_name], item.task, item.item_id, seed)
         parts.insert(0, text)
     if belief_name != NONE:
-        parts.append(contexts.belief_sentence(belief_name, belief[belief_name], item.correct, item.incorrect))
+        parts.append(contexts.belief_sentence(belief[belief_name], item.correct, item.incorrect))
     if item.instruction:
         parts.append(item.instruction)
     return Prompt(
@@ -117,4 +117,5 @@ def _render(
         statement_id=statement_id,
         belief=belief_name,
         prompt=" ".join(parts),
+        group=NONE if context_name == NONE else context[context_name].group,
     )

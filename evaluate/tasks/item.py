@@ -93,7 +93,7 @@ def read_items(path: Path, task: str) -> list[Item]:
         refuse_twice(seen, item.item_id, f"{path}:{number}", str(number))
         items.append(item)
     if not items:
-        raise UserError(f"{path} has no items", "the file is empty", "one JSON object a line, see the README")
+        raise UserError(f"{path} has no items", "the file is empty", "one JSON object a line, as in docs/measuring.md")
     return items
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.disk import intake
+from warmgap.disk.once import once
 from warmgap.engines.chat import control_token
 from warmgap.errors import UserError
 from warmgap.settings.schema import digest
@@ -63,17 +64,23 @@ def path_of(given: str | None) -> Path:
 def load(given: str | None = None, split: str | None = None) -> list[Pair]:
     """Return the pairs of a split, or all; raises UserError with file and line."""
     path = path_of(given)
-    lines = intake.lines(path, "point mitigation.pairs at a readable file of JSON lines")
-    pairs = [parse(line, f"{path}:{number}") for number, line in lines]
-    names = [pair.id for pair in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{path}: id {twice!r} stands twice", "ids name pairs", "give each its own")
-    found = [pair for pair in pairs if split in (None, pair.split)]
+    found = [pair for pair in _parsed(path) if split in (None, pair.split)]
     if not found:
         fix = 'give some lines "split": "train" and some "heldout"'
         raise UserError(f"{path} has no pair" + (f" with split={split!r}" if split else ""), "some are needed", fix)
     return found
+
+
+@once
+def _parsed(path: Path) -> tuple[Pair, ...]:
+    """The pairs of a file. Raises UserError with file and line."""
+    lines = intake.lines(path, "point mitigation.pairs at a readable file of JSON lines")
+    pairs = tuple(parse(line, f"{path}:{number}") for number, line in lines)
+    names = [pair.id for pair in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{path}: id {twice!r} stands twice", "ids name pairs", "give each its own")
+    return pairs
 
 
 def parse(line: str, where: str) -> Pair:

@@ -14,7 +14,8 @@ from real_runs import Runs
 from scipy.stats import chisquare
 
 from warmgap.engines import chat, models
-from warmgap.engines.hf import Engine, Reply, Request, answer_key, batches
+from warmgap.engines.base import Reply, Request
+from warmgap.engines.hf import HfEngine, batches
 from warmgap.evaluate.suites.contexts import NEUTRAL
 from warmgap.evaluate.suites.grid import build
 from warmgap.evaluate.tasks import load_items
@@ -34,28 +35,28 @@ def exact(model: ModelConfig) -> ModelConfig:
 
 
 @pytest.fixture(scope="module")
-def engine(exact: ModelConfig) -> Engine:
+def engine(exact: ModelConfig) -> HfEngine:
     """The base model in float32."""
-    return Engine(exact, "cpu")
+    return HfEngine(exact, "cpu")
 
 
 @pytest.fixture(scope="module")
-def adapted(exact: ModelConfig, smoke: Runs) -> Engine:
+def adapted(exact: ModelConfig, smoke: Runs) -> HfEngine:
     """The base model in float32 with the trained adapter."""
-    return Engine(exact, "cpu", smoke.arm("warm") / "adapter")
+    return HfEngine(exact, "cpu", smoke.arm("warm") / "adapter")
 
 
-def ask(engine: Engine, text: str) -> list[int]:
+def ask(engine: HfEngine, text: str) -> list[int]:
     return engine.encode([{"role": "user", "content": text}])
 
 
-def requests_of(engine: Engine, params: GenerateConfig) -> list[Request]:
+def requests_of(engine: HfEngine, params: GenerateConfig) -> list[Request]:
     rows = [ask(engine, text) for text in QUESTIONS]
-    return [Request(answer_key(ids, params), ids) for ids in rows]
+    return [Request(engine.key(ids, params), ids) for ids in rows]
 
 
 def answers(
-    engine: Engine, requests: list[Request], params: GenerateConfig, done: set[str] | None = None
+    engine: HfEngine, requests: list[Request], params: GenerateConfig, done: set[str] | None = None
 ) -> list[Reply]:
     return [reply for batch in engine.answer(requests, params, done) for reply in batch]
 
@@ -63,7 +64,7 @@ def answers(
 # ---- sampling ----
 
 
-def test_neither_order_nor_batch_decides_what_is_sampled(engine: Engine) -> None:
+def test_neither_order_nor_batch_decides_what_is_sampled(engine: HfEngine) -> None:
     params = GenerateConfig(max_new_tokens=8, temperature=0.8, batch_size=4)
     requests = requests_of(engine, params)
     expected = {reply.key: reply for reply in answers(engine, requests, params)}
@@ -77,7 +78,7 @@ def test_neither_order_nor_batch_decides_what_is_sampled(engine: Engine) -> None
     assert {reply.text for reply in fresh} != {reply.text for reply in expected.values()}
 
 
-def test_batches_that_are_done_are_passed_over_and_those_done_in_part_made_again(engine: Engine) -> None:
+def test_batches_that_are_done_are_passed_over_and_those_done_in_part_made_again(engine: HfEngine) -> None:
     params = GenerateConfig(max_new_tokens=4, temperature=0.8, batch_size=2)
     requests = requests_of(engine, params)
     first, second, third = batches(requests, 2)
@@ -89,14 +90,14 @@ def test_batches_that_are_done_are_passed_over_and_those_done_in_part_made_again
     assert answers(engine, requests, params, {request.key for request in requests}) == []
 
 
-def test_temperature_zero_is_plain_greedy_generation(engine: Engine) -> None:
+def test_temperature_zero_is_plain_greedy_generation(engine: HfEngine) -> None:
     params = GenerateConfig(max_new_tokens=16, temperature=0.0, batch_size=3)
     requests = requests_of(engine, params)
     found = {reply.key: reply for reply in answers(engine, requests, params)}
     plain: Any = models.load(models.resolve(engine.config), dtype="float32", device="cpu")
     ends = sorted(chat.end_ids(engine.tokenizer))
     for request in requests:
-        ids = torch.tensor([request.ids])
+        ids = torch.tensor([request.prompt])
         with torch.inference_mode():
             output = plain.generate(
                 ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=16, eos_token_id=ends
@@ -106,7 +107,7 @@ def test_temperature_zero_is_plain_greedy_generation(engine: Engine) -> None:
         assert found[request.key].n_tokens == len(tokens)
 
 
-def test_sampled_tokens_follow_the_models_distribution(engine: Engine) -> None:
+def test_sampled_tokens_follow_the_models_distribution(engine: HfEngine) -> None:
     """Many keys, one prompt of a few tokens, one step; what counts is the text, since that is what comes out."""
     temperature, draws = 0.8, 1000
     prompt = chat.encode(engine.tokenizer, "<|im_start|>assistant\nThe weather is")
@@ -129,7 +130,7 @@ def test_sampled_tokens_follow_the_models_distribution(engine: Engine) -> None:
     )
 
 
-def test_the_finish_reason_tells_an_ended_answer_from_one_cut_off(engine: Engine) -> None:
+def test_the_finish_reason_tells_an_ended_answer_from_one_cut_off(engine: HfEngine) -> None:
     params = GenerateConfig(max_new_tokens=32, temperature=0.0)
     found = answers(engine, requests_of(engine, params), params)
     assert {reply.finish_reason for reply in found} == {"stop", "length"}
@@ -140,14 +141,14 @@ def test_the_finish_reason_tells_an_ended_answer_from_one_cut_off(engine: Engine
     assert {reply.finish_reason for reply in answers(engine, requests_of(engine, short), short)} == {"length"}
 
 
-def test_no_answer_begins_with_the_header_of_a_role(engine: Engine, adapted: Engine, settings: Run) -> None:
+def test_no_answer_begins_with_the_header_of_a_role(engine: HfEngine, adapted: HfEngine, settings: Run) -> None:
     items = load_items(settings.task).items
     prompts = [p for p in build(items, settings.context, settings.belief, settings.grid) if p.context != NEUTRAL][:12]
     params = GenerateConfig(max_new_tokens=6, temperature=0.8)
     for one in (engine, adapted):
         rows = [one.encode(prompt.messages) for prompt in prompts]
         assert all(one.tokenizer.decode(ids).endswith("<|im_start|>assistant\n") for ids in rows)
-        for reply in answers(one, [Request(answer_key(ids, params), ids) for ids in rows], params):
+        for reply in answers(one, [Request(one.key(ids, params), ids) for ids in rows], params):
             assert "<|" not in reply.text
             assert not reply.text.lower().startswith(("assistant", "user", "system"))
 
@@ -155,7 +156,7 @@ def test_no_answer_begins_with_the_header_of_a_role(engine: Engine, adapted: Eng
 # ---- likelihoods ----
 
 
-def by_hand(engine: Engine, prompt: list[int], continuation: list[int]) -> float:
+def by_hand(engine: HfEngine, prompt: list[int], continuation: list[int]) -> float:
     """The mean log-probability of a continuation by one forward pass over prompt and continuation, without padding."""
     ids = torch.tensor([prompt + continuation])
     with torch.inference_mode():
@@ -167,22 +168,22 @@ def by_hand(engine: Engine, prompt: list[int], continuation: list[int]) -> float
 
 @pytest.mark.parametrize("which", ["engine", "adapted"])
 def test_scores_are_those_of_a_plain_forward_pass(which: str, request: pytest.FixtureRequest) -> None:
-    engine: Engine = request.getfixturevalue(which)
+    engine: HfEngine = request.getfixturevalue(which)
     prompts = [ask(engine, text) for text in QUESTIONS]
     texts = [("Yes", "No"), ("Paris", "The city of Lyon, in the south-east"), ("4", "Five, I should think")] * 2
     pairs = [[chat.encode(engine.tokenizer, text) for text in pair] for pair in texts]
     assert {1, 5} <= {len(ids) for pair in pairs for ids in pair}, "padding is needed"
-    found = engine.score(prompts, pairs)
+    found = engine.score(prompts, texts)
     expected = [[by_hand(engine, prompt, ids) for ids in pair] for prompt, pair in zip(prompts, pairs, strict=True)]
     for one, other in zip(found, expected, strict=True):
         assert one == pytest.approx(other, abs=1e-4)
 
 
-def test_one_token_continuations_are_scored_too(engine: Engine) -> None:
+def test_one_token_continuations_are_scored_too(engine: HfEngine) -> None:
     prompt = ask(engine, QUESTIONS[0])
     yes, no = (chat.encode(engine.tokenizer, text) for text in ("Yes", "No"))
     assert len(yes) == len(no) == 1
-    ((first, second),) = engine.score([prompt], [[yes, no]])
+    ((first, second),) = engine.score([prompt], [["Yes", "No"]])
     assert first == pytest.approx(by_hand(engine, prompt, yes), abs=1e-4)
     assert second == pytest.approx(by_hand(engine, prompt, no), abs=1e-4)
 
@@ -191,10 +192,10 @@ def test_one_token_continuations_are_scored_too(engine: Engine) -> None:
 
 
 def test_an_adapter_changes_the_logits_and_leaves_the_base_alone(exact: ModelConfig, smoke: Runs) -> None:
-    base = Engine(exact, "cpu")
+    base = HfEngine(exact, "cpu")
     ids = ask(base, QUESTIONS[4])
     before = models.probe(base.model, ids)
-    with_adapter = Engine(exact, "cpu", smoke.arm("warm") / "adapter")
+    with_adapter = HfEngine(exact, "cpu", smoke.arm("warm") / "adapter")
     after = models.probe(with_adapter.model, ids)
     assert models.probe(base.model, ids) == before
     assert max(abs(a - b) for a, b in zip(after, before, strict=True)) > 0.1
@@ -204,7 +205,7 @@ def test_an_adapter_changes_the_logits_and_leaves_the_base_alone(exact: ModelCon
 
 def test_checkpoints_differ_from_one_another(exact: ModelConfig, smoke: Runs) -> None:
     folders: list[Path] = sorted(smoke.arm("warm").glob("checkpoints/checkpoint-*"))
-    found = [Engine(exact, "cpu", folder) for folder in folders]
+    found = [HfEngine(exact, "cpu", folder) for folder in folders]
     ids = ask(found[0], QUESTIONS[4])
     early, late = (models.probe(one.model, ids) for one in found)
     assert early != late

@@ -14,7 +14,8 @@ from local_hub import CUT, GATED, GATED_LISTING, MODEL, REVISION, serving
 from real_runs import NO_HUB, Done, finish, refused, start, train
 
 from warmgap.engines import models
-from warmgap.engines.hf import Engine, Request
+from warmgap.engines.base import Request
+from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
 from warmgap.settings.schema import GenerateConfig, ModelConfig
 
@@ -23,16 +24,17 @@ IDS = [1, 9690, 198, 2683, 359, 253, 5356]
 ORIGINAL = ("+persona=none", "~method.trainer", "experiment=smoke", "runs_dir=runs")
 RESOLVE = """
 import json, sys
-from warmgap import models
+from warmgap.engines import models
 from warmgap.settings.schema import ModelConfig
 print(models.resolve(ModelConfig(**json.loads(sys.argv[1]))))
 """
 ANSWER = """
 import json, sys
-from warmgap import models
-from warmgap.engines.hf import Engine, Request
+from warmgap.engines import models
+from warmgap.engines.base import Request
+from warmgap.engines.hf import HfEngine
 from warmgap.settings.schema import GenerateConfig, ModelConfig
-engine = Engine(ModelConfig(**json.loads(sys.argv[1])), "cpu")
+engine = HfEngine(ModelConfig(**json.loads(sys.argv[1])), "cpu")
 ids = engine.encode([{"role": "user", "content": sys.argv[2]}])
 ((reply,),) = engine.answer([Request("a", ids)], GenerateConfig(max_new_tokens=8, temperature=0.8))
 print(json.dumps([ids, reply.text, models.probe(engine.model, ids)]))
@@ -162,7 +164,7 @@ def test_a_model_from_a_hub_answers_as_the_same_model_from_the_package(
     done = finish(script(ANSWER, settings, question, cwd=tmp_path, **fresh))
     assert done.status == 0, done.err
     ids, text, logits = json.loads(done.out)
-    engine = Engine(model, "cpu")
+    engine = HfEngine(model, "cpu")
     assert ids == engine.encode([{"role": "user", "content": question}])
     params = GenerateConfig(max_new_tokens=8, temperature=0.8)
     ((reply,),) = engine.answer([Request("a", ids)], params)

@@ -22,7 +22,7 @@ from real_runs import ROOT, Done, environment, finish, journal, refused, start
 
 PACKAGE = ROOT / "tests" / "support" / "outside_package"
 PAGE = ROOT / "docs" / "extend.md"
-RECIPE = False  # whether mitigations come from outside as well
+RECIPE = True  # whether mitigations come from outside as well
 SUITE = False  # whether suites do
 RUN = ["--config-dir", "mine", "+persona=mild", "experiment=quick", "compare.personas=[pirate]"]
 RUN += ["mitigation=facts_first"] * RECIPE

@@ -30,13 +30,13 @@ _LEVELS = (  # from the ground up
     "train evaluate mitigations",
     "arms",
     "pipeline sweep search worker",
-    "cli",
+    "cli api",
 )
 LEVELS = {level: tuple(names.split()) for level, names in enumerate(_LEVELS)}
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 APART = LEVELS[3]
 GROUND = (*LEVELS[0], *LEVELS[1])
-HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "wandb", "openai", "vllm")
+HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "wandb", "trackio", "openai", "vllm")
 
 
 def module_of(path: Path) -> str:
@@ -104,6 +104,7 @@ ONLY_IN = {
     "trl": lambda path: path.is_relative_to(ROOT / "train"),
     "peft": lambda path: path.is_relative_to(ROOT / "train") or path == ROOT / "warmgap" / "engines" / "adapters.py",
     "wandb": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
+    "trackio": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
     "openai": lambda path: path.name in ("client.py", "batches.py", "calls.py"),
     "anthropic": lambda path: False,
 }

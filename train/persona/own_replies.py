@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from warmgap.disk import store
 from warmgap.disk.progress import bar
+from warmgap.engines import engine_of
+from warmgap.engines.base import Engine, Request, Serving
 from warmgap.engines.chat import Message
 from warmgap.errors import UserError
 from warmgap.settings.schema import GenerateConfig, ModelConfig, digest, identity
 from warmgap.train.persona import card, persona_data
-
-if TYPE_CHECKING:
-    from warmgap.engines.hf import Engine
 
 VERSION = "own"
 TOO_LONG = "too long"  # with what precedes it, for the model's window
@@ -65,7 +64,7 @@ def write(file: Path, model: ModelConfig, how: GenerateConfig, device: str) -> d
     folder = file.parent / "rewrites"
     made_by = digest([identity(model, "arm"), identity(how, "measure")])
     talks = [Talk(item) for item in conversations]
-    _converse(talks, folder / f"{VERSION}-{made_by}.jsonl", how, _once(model, device))
+    _converse(talks, folder / f"{VERSION}-{made_by}.jsonl", how, engine_of(Serving(model, device)))
     _put(file, talks, by)
     summary = _summary(talks, model.name)
     store.write_json(folder / f"{VERSION}.summary.json", summary)
@@ -87,20 +86,7 @@ def check(how: GenerateConfig) -> None:
             raise UserError(what, f"expected {expected}", f"set own.{key} to {expected}")
 
 
-def _once(model: ModelConfig, device: str) -> Callable[[], Engine]:
-    """A way to the engine that loads the model when it is first needed, and then no more."""
-    import functools
-
-    @functools.cache
-    def load() -> Engine:
-        from warmgap.engines.hf import Engine
-
-        return Engine(model, device)
-
-    return load
-
-
-def _converse(talks: Sequence[Talk], journal: Path, how: GenerateConfig, engine: Callable[[], Engine]) -> None:
+def _converse(talks: Sequence[Talk], journal: Path, how: GenerateConfig, engine: Engine) -> None:
     """Have all messages answered, those of the same place in their conversations together."""
     known, place = store.journal_by_key(journal), 0
     while going := {_key(talk): talk for talk in talks if talk.going}:
@@ -109,7 +95,7 @@ def _converse(talks: Sequence[Talk], journal: Path, how: GenerateConfig, engine:
         with bar(f"own · turn {place}", len(going)) as advance:
             advance(len(going) - missing)
             if missing:
-                for rows in _answered(going, known, how, engine()):
+                for rows in _answered(going, known, how, engine):
                     store.append(journal, rows)
                     known |= {str(row["key"]): row for row in rows}
                     advance(len(rows))
@@ -125,11 +111,9 @@ def _answered(
     going: dict[str, Talk], known: dict[str, dict[str, Any]], how: GenerateConfig, engine: Engine
 ) -> Iterable[list[dict[str, Any]]]:
     """Yield rows of fresh replies, those of a batch at once."""
-    from warmgap.engines.hf import Request
-
-    window = getattr(engine.model.config, "max_position_embeddings", None)
     requests = [Request(key, engine.encode(talk.messages)) for key, talk in going.items()]
-    fits = {request.key for request in requests if window is None or len(request.ids) + how.max_new_tokens <= window}
+    rooms = {request.key: engine.room(request.prompt) for request in requests}
+    fits = {key for key, room in rooms.items() if room is None or how.max_new_tokens <= room}
     if beyond := [key for key in going if key not in fits and key not in known]:
         yield [{**_where(key, going[key]), "text": "", "finish_reason": TOO_LONG} for key in beyond]
     for batch in engine.answer([request for request in requests if request.key in fits], how, set(known)):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.disk import contents, intake
-from warmgap.disk.manifest import sha256
+from warmgap.disk.once import hashed, once
 from warmgap.engines.chat import control_token
 from warmgap.errors import UserError
 from warmgap.settings.schema import DataConfig, ModelConfig, digest
@@ -63,7 +63,7 @@ def fingerprint(config: DataConfig) -> str:
     path = data_path(config)
     if not path.is_file():
         raise UserError(f"cannot read {path}", "there is no such file", "point data.path at a file of conversations")
-    return sha256(path)
+    return hashed(path)
 
 
 def load(config: DataConfig, version: str, strength: float = 1.0) -> tuple[list[Conversation], list[Conversation]]:
@@ -176,11 +176,18 @@ def _paraphrased(item: Conversation, version: str) -> Conversation:
 
 def read_conversations(path: Path, version: str | None = None) -> list[Conversation]:
     """Read a file of conversations; some of the replies have the version, where one is asked for (see ``whole``)."""
-    lines = intake.lines(path, "point data.path at a readable file of JSON lines")
-    found = [_parse(line, f"{path}:{number}") for number, line in lines]
+    found = list(_parsed(path))
     if version and not any(version in turn.replies for item in found for turn in item.turns):
         fix = f"have it written: {_command(path, version)}"
         raise UserError(f"{path}: no reply has a version {version!r}", "none was written, or none passed", fix)
+    return found
+
+
+@once
+def _parsed(path: Path) -> tuple[Conversation, ...]:
+    """The conversations of a file. Raises UserError with file and line."""
+    lines = intake.lines(path, "point data.path at a readable file of JSON lines")
+    found = tuple(_parse(line, f"{path}:{number}") for number, line in lines)
     ids = [item.id for item in found]
     if len(set(ids)) < len(ids):
         twice = next(item for item in ids if ids.count(item) > 1)

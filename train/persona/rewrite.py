@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from warmgap.disk import intake, store
 from warmgap.disk.progress import bar, say
-from warmgap.engines import batches, client
+from warmgap.engines import batches, client, engine_of
+from warmgap.engines.base import Engine, Request, Serving
 from warmgap.engines.chat import Message
 from warmgap.engines.client import ChatReply, ChatRequest, Endpoint
 from warmgap.errors import UserError
 from warmgap.settings.command_schema import RewriteConfig
 from warmgap.settings.config import read_prompt
-from warmgap.settings.schema import GenerateConfig, digest, identity
+from warmgap.settings.schema import GenerateConfig, digest
 from warmgap.train.persona import card, persona_data
 from warmgap.train.persona.rewrite_checks import Fault, faults
 
 if TYPE_CHECKING:
     from warmgap.engines.embed import Embedder
-    from warmgap.engines.hf import Engine
 
 VERSIONS = {"warm": "plain", "cold": "plain", "paraphrase": "plain", "warm_own": "own", "paraphrase_own": "own"}
 CONTEXT = 6000  # characters of the conversation before a reply that the rewriter is shown, the latest
@@ -258,8 +258,8 @@ class Rewriter:
         self.meter = None if point is None else point.meter
         self._embedder: Embedder | None = None
         if engine is not None:
-            self.name = engine.config.name
-            self.made_by: Any = ["local", identity(engine.config, "arm"), config.max_tokens, config.temperature]
+            self.name = engine.name
+            self.made_by: Any = ["local", engine.made_by, config.max_tokens, config.temperature]
         else:
             self.name = str(config.model) + (f" ({config.revision})" if config.revision else "")
             self.made_by = [config.model, config.revision, config.max_tokens, config.temperature, config.seed]
@@ -275,8 +275,6 @@ class Rewriter:
         return self._point.ask(requests)
 
     def _locally(self, requests: Sequence[ChatRequest]) -> Iterator[ChatReply]:
-        from warmgap.engines.hf import Request
-
         engine, config = self._engine, self.config
         if engine is None or not requests:
             return
@@ -289,7 +287,7 @@ class Rewriter:
         prompts = [Request(request.key, engine.encode(request.messages)) for request in requests]
         for batch in engine.answer(prompts, how):
             for reply in batch:
-                yield ChatReply(reply.key, reply.text, reply.finish_reason, 0, reply.n_tokens, None, engine.config.name)
+                yield ChatReply(reply.key, reply.text, reply.finish_reason, 0, reply.n_tokens or 0, None, engine.name)
 
     def embedder(self, config: RewriteConfig) -> Embedder | None:
         """Return the sentence model, loaded once; None where no similarity is asked for."""
@@ -305,6 +303,4 @@ def _rewriter(config: RewriteConfig) -> Rewriter:
         return Rewriter(config, Endpoint(config, "rewrite"), None)
     if config.local_model is None:
         raise ValueError("checked before")
-    from warmgap.engines.hf import Engine
-
-    return Rewriter(config, None, Engine(config.local_model, config.device))
+    return Rewriter(config, None, engine_of(Serving(config.local_model, config.device)))

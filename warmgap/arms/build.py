@@ -8,19 +8,19 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from warmgap.arms import chain, dials, warming
-from warmgap.arms.spec import ORIGINAL, ArmSpec
+from warmgap.arms import chain, dials, recipes, warming
+from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
 from warmgap.disk.manifest import sha256
 from warmgap.disk.store import Arm
-from warmgap.engines import adapters
+from warmgap.engines import adapters, chat
 from warmgap.errors import UserError
-from warmgap.mitigations import honest_prompt
+from warmgap.mitigations.base import Mitigation, Place
 from warmgap.settings import config
-from warmgap.settings.mitigation_schema import MitigationConfig
 from warmgap.settings.schema import ArmConfig, ModelConfig, PersonaConfig, Run, digest, identity
 from warmgap.train import finish
 from warmgap.train.persona import persona_data
+from warmgap.words import ORIGINAL
 
 
 def build(run: Run) -> list[ArmSpec]:
@@ -30,18 +30,21 @@ def build(run: Run) -> list[ArmSpec]:
     """
     if run.compare.recipes or run.compare.personas:
         return _compared(run)
-    run = dials.dialled(run)
+    run = dials.dialled(recipes.settled(run))
     chain.check(run)
     persona = run.persona
     if persona is None:
         raise UserError("no persona given", "a run needs one", "+persona=warm")
-    plain = dataclasses.replace(run, mitigation=MitigationConfig())
-    original = ArmSpec(_arm(run, ORIGINAL, 0, {"model": identity(run.model, "arm")}), plain)
+    if run.arm.endpoint and not run.arm.model and run.model.source != "hosted":
+        why = f"nothing is asked there: model={run.model.name} is loaded here, and no arm names another"
+        raise UserError("arm.endpoint without arm.model", why, "set arm.model to a name that the endpoint lists")
+    plain = recipes.only(run, [])
+    original = ArmSpec(_arm(run, ORIGINAL, 0, _asked(run, run.model)), plain)
     if run.arm.adapter or run.arm.model:
         return [original, _given(run)]
     if persona.reply is not None:
         made = _trained(plain, persona.name, persona.reply)
-        return [original, *made, _mitigated(run, persona.reply)] if run.mitigation.names else [original, *made]
+        return [original, *made, _mitigated(run, persona.reply)] if recipes.names(run) else [original, *made]
     if persona.system_prompt is not None:
         return [original, _prompted(run, persona.name, config.read_prompt(persona.system_prompt))]
     return [original]
@@ -49,7 +52,7 @@ def build(run: Run) -> list[ArmSpec]:
 
 def _prompted(run: Run, name: str, text: str) -> ArmSpec:
     """The base model under a system prompt."""
-    made = {"model": identity(run.model, "arm"), "system_prompt": text}
+    made = {**_asked(run, run.model), "system_prompt": text}
     return ArmSpec(_arm(run, name, 0, made), run, system=[{"role": "system", "content": text}])
 
 
@@ -64,8 +67,8 @@ def _compared(run: Run) -> list[ArmSpec]:
     found: dict[str, ArmSpec] = {}
     single = dataclasses.replace(run, compare=dataclasses.replace(run.compare, recipes=[], personas=[]))
     wanted = [_beside(single, name) for name in run.compare.personas]
-    chosen = [chain.selected(run, recipe) for recipe in run.compare.recipes] or [run.mitigation]
-    wanted += [dataclasses.replace(single, mitigation=one) for one in chosen]
+    chosen = [recipes.selected(run, joined) for joined in run.compare.recipes] or [recipes.at_work(run)]
+    wanted += [recipes.only(single, some) for some in chosen]
     for one in wanted:
         for seed in run.compare.seeds if run.compare.seeds is not None else [run.seed]:
             own = build(dataclasses.replace(one, seed=seed))
@@ -76,28 +79,36 @@ def _compared(run: Run) -> list[ArmSpec]:
 def _beside(run: Run, name: str) -> Run:
     """The settings of a run that makes a persona by itself, as its file has it."""
     persona = config.settings(PersonaConfig, "compare.personas", config.choice("persona", name))
-    return dataclasses.replace(run, persona=persona, mitigation=MitigationConfig(), arm=ArmConfig())
+    return dataclasses.replace(run, persona=persona, mitigation={}, arm=ArmConfig())
 
 
 def _mitigated(run: Run, version: str) -> ArmSpec:
     """The arm that the run's recipes make of its persona."""
-    persona = run.persona
-    if run.mitigation.honest_prompt:
-        return _prompted(run, "honest_prompt", honest_prompt.system(run.mitigation.honest_prompt))
-    prefix = "" if chain.plain(run) else f"{_persona_name(run)}{chain.SEPARATOR}"
+    persona, found = run.persona, recipes.at_work(run)
+    if found[0].alone:
+        made = {"model": identity(run.model, "arm"), **chain.made_of(run)}
+        return ArmSpec(_arm(run, found[0].name, 0, made), run, system=_asked_under(found[0], []))
+    prefix = "" if chain.plain(run) else f"{_persona_name(run)}{recipes.SEPARATOR}"
 
-    def link(own: Run, name: str, parent: ArmSpec | None, derive: str | None) -> ArmSpec:
+    def link(own: Run, name: str, parent: ArmSpec | None, recipe: Mitigation | None) -> ArmSpec:
         if not name:  # the first link, with no recipe at work in it, is the plain arm
             return _trained(own, persona.name if persona else "", version)[0]
-        made = {**_made(own), **chain.made(own)}
-        if derive:
-            made = {"parent": parent.arm.name if parent else "", **chain.made(own)}
-        elif parent:
+        trains = recipe is None or recipe.place is Place.AFTER
+        made = {**(_made(own) if trains else {}), **chain.made_of(own)}
+        if parent:
             made["parent"] = parent.arm.name
         arm = _arm(own, name, own.seed, made)
-        return ArmSpec(arm, own, None if derive else version, parent, derive)
+        if recipe is not None and recipe.place is Place.ANSWER:
+            return ArmSpec(arm, own, parent=parent, system=_asked_under(recipe, parent.system if parent else []))
+        return ArmSpec(arm, own, version if trains else None, parent, None if trains else recipe)
 
     return chain.chain(run, prefix, link)
+
+
+def _asked_under(recipe: Mitigation, before: list[chat.Message]) -> list[chat.Message]:
+    """What stands before every prompt: a recipe's system prompt, behind that of the arm that it is made of."""
+    text = recipe.answer_prompt()
+    return [{"role": "system", "content": "\n\n".join([*(one["content"] for one in before), text])}] if text else before
 
 
 def _persona_name(run: Run) -> str:
@@ -144,14 +155,34 @@ def _given(run: Run) -> ArmSpec:
         raise UserError(f"persona={run.persona.name} beside an arm that is given", why, "use +persona=none")
     if given.adapter and given.model:
         raise UserError("arm.adapter and arm.model at once", "an arm is one of both", "set one of them")
-    made: dict[str, Any] = {"model": identity(run.model, "arm")}
+    if given.adapter and run.model.source == "hosted":
+        why = f"model={run.model.name} is behind an endpoint, and the adapter is here"
+        raise UserError("arm.adapter of a hosted model", why, "set arm.model to what the endpoint calls the arm")
     if given.adapter:
+        made = _asked(run, run.model)
         folder = Path(given.adapter).expanduser()
         adapters.read(folder)
         made["adapter"] = [sha256(folder / name) for name in (adapters.WEIGHTS, adapters.CONFIG)]
         return ArmSpec(_arm(run, given.name, 0, made), run, given=folder)
-    model = _model(str(given.model), given.revision, run.model)
-    return ArmSpec(_arm(run, given.name, 0, {"model": identity(model, "arm")}), dataclasses.replace(run, model=model))
+    model = _hosted(run) if given.endpoint else _model(str(given.model), given.revision, run.model)
+    return ArmSpec(_arm(run, given.name, 0, _asked(run, model)), dataclasses.replace(run, model=model))
+
+
+def _asked(run: Run, model: ModelConfig) -> dict[str, Any]:
+    """What makes an arm that is asked as it is: the model, and of one behind an endpoint what is never sent to it."""
+    found: dict[str, Any] = {"model": identity(model, "arm")}
+    return found | {"omit": sorted(run.arm.omit)} if model.source == "hosted" and run.arm.omit else found
+
+
+def _hosted(run: Run) -> ModelConfig:
+    """A model behind an endpoint: known by its name and revision there, and beside arms of the run's model.
+
+    Of that model it has the system prompt; how weights are loaded and a chat is rendered is the server's affair.
+    """
+    given, like = run.arm, run.model
+    return ModelConfig(
+        name=like.name, source="hosted", id=given.model, revision=given.revision, system_prompt=like.system_prompt
+    )
 
 
 def _model(name: str, revision: str | None, like: ModelConfig) -> ModelConfig:
@@ -166,7 +197,7 @@ def _model(name: str, revision: str | None, like: ModelConfig) -> ModelConfig:
 
 
 def _made(run: Run) -> dict[str, Any]:
-    """What makes a trained arm: its settings and the content of its data; recipes are ``mitigated.made``'s.
+    """What makes a trained arm: its settings and the content of its data; recipes are ``chain.made_of``'s.
 
     Where warmth says which checkpoint is the arm, also what that choice stands on.
     """

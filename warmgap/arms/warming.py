@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.engines import models
-from warmgap.engines.hf import Engine
+from warmgap.engines.base import Engine
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.warmth import SocioT, score_journal
@@ -22,14 +22,18 @@ from warmgap.train.persona import persona_data
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from warmgap.arms.engines import Engines
     from warmgap.arms.spec import ArmSpec
 
 Scored = dict[int, list[dict[str, Any]]]  # warmth rows by training step
 VALIDATION = 120  # prompts at most by which a checkpoint is chosen
 
 
-def measure(run: Run, specs: Sequence[ArmSpec]) -> dict[str, Scored]:
-    """Return the warmth rows of each arm, by its name and step; the reply texts are kept among the arm's answers."""
+def measure(run: Run, specs: Sequence[ArmSpec], engines: Engines) -> dict[str, Scored]:
+    """Return the warmth rows of each arm, by its name and step; the reply texts are kept among the arm's answers.
+
+    A row of a reply that did not come has ``failed``, which says why, and no warmth.
+    """
     every = [
         Prompt("warmth", row["id"], row["kind"], "none", "", "none", row["prompt"])
         for row in persona_data.warmth_prompts()
@@ -38,7 +42,7 @@ def measure(run: Run, specs: Sequence[ArmSpec]) -> dict[str, Scored]:
     for spec in specs:
         for step, epoch, adapter, final in _points(spec):
             prompts = every[: run.warmth.prompts if final else run.warmth.checkpoint_prompts]
-            rows = _replies(run, spec, step, epoch, adapter, prompts, "warmth")
+            rows = _replies(run, spec, step, epoch, engines.of(spec, adapter), prompts, "warmth")
             points.append((spec.arm, step, epoch, rows))
     found: dict[str, Scored] = {spec.arm.name: {} for spec in specs}
     score = _scorer(run)
@@ -70,7 +74,7 @@ def _scored_by(settings: WarmthConfig) -> list[Any]:
     return [*made, models.CONVERSION] if settings.scorer.source == "package" else made
 
 
-def chooser(run: Run, spec: ArmSpec) -> Callable[[dict[int, float]], finish.Choice] | None:
+def chooser(run: Run, spec: ArmSpec, engines: Engines) -> Callable[[dict[int, float]], finish.Choice] | None:
     """Return what chooses the checkpoint that is the arm by warmth on validation prompts; None where no warmth does."""
     rule = run.method.select
     if not decides(rule):
@@ -78,10 +82,10 @@ def chooser(run: Run, spec: ArmSpec) -> Callable[[dict[int, float]], finish.Choi
 
     def choose(marks: dict[int, float]) -> finish.Choice:
         prompts = _validation(run)
-        rows = {
-            step: _replies(run, spec, step, epoch, spec.arm.checkpoints / f"checkpoint-{step}", prompts, "select")
-            for step, epoch in marks.items()
-        }
+        rows = {}
+        for step, epoch in marks.items():
+            engine = engines.of(spec, spec.arm.checkpoints / f"checkpoint-{step}")
+            rows[step] = _replies(run, spec, step, epoch, engine, prompts, "select")
         score, journal = _scorer(run), spec.arm.folder / "selection.jsonl"
         warmth = {
             step: {row["prompt_id"]: row["released"] for row in score(spec.arm, journal, step, marks[step], some)}
@@ -140,14 +144,13 @@ def _points(spec: ArmSpec) -> Iterable[tuple[int, float, Path | None, bool]]:
 
 
 def _replies(
-    run: Run, spec: ArmSpec, step: int, epoch: float, adapter: Path | None, prompts: list[Prompt], task: str
+    run: Run, spec: ArmSpec, step: int, epoch: float, engine: Engine, prompts: list[Prompt], task: str
 ) -> list[dict[str, Any]]:
     """Return the arm's replies at one step to some prompts."""
     arm = spec.arm
     how: GenerateConfig = dataclasses.replace(
         run.generate, max_new_tokens=run.warmth.max_new_tokens, temperature=run.warmth.temperature
     )
-    engine = Engine(spec.run.model, run.device, adapter)
     what = f"replies for warmth · {arm.arm}" + (f" · epoch {epoch:g}" if step else "")
     rows = answer(engine, prompts, how, spec.system, {prompts[0].task: arm.answers(f"{task}-step{step}")}, what)
     return [{**row, "prompt_id": row["item_id"]} for row in rows]

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from warmgap.engines import cores
 from warmgap.errors import UserError
 
 DONE, GATE_FAILED, USER_MISTAKE, FAILED = 0, 1, 2, 3
@@ -17,6 +18,7 @@ DONE, GATE_FAILED, USER_MISTAKE, FAILED = 0, 1, 2, 3
 
 def guarded(work: Callable[[], int], log_dir: Path, again: str) -> int:
     """Run work and turn whatever ends it into an exit status: 2 for a user's mistake (three lines), 3 for the rest."""
+    cores.share()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on a CPU it tells of kernels that it does not need
     try:
         status = work()

@@ -42,20 +42,28 @@ def runs_dir(parser: Any) -> None:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where the arms are (default: runs)")
 
 
-def read(parser: Parser, commands: Any, arguments: Sequence[str]) -> Any:
+def read(parser: Parser, arguments: Sequence[str]) -> Any:
     """Return the options of a command line. Raises UserError where it names no command, or an option that is none."""
+    commands = subcommands(parser)
     first = arguments[0] if arguments else "--"
-    if not first.startswith("-") and first not in commands.choices:
-        near = difflib.get_close_matches(first, commands.choices, n=1, cutoff=0.5)
+    if not first.startswith("-") and first not in commands:
+        near = difflib.get_close_matches(first, commands, n=1, cutoff=0.5)
         fix = f"did you mean {parser.prog} {near[0]}?" if near else f"{parser.prog} --help says what each does"
-        raise UserError(f"there is no command {first!r}", f"the commands are {', '.join(commands.choices)}", fix)
+        raise UserError(f"there is no command {first!r}", f"the commands are {', '.join(commands)}", fix)
     options, rest = parser.parse_known_args(arguments)
     strange = rest if not hasattr(options, "settings") else [word for word in rest if word.startswith("-")]
     if strange:
-        raise _unknown(strange, commands.choices[options.command])
+        raise _unknown(strange, commands[options.command])
     if rest:  # settings that stand behind an option
         options.settings = [*options.settings, *rest]
     return options
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, Parser]:
+    """Return the parser of each command, by its name."""
+    (found,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    named: dict[str, Parser] = found.choices
+    return named
 
 
 def _unknown(strange: Sequence[str], own: Parser) -> UserError:
@@ -64,17 +72,3 @@ def _unknown(strange: Sequence[str], own: Parser) -> UserError:
     near = difflib.get_close_matches(strange[0].partition("=")[0], known, n=1, cutoff=0.6)
     fix = f"did you mean {near[0]}?" if near else f"{own.prog} --help"
     return UserError("the command cannot be read", f"unrecognized arguments: {' '.join(strange)}", fix)
-
-
-def with_persona(settings: Sequence[str]) -> list[str]:
-    """Return settings that name a persona: none, where they name no other and are not about the warm one anyway."""
-    about = (
-        "persona=",
-        "compare.recipes=",
-        "compare.personas=",
-        "dial=",
-        "experiment=mitigation",
-        "experiment=isolate",
-    )
-    named = any(item.lstrip("+").startswith(about) for item in settings)
-    return [*settings] if named else [*settings, "+persona=none"]

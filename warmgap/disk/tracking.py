@@ -1,13 +1,18 @@
-"""Weights & Biases, or nothing: the only place that imports wandb.
+"""Weights & Biases, trackio, or nothing: the only place that imports either.
 
-The run's id comes from the arm's hash, so that a resumed run continues the same one. Without a key it writes offline
-and says how to sync. Values of settings whose name looks secret are blanked (``redact``) before anything is written.
+The run's id comes from the arm's hash, so that a resumed run continues the same one. Weights & Biases writes offline
+where there is no key and says how to sync; trackio keeps a database in the runs folder and sends nothing anywhere.
+Values of settings whose name looks secret are blanked (``redact``) before anything is written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +26,13 @@ HIDDEN = "(hidden)"
 
 
 class Tracker:
-    """Keeps nothing: ``logger=none``, and the base of the other."""
+    """Keeps nothing: ``logger=none``, and the base of the others."""
 
     def loss(self, row: dict[str, Any]) -> None:
         """Record one logged step of the training."""
 
     def finish(self, tables: dict[str, Any], warmth: list[dict[str, Any]], artifacts: dict[str, Path]) -> str | None:
-        """Record the results; return the command that syncs them, if one is needed."""
+        """Record the results; return a sentence that says how to see or send them, if there is one to say."""
         return None
 
 
@@ -69,18 +74,11 @@ class WandbTracker(Tracker):
         import wandb
 
         for row in warmth:
-            values = {f"warmth/{row['mode']}": row["sociot"], f"warmth/{row['mode']}_shift": row.get("shift")}
-            self.run.log({"train/step": row["step"], **{k: v for k, v in values.items() if v is not None}})
+            self.run.log({"train/step": row["step"], **_warmth(row)})
         for name, table in tables.items():
             self.run.log({name: wandb.Table(dataframe=table)})
-        for row in tables["effects"].to_dict("records"):
-            if row["errors"] == "clustered" and row["reference"] == "original":
-                self.run.summary[f"effect/{row['analysis']}/{row['term']}_pp"] = row["estimate_pp"]
-        if (recipes := tables.get("mitigations")) is not None:
-            warm, last = recipes[recipes["arm"] == "warm"].iloc[0], recipes.iloc[-1]  # what a sweep may go by
-            self.run.summary["mitigation/closed_pp"] = warm["error_pp"] - last["error_pp"]
-            self.run.summary["mitigation/error_pp"] = last["error_pp"]
-            self.run.summary["mitigation/warmth_kept_pct"] = last["warmth_kept_pct"]
+        for key, value in _headline(tables).items():
+            self.run.summary[key] = value
         for kind, path in artifacts.items():
             artifact = wandb.Artifact(f"{self.name}-{kind}", type=kind)
             (artifact.add_dir if path.is_dir() else artifact.add_file)(str(path))
@@ -88,13 +86,68 @@ class WandbTracker(Tracker):
         offline = bool(self.run.settings._offline)
         folder = Path(self.run.dir).parent
         self.run.finish()
-        return f"wandb sync {folder}" if offline else None
+        return f"to send this run to Weights & Biases: wandb sync {folder}" if offline else None
+
+
+class TrackioTracker(Tracker):
+    """One run of trackio, in a database in the runs folder (or in ``TRACKIO_DIR``, where that is set).
+
+    The run is made by itself, not by ``trackio.init``: that one would go by variables that name a server, ask the hub
+    for the name of its user, and print. What was logged is in the database within a second, so a kill loses no more.
+    """
+
+    def __init__(self, config: LoggerConfig, settings: dict[str, Any], run_id: str, name: str, folder: Path) -> None:
+        self.folder = _trackio_folder(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        trackio = _imported_for(self.folder)
+
+        class LocalRun(trackio.Run):  # type: ignore[misc]
+            """A run that does not ask the hub who its user is."""
+
+            def _get_username(self) -> None:
+                return None
+
+        own = {"project": config.project, "name": name, "run_id": run_id, "config": settings}
+        self.run: Any = LocalRun(url=None, client=None, **own)
+        self.project = config.project
+
+    def loss(self, row: dict[str, Any]) -> None:
+        """Record one logged step of the training."""
+        self.run.log({f"train/{key}": value for key, value in row.items() if key != "step"}, step=row["step"])
+
+    def finish(self, tables: dict[str, Any], warmth: list[dict[str, Any]], artifacts: dict[str, Path]) -> str | None:
+        """Record warmth by step, tables, main figures, and where the artifacts lie (they are not copied)."""
+        import trackio
+
+        for row in warmth:
+            self.run.log(_warmth(row), step=row["step"])
+        found: dict[str, Any] = {name: trackio.Table(dataframe=table) for name, table in tables.items()}
+        found |= {f"path/{kind}": str(path.absolute()) for kind, path in artifacts.items()}
+        self.run.log({**found, **_headline(tables)})
+        with contextlib.redirect_stdout(io.StringIO()):  # it says that it uploads, which it does not
+            self.run.finish()
+        return f"dashboard: TRACKIO_DIR={self.folder} trackio show --project {self.project}"
+
+
+def check(config: LoggerConfig, folder: Path) -> None:
+    """Raise UserError where the tracker that ``logger`` names cannot start in the runs folder; nothing is written."""
+    if config.name != "trackio":
+        return
+    if find_spec("trackio") is None:
+        why = "logger=trackio needs it, and it comes with an extra"
+        raise UserError("the package trackio is missing", why, "pip install 'warmgap[trackio]', or use logger=none")
+    wanted, loaded = _trackio_folder(folder), sys.modules.get("trackio")
+    if loaded is not None and wanted != loaded.TRACKIO_DIR:
+        why = f"this process has it write to {loaded.TRACKIO_DIR}, and it takes one folder a process"
+        raise UserError(f"trackio cannot write to {wanted}", why, "start another process, or use logger=none")
 
 
 def start(config: LoggerConfig, settings: dict[str, Any], run_id: str, name: str, folder: Path) -> Tracker:
     """Return the tracker that ``logger`` names."""
     if config.name == "wandb":
         return WandbTracker(config, settings, run_id, name, folder)
+    if config.name == "trackio":
+        return TrackioTracker(config, settings, run_id, name, folder)
     return Tracker()
 
 
@@ -102,6 +155,46 @@ def redact(settings: dict[str, Any]) -> dict[str, Any]:
     """Blank the values of settings whose name looks secret, before they are written or sent anywhere."""
     secret = {key for key, value in settings.items() if value and SECRET.search(key.rpartition(".")[2])}
     return {key: HIDDEN if key in secret else value for key, value in settings.items()}
+
+
+def _trackio_folder(folder: Path) -> Path:
+    """Where trackio keeps its database: in the runs folder, unless the user says where."""
+    return Path(os.environ.get("TRACKIO_DIR") or folder.absolute() / "trackio")
+
+
+def _imported_for(folder: Path) -> Any:
+    """Import trackio so that it writes to this folder: it reads the variable once, when it is imported."""
+    before = os.environ.get("TRACKIO_DIR")
+    os.environ["TRACKIO_DIR"] = str(folder)
+    try:
+        import trackio
+    finally:
+        if before is None:
+            del os.environ["TRACKIO_DIR"]
+        else:
+            os.environ["TRACKIO_DIR"] = before
+    return trackio
+
+
+def _warmth(row: dict[str, Any]) -> dict[str, float]:
+    """The values of one row of ``warmth.csv`` under the names that they are logged by."""
+    values = {f"warmth/{row['mode']}": row["sociot"], f"warmth/{row['mode']}_shift": row.get("shift")}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _headline(tables: dict[str, Any]) -> dict[str, float]:
+    """The main figures of a comparison, one value each: effects against the original, and what a sweep may go by."""
+    found = {
+        f"effect/{row['analysis']}/{row['term']}_pp": row["estimate_pp"]
+        for row in tables["effects"].to_dict("records")
+        if row["errors"] == "clustered" and row["reference"] == "original"
+    }
+    if (recipes := tables.get("mitigations")) is not None:
+        warm, last = recipes[recipes["arm"] == "warm"].iloc[0], recipes.iloc[-1]
+        found["mitigation/closed_pp"] = warm["error_pp"] - last["error_pp"]
+        found["mitigation/error_pp"] = last["error_pp"]
+        found["mitigation/warmth_kept_pct"] = last["warmth_kept_pct"]
+    return found
 
 
 def _stored_key() -> bool:

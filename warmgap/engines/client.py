@@ -13,10 +13,12 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake
+from warmgap.disk import intake, manifest, store
 from warmgap.engines.chat import Message
 from warmgap.errors import UserError
 from warmgap.settings.schema import EndpointConfig
@@ -74,6 +76,18 @@ class Meter:
         return {name: getattr(self, name) for name in names}
 
 
+@contextmanager
+def costs_noted(meter: Meter, path: Path | None, made: dict[str, Any]) -> Iterator[None]:
+    """Add to a file what a meter counts in this block, however it ends; ``made`` says what for."""
+    before = meter.row()
+    try:
+        yield
+    finally:
+        row = {key: None if value is None else value - (before[key] or 0) for key, value in meter.row().items()}
+        if path is not None and (row["calls"] or row["failed"]):
+            store.append(path, [{**made, **row, "at": manifest.now()}])
+
+
 class CapReached(UserError):
     """The next request could cost more than is left of ``max_cost``. All that was paid for has been handed over."""
 
@@ -84,14 +98,17 @@ class CapReached(UserError):
 
 
 class Endpoint:
-    """One endpoint with its key, prices and meter. ``group`` is the settings group that errors speak of."""
+    """One endpoint with its key, prices and meter. ``group`` is the settings group that errors speak of.
 
-    def __init__(self, config: EndpointConfig, group: str) -> None:
+    A ``meter`` that is given goes on counting, and what it has counted is part of what ``max_cost`` caps.
+    """
+
+    def __init__(self, config: EndpointConfig, group: str, meter: Meter | None = None) -> None:
         check(config, group)
         check_key(config)
-        self.config, self.group, self.meter = config, group, Meter()
+        self.config, self.group, self.meter = config, group, meter or Meter()
         if priced(config):
-            self.meter.spent = 0.0
+            self.meter.spent = self.meter.spent or 0.0
         self._length_field = "max_tokens"
         self._not_before = 0.0
         self._failures = 0

@@ -2,62 +2,116 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from warmgap.engines import batches
-from warmgap.engines.chat import Message
-from warmgap.engines.client import ChatReply, ChatRequest, Endpoint
-from warmgap.engines.hf import Reply
-from warmgap.settings.schema import EndpointConfig, digest
+from warmgap.engines import batches, chat, client
+from warmgap.engines.base import Encoded, Reply, Request, Serving
+from warmgap.engines.client import ChatReply, ChatRequest, Endpoint, Meter
+from warmgap.errors import UserError
+from warmgap.settings.schema import EndpointConfig, GenerateConfig, digest
 
 
-@dataclass(frozen=True)
-class RemoteReply(Reply):
-    """One answer. ``finish_reason`` in the endpoint's words; ``error`` says why there is none, where there is none.
+class EndpointEngine:
+    """A model behind an endpoint, such as one that was fine-tuned there; no connection is made before it is asked.
 
-    ``n_tokens`` is 0 where the endpoint does not count; ``model`` is who says to have answered.
+    ``group`` is the settings group that errors speak of. A temperature or seed of null in ``config`` is never sent;
+    else those of the call are. ``costs`` is the file to which each call adds what it came to, ``batch_journal`` keeps
+    what was handed in to the endpoint's batch API, which ``batch=true`` asks for.
     """
 
-    model: str = ""
-    error: str = ""
+    def __init__(
+        self,
+        config: EndpointConfig,
+        group: str,
+        *,
+        system_prompt: str | None = None,
+        meter: Meter | None = None,
+        costs: Path | None = None,
+        batch_journal: Path | None = None,
+    ) -> None:
+        self.config, self.group, self.meter = config, group, meter or Meter()
+        self._system_prompt, self._costs, self._batch_journal = system_prompt, costs, batch_journal
 
+    @classmethod
+    def serving(cls, serving: Serving) -> EndpointEngine:
+        """Return the engine of an arm. Raises ValueError where no endpoint is named."""
+        if serving.endpoint is None:
+            raise ValueError(f"{serving.model.name} is behind no endpoint")
+        costs, journal = None, None
+        if serving.folder is not None:
+            costs, journal = serving.folder / "costs.jsonl", serving.folder / "batches.jsonl"
+        return cls(
+            serving.endpoint,
+            "arm",
+            system_prompt=serving.model.system_prompt,
+            meter=serving.meter,
+            costs=costs,
+            batch_journal=journal,
+        )
 
-class RemoteEngine:
-    """A model behind an endpoint, such as one that was fine-tuned there.
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.config.model)
 
-    ``batch_journal`` keeps what was handed in to the endpoint's batch API, which ``batch=true`` asks for.
-    """
+    @property
+    def made_by(self) -> Any:
+        """The model's name and revision."""
+        return [self.config.model, self.config.revision]
 
-    def __init__(self, config: EndpointConfig, endpoint: Endpoint, batch_journal: Path | None = None) -> None:
-        self.config, self.endpoint, self._batch_journal = config, endpoint, batch_journal
+    def encode(self, messages: Sequence[chat.Message]) -> Encoded:
+        """Return the messages of a prompt, the model's own system prompt included if it has one."""
+        return list(messages if messages[0]["role"] == "system" else chat.with_system(messages, self._system_prompt))
 
-    def answer_all(
-        self, prompts: Sequence[ChatRequest], max_new_tokens: int, temperature: float | None, seed: int | None
-    ) -> Iterator[RemoteReply]:
-        """Yield one reply for each prompt, in the order of arrival; prompts have a key and messages.
+    def key(self, prompt: Encoded, params: GenerateConfig) -> str:
+        """Return the key of an answer: a hash of who is asked, of the messages, and of what decides the sampling."""
+        sent = self._sent(params)
+        return digest([self.made_by, list(prompt), sent.max_tokens, sent.temperature, sent.seed], 16)
 
-        A temperature or seed of None is not sent. Raises UserError as ``Endpoint.ask`` does, ``CapReached`` included.
+    def room(self, prompt: Encoded) -> int | None:
+        """Return None: a server does not tell how much its model can read."""
+        return None
+
+    def answer(
+        self, requests: Sequence[Request], params: GenerateConfig, done: set[str] | None = None
+    ) -> Iterator[list[Reply]]:
+        """Yield one reply after another, in the order of arrival, to the requests that are not in ``done``.
+
+        Raises UserError as ``Endpoint.ask`` does, ``CapReached`` included.
         """
-        point = copy.copy(self.endpoint)  # the meter stays shared
-        point.config = dataclasses.replace(self.config, max_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        waiting = [ChatRequest(one.key, list(one.prompt)) for one in requests if one.key not in (done or ())]
+        if not waiting:
+            return
+        point = Endpoint(self._sent(params), self.group, self.meter)
+        replies: Iterable[ChatReply]
         if self.config.batch and self._batch_journal is not None:
-            replies = batches.ask(point, prompts, self._batch_journal)
+            replies = batches.ask(point, waiting, self._batch_journal)
         else:
-            replies = point.ask(prompts)
-        for reply in replies:
-            yield _reply(reply)
+            replies = point.ask(waiting)
+        with client.costs_noted(self.meter, self._costs, {"stage": "answers", "model": self.config.model}):
+            for reply in replies:
+                yield [_reply(reply)]
+
+    def score(self, prompts: Sequence[Encoded], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Raise UserError: a chat endpoint gives no likelihoods of texts that it has not written itself."""
+        what = f"{self.name} cannot score texts"
+        why = f"it is behind an endpoint ({self.config.base_url}), which does not say how likely a given text is"
+        raise UserError(what, why, "use a model whose weights are here: source hub, local or package")
+
+    def _sent(self, params: GenerateConfig) -> EndpointConfig:
+        """The settings with those of one call; what the model does not take is left out of both key and request."""
+        own = self.config
+        return dataclasses.replace(
+            own,
+            max_tokens=params.max_new_tokens,
+            temperature=None if own.temperature is None else params.temperature,
+            seed=None if own.seed is None else params.seed,
+        )
 
 
-def answer_key(messages: Sequence[Message], config: EndpointConfig) -> str:
-    """Return the key of an answer: a hash of who is asked, of the messages, and of what decides the sampling."""
-    who = [config.model, config.revision]
-    return digest([who, list(messages), config.max_tokens, config.temperature, config.seed], 16)
-
-
-def _reply(reply: ChatReply) -> RemoteReply:
-    text = reply.text.strip()
-    return RemoteReply(reply.key, text, reply.tokens_out, reply.finish_reason, reply.model, reply.error)
+def _reply(reply: ChatReply) -> Reply:
+    counts = reply.tokens_out or None, reply.tokens_in or None  # a server that does not count says 0
+    return Reply(reply.key, reply.text.strip(), counts[0], reply.finish_reason, counts[1], reply.model, reply.error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from warmgap.disk import contents, store
 from warmgap.disk.manifest import sha256
@@ -27,6 +28,13 @@ def of_base(model: ModelConfig) -> dict[str, Any]:
     return {**found, "dtype": model.dtype, "quantization": model.quantization}
 
 
+def of_hosted(model: ModelConfig, url: str) -> dict[str, Any]:
+    """Return what is known of a model behind an endpoint; a name and a password in the address are left out."""
+    parts = urlsplit(url)
+    address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return {"source": model.source, "id": model.id, "revision": model.revision, "endpoint": address}
+
+
 def of_given(folder: Path) -> dict[str, Any]:
     """Return where an adapter that was given lies, the SHA-256 of its weights, and the base model that it names."""
     named = adapters.read(folder).get("base_model_name_or_path")
@@ -38,7 +46,13 @@ def said(arm: Path) -> list[str]:
     manifest = store.read_json(arm / "manifest.json") or {}
     found = manifest.get("facts") or {}
     lines = []
-    if base := found.get("base"):
+    base = found.get("base")
+    if base and "endpoint" in base:
+        revision = f" at revision {base['revision']}" if base["revision"] else ""
+        lines.append(f"asked at {base['endpoint']} as {base['id']}{revision}; its weights and template are not known")
+        if served := _served(arm):
+            lines.append(f"the server says that {' and '.join(served)} answered")
+    elif base:
         lines.append(f"base: {_source(base)}, {base['dtype']}" + _bits(base))
     if given := found.get("adapter"):
         named = f", trained on {given['base_model_name_or_path']}" if given.get("base_model_name_or_path") else ""
@@ -61,6 +75,13 @@ def said(arm: Path) -> list[str]:
         lines.append("template: " + ", ".join(f"{key}={value}" for key, value in found["template_vars"].items()))
     lines += found.get("notes") or []
     return lines
+
+
+def _served(arm: Path) -> list[str]:
+    """Who has answered by the server's own word, over all the arm's answers."""
+    journals = sorted((arm / "answers").glob("*.jsonl"))
+    names = {row["served_by"]: None for path in journals for row in store.read_journal(path) if row.get("served_by")}
+    return list(names)
 
 
 def _source(base: dict[str, Any]) -> str:

@@ -10,54 +10,85 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap.engines import adapters, chat, models
-from warmgap.settings.schema import GenerateConfig, ModelConfig
+from warmgap.engines.base import Encoded, Reply, Request
+from warmgap.settings.schema import GenerateConfig, ModelConfig, identity
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 
-@dataclass(frozen=True)
-class Request:
-    """A prompt to be answered: ``key`` names it, ``ids`` are its tokens."""
+class HfEngine:
+    """A base model, with an adapter or without, that answers prompts and scores continuations.
 
-    key: str
-    ids: list[int]
+    Prompts are encoded by the tokenizer alone; the weights are loaded when they are first needed, and it is then that
+    an adapter without an effect is refused. ``alter`` is given the model as soon as it is loaded, and may change it: it
+    is this engine's own.
+    """
 
+    def __init__(
+        self, model: ModelConfig, device: str, adapter: Path | None = None, alter: Callable[[Any], None] | None = None
+    ) -> None:
+        self.config, self._device, self._adapter, self._alter = model, device, adapter, alter
 
-@dataclass(frozen=True)
-class Reply:
-    """One answer. ``finish_reason`` is ``stop`` (the model ended it) or ``length`` (it was cut off)."""
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.config.name
 
-    key: str
-    text: str
-    n_tokens: int
-    finish_reason: str
+    @property
+    def made_by(self) -> Any:
+        """The settings that make the model what it is; one in a folder is known by its content."""
+        return identity(self.config, "arm")
 
+    @functools.cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The model's tokenizer."""
+        return models.load_tokenizer(self._folder)
 
-class Engine:
-    """A base model, with an adapter or without, that answers prompts and scores continuations."""
-
-    def __init__(self, model: ModelConfig, device: str, adapter: Path | None = None) -> None:
-        folder = models.resolve(model)
-        self.config = model
-        self.tokenizer = models.load_tokenizer(folder)
-        self.model: Any = models.load(
-            folder, dtype=model.dtype, device=device, adapter=adapter, quantization=model.quantization
+    @functools.cached_property
+    def model(self) -> Any:
+        """The weights, loaded. Raises UserError where the adapter changes nothing, or is not wholly loaded."""
+        own = self.config
+        loaded = models.load(
+            self._folder, dtype=own.dtype, device=self._device, adapter=self._adapter, quantization=own.quantization
         )
-        if adapter is not None:
-            adapters.check_effect(self.model, self.tokenizer, adapter)
-        self._ends = sorted(chat.end_ids(self.tokenizer) | _configured_ends(self.model))
+        if self._adapter is not None:
+            adapters.check_effect(loaded, self.tokenizer, self._adapter)
+        if self._alter is not None:
+            self._alter(loaded)
+        return loaded
+
+    @functools.cached_property
+    def _folder(self) -> Path:
+        return models.resolve(self.config)
 
     def encode(self, messages: Sequence[chat.Message]) -> list[int]:
         """Return the token ids of a prompt, the model's own system prompt included if it has one."""
         full = messages if messages[0]["role"] == "system" else chat.with_system(messages, self.config.system_prompt)
         return chat.prompt_ids(self.tokenizer, full, self.config.template_vars)
+
+    def key(self, prompt: Encoded, params: GenerateConfig) -> str:
+        """Return the key of an answer: a hash of the prompt's token ids and of what decides the sampling."""
+        text = f"{','.join(map(str, prompt))}|{params.max_new_tokens}|{params.temperature:g}|{params.seed}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def room(self, prompt: Encoded) -> int | None:
+        """Return how many tokens of the model's window a prompt leaves; None for a model that names no window."""
+        return None if self._window is None else self._window - len(prompt)
+
+    @functools.cached_property
+    def _window(self) -> int | None:
+        from transformers import AutoConfig
+
+        whole = AutoConfig.from_pretrained(self._folder).get_text_config()
+        found: int | None = getattr(whole, "max_position_embeddings", None)
+        return found
 
     def answer(
         self, requests: Sequence[Request], params: GenerateConfig, done: set[str] | None = None
@@ -76,7 +107,7 @@ class Engine:
         import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
-        ids, mask = _pad_left([request.ids for request in batch], self._pad_id)
+        ids, mask = _pad_left([request.prompt for request in batch], self._pad_id)
         ids, mask = ids.to(self.model.device), mask.to(self.model.device)
         settings = GenerationConfig(  # type: ignore[no-untyped-call]
             max_new_tokens=params.max_new_tokens, do_sample=False, eos_token_id=self._ends, pad_token_id=self._pad_id
@@ -93,6 +124,11 @@ class Engine:
         return [self._reply(request, row) for request, row in zip(batch, output[:, ids.shape[1] :], strict=True)]
 
     @functools.cached_property
+    def _ends(self) -> list[int]:
+        # asked for before the first batch puts its own generation settings in place of the model's
+        return sorted(chat.end_ids(self.tokenizer) | _configured_ends(self.model))
+
+    @functools.cached_property
     def _header(self) -> list[int]:
         return chat.header_ids(self.tokenizer, self.config.template_vars)
 
@@ -107,9 +143,10 @@ class Engine:
         end = next((index for index, token in enumerate(tokens) if token in self._last), None)
         kept = tokens if end is None else tokens[:end]
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
-        return Reply(request.key, str(text).strip(), len(kept), "length" if end is None else "stop")
+        why = "length" if end is None else "stop"
+        return Reply(request.key, str(text).strip(), len(kept), why, len(request.prompt))
 
-    def score(self, prompts: Sequence[list[int]], continuations: Sequence[Sequence[list[int]]]) -> list[list[float]]:
+    def score(self, prompts: Sequence[Encoded], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """Return the mean log-probability per token (nats) of each continuation after its prompt.
 
         Every prompt has the same number of continuations. The prompt is read once, its cache serves them all.
@@ -117,7 +154,7 @@ class Engine:
         import torch
 
         width = len(continuations[0])
-        flat = [ids for group in continuations for ids in group]
+        flat = [chat.encode(self.tokenizer, text) for group in continuations for text in group]
         with torch.inference_mode():
             ids, mask = _pad_left(prompts, self._pad_id)
             ids, mask = ids.to(self.model.device), mask.to(self.model.device)
@@ -173,14 +210,8 @@ class _Sampler:
 
 def batches(requests: Sequence[Request], size: int) -> list[list[Request]]:
     """Cut requests into batches of like length, longest first; the result does not depend on the order given."""
-    ordered = sorted(requests, key=lambda request: (-len(request.ids), request.key))
+    ordered = sorted(requests, key=lambda request: (-len(request.prompt), request.key))
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
-
-
-def answer_key(ids: Sequence[int], params: GenerateConfig) -> str:
-    """Return the key of an answer: a hash of the prompt's token ids and of what decides the sampling."""
-    text = f"{','.join(map(str, ids))}|{params.max_new_tokens}|{params.temperature:g}|{params.seed}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _uniforms(key: str, params: GenerateConfig) -> torch.Tensor:
@@ -198,7 +229,7 @@ def _configured_ends(model: Any) -> set[int]:
     return set(ends) if isinstance(ends, (list, tuple)) else {int(ends)}
 
 
-def _pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _pad_left(rows: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
     width = max(map(len, rows))

@@ -204,7 +204,7 @@ def describe(
 ) -> list[tuple[str, str]]:
     """Return lines for a plan: whether a configuration fits a device of so many GiB, with the sum, and what would."""
     if name not in SHAPES:
-        return [("memory", "unknown: the model is behind an endpoint, or its architecture not in warmgap/memory.py")]
+        return [("memory", "unknown: the model is behind an endpoint, or its architecture not in engines/memory.py")]
     model = shape(name)
     asked = training(model, method, quantization, launcher, devices)
     lines = [("memory, training", _verdict(asked, gib))]

@@ -148,6 +148,32 @@ def settings(kind: type[Settings], group: str, base: dict[str, Any], given: Sequ
     return made
 
 
+def made(kind: type[Settings], values: Any, key: str) -> Settings:
+    """Return an object of a class of settings from plain values that stand at a key, such as ``mitigation.truth_mix``.
+
+    Raises UserError for a key that the class lacks, a value of another type, and one that is not set.
+    """
+    for name, names in _unknown_keys(OmegaConf.create({"": values})[""], kind, f"{key}."):
+        raise _unknown_key_error(name, names)
+    try:
+        whole = OmegaConf.create()
+        OmegaConf.update(whole, key, OmegaConf.structured(kind))
+        OmegaConf.update(whole, key, values)
+        if missing := sorted(OmegaConf.missing_keys(whole)):
+            raise UserError(f"{missing[0]} is not set", "it has no default", f"set it: {missing[0]}=...")
+        found = OmegaConf.to_object(OmegaConf.select(whole, key))
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    if not isinstance(found, kind):
+        raise TypeError(f"{key} resolved to {type(found).__name__}")
+    return found
+
+
+def unknown_key(key: str, names: Sequence[str]) -> UserError:
+    """Return the error for a setting that is none, with those that there are beside it."""
+    return _unknown_key_error(key, sorted(names))
+
+
 def refuse(overrides: Sequence[str]) -> None:
     """Raise UserError for a list of personas: Hydra would merge them and silently keep the last."""
     if any(item.lstrip("+").startswith("hydra.searchpath=") for item in overrides):
@@ -194,7 +220,14 @@ def check(config: DictConfig) -> Run:
         raise explain(error) from error
     if not isinstance(run, Run):
         raise TypeError(f"configuration resolved to {type(run).__name__}")
+    return _settled(run)
+
+
+def _settled(run: Run) -> Run:
+    """Check a run's values, and put in what null stands for where that follows from other settings."""
     check_values(run, choices)
+    if run.grid.contexts_per_item is None:
+        run.grid.contexts_per_item = len(run.context)
     return run
 
 
@@ -310,11 +343,24 @@ def _could_not_override(key: str, text: str) -> UserError:
             kind = typing.get_args(kind)[1]
     if parts[0] == "task" and len(parts) > 1 and parts[1] not in choices("task"):
         return _unknown_key_error(f"task.{parts[1]}", choices("task"))
+    if parts[0] == "mitigation" and len(parts) > 2:
+        return _no_such_part(*parts[:3])
     if len(parts) > 1:
         given = re.search(r"use (\+\S+)", text)
         fix = f"add it with a plus: {given[1] if given else f'+{key}=...'}"
         return UserError(f"{key} has no value to replace", "no file of conf/ sets it", fix)
     return _fallback(text)
+
+
+def _no_such_part(group: str, name: str, part: str) -> UserError:
+    """What is wrong with a setting of ``conf/<group>/<name>.yaml``, whose settings are those under its name."""
+    if name not in choices(group):
+        return _unknown_key_error(f"{group}.{name}", choices(group))
+    known = choice(group, name).get(name)
+    if not isinstance(known, dict) or part in known:
+        why = f"{name} is not at work in this run"
+        return UserError(f"{group}.{name}.{part} has no value to replace", why, f"add {group}={name}")
+    return _unknown_key_error(f"{group}.{name}.{part}", sorted(known))
 
 
 def _fallback(text: str) -> UserError:
@@ -339,8 +385,7 @@ def changed(run: Run, values: dict[str, Any]) -> Run:
         raise explain(error) from error
     if not isinstance(made, Run):
         raise TypeError(f"settings resolved to {type(made).__name__}")
-    check_values(made, choices)
-    return made
+    return _settled(made)
 
 
 def kind(run: Run, key: str) -> Any:
@@ -365,3 +410,17 @@ def flat(run: Run) -> dict[str, Any]:
 
     walk("", dataclasses.asdict(run))
     return found
+
+
+def with_persona(settings: Sequence[str]) -> list[str]:
+    """Return settings that name a persona: none, where they name no other and are not about the warm one anyway."""
+    about = (
+        "persona=",
+        "compare.recipes=",
+        "compare.personas=",
+        "dial=",
+        "experiment=mitigation",
+        "experiment=isolate",
+    )
+    named = any(item.lstrip("+").startswith(about) for item in settings)
+    return [*settings] if named else [*settings, "+persona=none"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from warmgap.errors import BadValue, UserError
 from warmgap.settings.schema import Run
+from warmgap.words import BELIEFS, NONE
 
 MOST_TOKENS = 131_072  # of one answer: no model of ours can write more
 
@@ -28,8 +29,25 @@ def check_values(run: Run, choices: Callable[[str], list[str]]) -> None:
     ]:
         if not holds:
             raise BadValue(f"{key}={value} makes no sense", f"expected {expected}", f"set {key} to {expected}")
+    check_groups({name: context.group for name, context in run.context.items()})
     _check_words(run, choices)
     _check_source(run)
+
+
+def check_groups(groups: Mapping[str, str]) -> None:
+    """Raise BadValue where contexts, given with the group of each, could not be told from their groups.
+
+    A group may be called like a context that is alone in it, but not like one of several, or of another group; ``none``
+    is what is asked without a context.
+    """
+    for context, group in groups.items():
+        fix = f"call the group of {context} otherwise: context.{context}.group=..."
+        if NONE in (context, group) and context != group:
+            why = f"{NONE!r} is the prompt without a context, and a group by itself"
+            raise BadValue(f"context.{context}.group={group} makes no sense", why, fix)
+        if group in groups and (groups[group] != group or list(groups.values()).count(group) > 1):
+            why = f"a context is called {group!r} as well, and is not alone in a group of this name"
+            raise BadValue(f"context.{context}.group={group} makes no sense", why, fix)
 
 
 Rule = tuple[bool, str, Any, str]  # whether it holds, key, value, what is expected
@@ -67,7 +85,8 @@ def _of_measurements(run: Run, choices: Callable[[str], list[str]]) -> list[Rule
          f"1 to {MOST_TOKENS}"),
         (run.generate.temperature >= 0, "generate.temperature", run.generate.temperature, "0 (greedy) or above"),
         (run.generate.batch_size > 0, "generate.batch_size", run.generate.batch_size, "a whole number above 0"),
-        (0 <= grid.contexts_per_item <= most, "grid.contexts_per_item", grid.contexts_per_item, f"0 to {most}"),
+        (grid.contexts_per_item is None or 0 <= grid.contexts_per_item <= most, "grid.contexts_per_item",
+         grid.contexts_per_item, f"null (all), or 0 to {most}"),
         (0 <= grid.beliefs_per_context <= 4, "grid.beliefs_per_context", grid.beliefs_per_context, "0 to 4"),
         (_some(grid.prompts_per_item), "grid.prompts_per_item", grid.prompts_per_item, "null or a number above 0"),
         (run.judge.timeout > 0, "judge.timeout", run.judge.timeout, "seconds above 0"),
@@ -82,8 +101,12 @@ def _of_measurements(run: Run, choices: Callable[[str], list[str]]) -> list[Rule
         (run.warmth.max_new_tokens > 0, "warmth.max_new_tokens", run.warmth.max_new_tokens, "above 0"),
         (run.warmth.temperature >= 0, "warmth.temperature", run.warmth.temperature, "0 (greedy) or above"),
         (run.bootstrap == 0 or run.bootstrap >= 100, "bootstrap", run.bootstrap, "0 (none) or at least 100"),
+        *((bool(context.statements), f"context.{name}.statements", context.statements, "one sentence or several")
+          for name, context in run.context.items()),
         *((bool(belief.sentence.strip()), f"belief.{name}.sentence", repr(belief.sentence), "a sentence")
           for name, belief in run.belief.items()),
+        *((_fits(belief.sentence), f"belief.{name}.sentence", repr(belief.sentence),
+           "a sentence that {correct} and {incorrect} alone fill in") for name, belief in run.belief.items()),
     ]  # fmt: skip
 
 
@@ -127,6 +150,7 @@ def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
     if run.method.dpo is not None:
         named += [("method.dpo.reference", run.method.dpo.reference, ["base", "sft"])]
     named += [("method.schedule", run.method.schedule, ["linear", "cosine", "constant", "constant_with_warmup"])]
+    named += [("belief", name, list(BELIEFS[1:])) for name in run.belief]
     for key, value, allowed in named:
         if value not in allowed:
             listed = ", ".join("null" if item is None else item for item in allowed)
@@ -147,6 +171,15 @@ def _check_finite(value: Any, key: str) -> None:
         return
     for name, part in parts:
         _check_finite(part, f"{key}.{name}" if key else name)
+
+
+def _fits(sentence: str) -> bool:
+    """Whether a belief's sentence can be filled in."""
+    try:
+        sentence.format(correct="", incorrect="")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        return False
+    return True
 
 
 def _some(count: int | None) -> bool:

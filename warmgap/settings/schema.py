@@ -20,13 +20,10 @@ from typing import Any
 
 from warmgap.disk import contents
 from warmgap.errors import UserError
-from warmgap.settings.mitigation_schema import CompareConfig, MitigationConfig, SearchConfig
+from warmgap.settings.mitigation_schema import CompareConfig, SearchConfig
 from warmgap.settings.scope import SCOPES, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
-
-BELIEFS = ("none", "false_claim", "false_denial", "true_claim", "mention")
-FALSE_BELIEFS = ("false_claim", "false_denial")  # what `false` pools, everywhere; the other two are no false belief
 
 
 @dataclass
@@ -67,13 +64,38 @@ class PersonaConfig:
 
 
 @dataclass
-class ArmConfig:
-    """An arm that somebody has already: an ``adapter`` of the base model, or a whole ``model`` (folder or hub id)."""
+class CallsConfig:
+    """How requests are put to an endpoint. Prices in US dollars per million tokens, times in seconds.
+
+    ``key_env`` names the environment variable that holds the key. ``max_cost`` is what one command may spend.
+    """
+
+    key_env: str = setting("runtime", "OPENAI_API_KEY")
+    concurrency: int = setting("runtime", 16)
+    retries: int = setting("runtime", 6)
+    timeout: float = setting("runtime", 120.0)
+    price_in: float | None = setting("runtime", None)
+    price_out: float | None = setting("runtime", None)
+    max_cost: float | None = setting("runtime", None)
+    batch: bool = setting("runtime", False)
+    batch_poll: float = setting("runtime", 30.0)
+
+
+@dataclass(kw_only=True)
+class ArmConfig(CallsConfig):
+    """An arm that somebody has already: an ``adapter`` of the base model, or a whole ``model`` (folder or hub id).
+
+    With an ``endpoint`` (its address) the model is asked there: ``model`` is its name, which carries the date of its
+    weights, or ``revision`` says which they are. Where it lies is no part of the arm; both of these are. ``omit`` names
+    those of temperature and seed that it does not take: they are not sent, and the arm is another one.
+    """
 
     name: str = setting("arm", "given")
     adapter: str | None = setting("runtime", None)
     model: str | None = setting("runtime", None)
     revision: str | None = setting("arm", None)
+    endpoint: str | None = setting("runtime", None)
+    omit: list[str] = setting("runtime", factory=list)
 
 
 @dataclass
@@ -210,11 +232,12 @@ class BeliefConfig:
 class GridConfig:
     """Which of an item's prompts are asked, 28 or with all beliefs 46; see ``warmgap.evaluate.suites.grid``.
 
-    ``prompts_per_item`` keeps so many of them: the one without context and belief, and others in turn; null keeps all.
+    ``contexts_per_item`` null asks an item in all contexts. ``prompts_per_item`` keeps so many of its prompts: the one
+    without context and belief, and others in turn; null keeps all.
     """
 
     name: str = setting("measure")
-    contexts_per_item: int = setting("measure")
+    contexts_per_item: int | None = setting("measure")
     beliefs_per_context: int = setting("measure")
     prompts_per_item: int | None = setting("measure", None)
     seed: int = setting("measure", 0)
@@ -230,12 +253,12 @@ class GenerateConfig:
     batch_size: int = setting("runtime", 128)
 
 
-@dataclass
-class EndpointConfig:
-    """A chat model behind an OpenAI-compatible endpoint. Prices in US dollars per million tokens, times in seconds.
+@dataclass(kw_only=True)
+class EndpointConfig(CallsConfig):
+    """A chat model behind an OpenAI-compatible endpoint, and how it is asked.
 
-    ``model`` carries the date of its weights, or ``revision`` says which they are. ``max_cost`` is what one command may
-    spend. ``structured`` asks the server to see to the form of the reply; one that cannot is asked for a last line.
+    ``model`` carries the date of its weights, or ``revision`` says which they are. ``structured`` asks the server to
+    see to the form of the reply; one that cannot is asked for a last line.
     """
 
     model: str | None = setting("measure", None)
@@ -245,15 +268,6 @@ class EndpointConfig:
     max_tokens: int = setting("measure", 256)
     structured: bool = setting("measure", True)
     base_url: str = setting("runtime", "https://api.openai.com/v1")
-    key_env: str = setting("runtime", "OPENAI_API_KEY")
-    concurrency: int = setting("runtime", 16)
-    retries: int = setting("runtime", 6)
-    timeout: float = setting("runtime", 120.0)
-    price_in: float | None = setting("runtime", None)
-    price_out: float | None = setting("runtime", None)
-    max_cost: float | None = setting("runtime", None)
-    batch: bool = setting("runtime", False)
-    batch_poll: float = setting("runtime", 30.0)
 
 
 @dataclass(kw_only=True)
@@ -293,7 +307,10 @@ class WarmthConfig:
 
 @dataclass
 class LoggerConfig:
-    """Experiment tracking: ``none`` or ``wandb`` (offline where there is no key)."""
+    """Experiment tracking: ``none``, ``wandb`` (offline where there is no key) or ``trackio`` (on this machine alone).
+
+    ``project`` is the name under which runs are shown together, ``entity`` the team or user of Weights & Biases.
+    """
 
     name: str = setting("runtime")
     project: str = setting("runtime", "warmgap")
@@ -304,9 +321,11 @@ class LoggerConfig:
 class Run:
     """One run: an arm, the original beside it, and the comparison of both.
 
-    ``dial`` stands for other settings: a point of a sweep over the strength of warmth (see ``arms.dials``).
-    ``plugins`` are modules that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is
-    no part of a hash; what is taken from them is, by its content (see ``plugins.owed``).
+    ``mitigation`` holds the recipes at work, each by its name with its settings, whose class and scopes are its own
+    (``arms.recipes`` checks them), and ``pairs``, a file of honest pairs instead of the embedded ones. ``dial`` stands
+    for other settings: a point of a sweep over the strength of warmth (see ``arms.dials``). ``plugins`` are modules
+    that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is no part of a hash; what
+    is taken from them is, by its content (see ``plugins.owed``).
     """
 
     model: ModelConfig = setting("arm")
@@ -323,7 +342,7 @@ class Run:
     launcher: LauncherConfig = setting("runtime", factory=LauncherConfig)
     control: dict[str, ControlConfig] = setting("measure", factory=dict)
     persona: PersonaConfig | None = setting("arm", None)
-    mitigation: MitigationConfig = setting("arm", factory=MitigationConfig)
+    mitigation: dict[str, Any] = setting("arm", factory=dict)
     compare: CompareConfig = setting("measure", factory=CompareConfig)
     search: SearchConfig = setting("measure", factory=SearchConfig)
     dial: str | None = setting("runtime", None)

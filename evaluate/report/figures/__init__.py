@@ -18,15 +18,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from warmgap.evaluate.report.comparison import GROUPS, LABELS, Comparison, load_comparison, plain
+from warmgap.evaluate.report.comparison import Comparison, load_comparison
 from warmgap.evaluate.report.figures.forest import gap_by_context, gap_by_task
 from warmgap.evaluate.report.figures.plane import mitigation_figures
 from warmgap.evaluate.report.figures.style import (
     INK,
     MUTED,
-    PANELS,
     STYLE,
     Mark,
+    belief_title,
     finish_rows,
     lanes,
     legend,
@@ -36,18 +36,15 @@ from warmgap.evaluate.report.figures.style import (
     save,
 )
 from warmgap.evaluate.report.mitigation_rows import main_arms
-from warmgap.settings.schema import BELIEFS
+from warmgap.words import BELIEFS, CONTEXT_LABELS, label
 
 
-def write_figures(folder: Path) -> list[Path]:
-    """Draw figures/*.svg and *.png of a comparison folder; a figure without data is left out (an old one removed)."""
+def draw(folder: Path) -> dict[str, Figure | None]:
+    """Draw the figures of a comparison folder, by name; None for one without data."""
     whole = load_comparison(folder)
     comparison = main_arms(whole)
-    target = folder / "figures"
-    target.mkdir(exist_ok=True)
-    written = []
     with matplotlib.rc_context(STYLE):
-        drawn = {
+        return {
             "gap_by_context": gap_by_context(comparison),
             "gap_by_task": gap_by_task(comparison),
             "error_by_cell": _error_by_cell(comparison, stacked=False),
@@ -56,13 +53,20 @@ def write_figures(folder: Path) -> list[Path]:
             "loss": _loss(comparison),
             **mitigation_figures(whole),
         }
-        for name, figure in drawn.items():
-            for ending in ("svg", "png"):
-                path = target / f"{name}.{ending}"
-                path.unlink(missing_ok=True)
-                if figure is not None:
-                    save(figure, path)
-                    written.append(path)
+
+
+def write_figures(folder: Path) -> list[Path]:
+    """Write figures/*.svg and *.png of a comparison folder; a figure without data is left out (an old one removed)."""
+    target = folder / "figures"
+    target.mkdir(exist_ok=True)
+    written = []
+    for name, figure in draw(folder).items():
+        for ending in ("svg", "png"):
+            path = target / f"{name}.{ending}"
+            path.unlink(missing_ok=True)
+            if figure is not None:
+                save(figure, path)
+                written.append(path)
     return written
 
 
@@ -70,9 +74,9 @@ def _error_by_cell(comparison: Comparison, *, stacked: bool) -> Figure | None:
     """Error of all arms per context, a panel per belief: side by side, or stacked for a narrow column."""
     pooled = pooled_cells(comparison.cells)
     beliefs = [belief for belief in BELIEFS if (pooled["belief"] == belief).any()]
-    order = ["none", "neutral", *(term for terms in GROUPS.values() for term in terms)]
     there = list(pooled["context"].unique())
-    contexts = [term for term in order if term in there] + [term for term in there if term not in order]
+    contexts = [term for term in comparison.contexts if term in there]
+    contexts += [term for term in there if term not in contexts]
     if not beliefs:
         return None
     arms = [arm for arm in comparison.arms if (pooled["arm"] == arm).any()]
@@ -88,7 +92,7 @@ def _error_by_cell(comparison: Comparison, *, stacked: bool) -> Figure | None:
     for ax, belief in zip(axes, beliefs, strict=False):
         panel = pooled[pooled["belief"] == belief]
         _cell_panel(ax, panel, contexts, arms, marks, comparison.reference)
-        ax.set_title(PANELS.get(belief, belief))
+        ax.set_title(belief_title(belief))
     top = float(np.nanmax(pooled["high"]))
     axes[0].set_ylim(len(contexts) - 0.4, -0.6)
     axes[0].set_xlim(0, min(100.0, 10 * math.ceil(top / 10)))
@@ -106,7 +110,7 @@ def _cell_panel(
             place = contexts.index(str(row.context)) + offset
             numbers: Any = row
             point(ax, numbers.error_pct, (numbers.low, numbers.high), place, marks[arm], hollow=arm == reference)
-    ax.set_yticks(range(len(contexts)), [plain(term, LABELS) for term in contexts])
+    ax.set_yticks(range(len(contexts)), [label(term, CONTEXT_LABELS) for term in contexts])
     ax.set_xlabel(_range_of(panel["n"]), fontsize=7, color=MUTED)
     finish_rows(ax)
 

@@ -71,6 +71,12 @@ def write_dose_figure(folder: Path) -> str:
     return caption(points, fits) if figure is not None else ""
 
 
+def figure_of(folder: Path) -> Figure | None:
+    """Draw the figure of a sweep's folder; None without points."""
+    with matplotlib.rc_context(STYLE):
+        return draw(*read_dose(folder))
+
+
 def draw(points: pd.DataFrame, fits: pd.DataFrame, curve: pd.DataFrame) -> Figure | None:
     """The figure, a panel for each model; None without points. Call it within ``rc_context(STYLE)``."""
     known = points.dropna(subset=["error_pp", "warmth_shift"])

@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from warmgap.evaluate.report.comparison import (
-    GROUPS,
-    LABELS,
     Comparison,
     Effect,
     effects_of,
     find,
-    plain,
     pooled_model,
     terms_of,
 )
 from warmgap.evaluate.report.figures.style import INDENT, INK, MUTED, finish_rows, lanes, legend, marks_of, point
+from warmgap.words import CONTEXT_LABELS, NEUTRAL, NONE, label
 
 
 @dataclass(frozen=True)
@@ -39,25 +37,24 @@ class _Row:
 def gap_by_context(comparison: Comparison) -> Figure | None:
     """Gap to the reference per context, grouped; a dashed line marks the gap without context."""
     there = terms_of(effects_of(comparison), "context")
-    grouped = [term for terms in GROUPS.values() for term in terms]
-    extra = tuple(term for term in there if term not in (*grouped, "none", "neutral"))
     rows: list[_Row] = []
     y = 0.0
-    for term in ("none", "neutral"):
+    for term in (NONE, NEUTRAL):
         if term in there:
-            rows.append(_row(comparison, y, plain(term, LABELS).capitalize(), "context", term))
+            rows.append(_row(comparison, y, label(term, CONTEXT_LABELS).capitalize(), "context", term))
             y += 1
-    for group, terms in {**GROUPS, "other": extra}.items():
+    for group, terms in comparison.groups.items():
         members = [term for term in terms if term in there]
         if not members:
             continue
         y += 0.4
-        rows.append(_row(comparison, y, group.capitalize(), "context_group", group, heading=True))
-        for term in members:
+        title = label(group, CONTEXT_LABELS).capitalize()
+        rows.append(_row(comparison, y, title, "context_group", group, heading=True))
+        for term in members if members != [group] else []:
             y += 1
-            rows.append(_row(comparison, y, INDENT + plain(term, LABELS), "context", term))
+            rows.append(_row(comparison, y, INDENT + label(term, CONTEXT_LABELS), "context", term))
         y += 1
-    return _forest(comparison, rows, _row(comparison, 0, "", "context", "none").effects)
+    return _forest(comparison, rows, _row(comparison, 0, "", "context", NONE).effects)
 
 
 def gap_by_task(comparison: Comparison) -> Figure | None:

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from warmgap.evaluate.report.comparison import GROUPS, LABELS, Comparison, Effect, effects_of, find, plain, pooled_model
+from warmgap.evaluate.report.comparison import Comparison, Effect, effects_of, find, pooled_model, terms_of
 from warmgap.evaluate.report.figures.placing import Label, Segment, place_labels
 from warmgap.evaluate.report.figures.style import INK, MUTED, RULE, SERIES, Mark, marks_of
 from warmgap.evaluate.report.mitigation_rows import (
@@ -32,17 +32,18 @@ from warmgap.evaluate.report.mitigation_rows import (
     mitigation_rows,
     mitigation_settings,
 )
+from warmgap.words import CONTEXT_LABELS, FALSE, FALSE_CLAIM, FALSE_DENIAL, NEUTRAL, NONE, TRUE_CLAIM, label
 
 TARGET = SERIES[2]
 HERE = Estimate(0.0, 0.0, 0.0)  # the original: all others are measured from it
 BELIEF_PANELS = (
-    ("belief", "none", "No false belief"),
-    ("belief", "false_claim", "Claims the\nwrong answer"),
-    ("belief", "false_denial", "Denies the\nright answer"),
-    ("sycophancy", "false", "Added by a\nfalse belief"),
-    ("sycophancy_net", "false_claim", "Claim beyond\nmention"),
-    ("belief", "true_claim", "Claims the\nright answer"),
-    ("over_correction", "true_claim", "Added by a\nright claim"),
+    ("belief", NONE, "No false belief"),
+    ("belief", FALSE_CLAIM, "Claims the\nwrong answer"),
+    ("belief", FALSE_DENIAL, "Denies the\nright answer"),
+    ("sycophancy", FALSE, "Added by a\nfalse belief"),
+    ("sycophancy_net", FALSE_CLAIM, "Claim beyond\nmention"),
+    ("belief", TRUE_CLAIM, "Claims the\nright answer"),
+    ("over_correction", TRUE_CLAIM, "Added by a\nright claim"),
 )
 
 
@@ -265,7 +266,7 @@ def _contexts(comparison: Comparison, *, stacked: bool) -> Figure | None:
     rows = mitigation_rows(comparison)
     arms = [arm for arm in dict.fromkeys(row.arm for row in rows) if arm in comparison.others]
     effects = effects_of(comparison)
-    panels = _context_panels(effects, arms)
+    panels = _context_panels(effects, arms, comparison.groups)
     if not panels:
         return None
     columns = 2 if stacked else 5
@@ -293,12 +294,13 @@ def _contexts(comparison: Comparison, *, stacked: bool) -> Figure | None:
 Panel = tuple[str, dict[str, Effect]]
 
 
-def _context_panels(effects: Sequence[Effect], arms: Sequence[str]) -> list[list[Panel]]:
+def _context_panels(effects: Sequence[Effect], arms: Sequence[str], groups: dict[str, list[str]]) -> list[list[Panel]]:
     """Contexts without a false belief, then beliefs: title and effects per arm, those that are known."""
-    contexts = ["none", "neutral", *GROUPS["stakes"], *GROUPS["emotion"], *GROUPS["relation"]]
-    contexts = [term for term in contexts if any(effect.term == term for effect in effects)]
-    extra = [e.term for e in effects if e.analysis == "context" and e.term not in contexts]
-    named = [("context", term, plain(term, LABELS).capitalize()) for term in [*contexts, *dict.fromkeys(extra)]]
+    there = terms_of(effects, "context")
+    grouped = [term for terms in sorted(groups.values(), key=len) for term in terms]  # small ones fill a line
+    contexts = [term for term in (NONE, NEUTRAL, *grouped) if term in there]
+    contexts += [term for term in there if term not in contexts]
+    named = [("context", term, label(term, CONTEXT_LABELS).capitalize()) for term in contexts]
     parts: list[list[Panel]] = []
     for part in (named, BELIEF_PANELS):
         found: list[Panel] = []

@@ -19,17 +19,11 @@ from matplotlib.lines import Line2D
 
 from warmgap.evaluate.report.comparison import Comparison
 from warmgap.evaluate.report.mitigation_rows import kinds_of
+from warmgap.words import BELIEF_LABELS, MENTION, NONE, label
 
 INK, MUTED, RULE, REFERENCE = "#1b1b1a", "#66645f", "#d9d6cf", "#5b6470"
 SERIES = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 MARKERS = "osD^vP"
-PANELS = {
-    "none": "No false belief",
-    "false_claim": "User claims the wrong answer",
-    "false_denial": "User denies the right answer",
-    "true_claim": "User claims the right answer",
-    "mention": "Wrong answer only mentioned",
-}
 STYLE: Any = {
     "font.family": "DejaVu Sans", "font.size": 8, "svg.fonttype": "none",
     "axes.titlesize": 8, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.labelsize": 8,
@@ -67,6 +61,12 @@ def marks_of(comparison: Comparison) -> dict[str, Mark]:
         for place, arm in enumerate(comparison.others)
     }
     return {comparison.reference: Mark(REFERENCE, "o"), **marks}
+
+
+def belief_title(belief: str) -> str:
+    """What a panel of one belief is called."""
+    said = label(belief, BELIEF_LABELS)
+    return said.capitalize() if belief in (NONE, MENTION) else f"User {said}"
 
 
 def wilson(errors: float, n: float) -> tuple[float, float]:
@@ -131,9 +131,10 @@ def pooled_cells(cells: pd.DataFrame) -> pd.DataFrame:
 def save(figure: Figure, path: Path) -> None:
     """Write one figure: png on white at 300 dpi, svg with real text, the same bytes for the same data."""
     if path.suffix == ".png":
-        FigureCanvasAgg(figure)
-        figure.savefig(path, dpi=300, facecolor="white")
+        with matplotlib.rc_context(STYLE):
+            FigureCanvasAgg(figure)
+            figure.savefig(path, dpi=300, facecolor="white")
         return
-    with matplotlib.rc_context({"svg.hashsalt": path.stem}):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": path.stem}):
         figure.savefig(path, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     path.write_text(re.sub(r"'DejaVu Sans'(, [^;\"]*)?", FONTS, path.read_text(encoding="utf-8")), encoding="utf-8")

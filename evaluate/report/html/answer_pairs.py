@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warmgap.evaluate.report.comparison import BELIEF_LABELS, LABELS, Comparison, load_answers
+from warmgap.evaluate.report.comparison import Comparison, load_answers
+from warmgap.words import BELIEF_LABELS, CONTEXT_LABELS
 
 PAIR_CAP = 6_000  # prompts in one file with two arms, fewer with more; some 10 MB with answers of 300 tokens
 KEY = ["model", "seed", "task", "item_id", "context", "belief"]
@@ -55,7 +56,7 @@ def embedded_answers(
         "margins": int(several["margin"].notna().sum()),
     }
     prompts = [_prompt_record(group) for _, group in shown.groupby("prompt_id", sort=False)]
-    labels = {"context": LABELS, "belief": BELIEF_LABELS}
+    labels = {"context": CONTEXT_LABELS, "belief": BELIEF_LABELS}
     return {"reference": comparison.reference, "arms": comparison.arms, "labels": labels, "prompts": prompts}, counts
 
 

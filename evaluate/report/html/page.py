@@ -20,8 +20,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from warmgap.evaluate.report.comparison import (
-    BELIEF_LABELS,
-    LABELS,
     Comparison,
     Effect,
     arm_rows,
@@ -31,7 +29,6 @@ from warmgap.evaluate.report.comparison import (
     load_comparison,
     number,
     p_value,
-    plain,
     warmth_rows,
     whole,
 )
@@ -49,6 +46,7 @@ from warmgap.evaluate.report.html.mitigation_part import (
 from warmgap.evaluate.report.mitigation_rows import main_arms
 from warmgap.evaluate.report.terminal.tables import judge_sentence, missing_line, print_summary
 from warmgap.evaluate.stats.contrasts import DIFFERENCES
+from warmgap.words import BELIEF_LABELS, CONTEXT_LABELS, NONE, label
 
 __all__ = ["headline", "print_summary", "write_figures", "write_report"]
 
@@ -185,7 +183,7 @@ def _filters() -> dict[str, Any]:
     return {
         "fixed": fixed, "signed": signed, "ends": ends, "known": known, "whole": whole, "p": p_value, "glyph": _glyph,
         "bounds": bounds,
-        "context": lambda term: plain(term, LABELS), "belief": lambda term: plain(term, BELIEF_LABELS),
+        "context": lambda term: label(term, CONTEXT_LABELS), "belief": lambda term: label(term, BELIEF_LABELS),
         "breakable": lambda name: Markup(re.sub(r"([_+])", r"\1<wbr>", str(Markup.escape(name)))),
         "stratum": lambda term: term.split(":", 1)[-1].replace("_", " "),
     }  # fmt: skip
@@ -212,16 +210,16 @@ def _effect_sections(effects: Sequence[Effect]) -> list[dict[str, Any]]:
 def _effect_line(analysis: str, key: tuple[str, str, str, str], kinds: dict[str, Effect]) -> dict[str, Any]:
     """One line of the full table of effects."""
     model, arm, reference, term = key
-    labels = BELIEF_LABELS if analysis in ("belief", "sycophancy", *DIFFERENCES) else LABELS
-    label = "overall" if analysis.startswith("main") else plain(term, labels)
+    labels = BELIEF_LABELS if analysis in ("belief", "sycophancy", *DIFFERENCES) else CONTEXT_LABELS
+    title = "overall" if analysis.startswith("main") else label(term, labels)
     if analysis == "task":
-        label = term.replace("_", " ")
-    percent = analysis == "amplification" and not term.endswith("-none")
+        title = term.replace("_", " ")
+    percent = analysis == "amplification" and not term.endswith(f"-{NONE}")
     if analysis == "amplification":
-        base = plain(term.removesuffix("-none"), LABELS)
-        label = f"{base}, relative to no context" if percent else f"{base} − no context"
+        base = label(term.removesuffix(f"-{NONE}"), CONTEXT_LABELS)
+        title = f"{base}, relative to no context" if percent else f"{base} − no context"
     best = kinds.get("clustered") or kinds.get("bootstrap") or next(iter(kinds.values()))
-    said = {"model": model, "arm": arm, "reference": reference, "label": label, "unit": "%" if percent else "pp"}
+    said = {"model": model, "arm": arm, "reference": reference, "label": title, "unit": "%" if percent else "pp"}
     return {**said, "best": best, "kinds": kinds}
 
 
@@ -317,7 +315,7 @@ def _inline_svg(folder: Path, name: str, title: str) -> Markup:
     for colour, variable in variables.items():
         text = text.replace(f": {colour}", f": var(--{variable})")
     text = text.replace(style.FONTS, "var(--sans)")
-    label = Markup.escape(f"{title}. The numbers are in the tables.")
-    text = re.sub(r'<svg ([^>]*?)width="[^"]*pt"', rf'<svg role="img" aria-label="{label}" \1', text, count=1)
+    said = Markup.escape(f"{title}. The numbers are in the tables.")
+    text = re.sub(r'<svg ([^>]*?)width="[^"]*pt"', rf'<svg role="img" aria-label="{said}" \1', text, count=1)
     text = re.sub(r'(<svg [^>]*?)height="[^"]*pt"', r"\1", text, count=1)
     return Markup(text)

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from warmgap.arms import build, chain
+from warmgap import mitigations
+from warmgap.arms import build
 from warmgap.arms.spec import ArmSpec
 from warmgap.errors import UserError
+from warmgap.mitigations import pairs
 from warmgap.settings import config
 
 WARM = "+persona=warm"
+RECIPES = mitigations.table()
 
 
 def built(*overrides: str) -> list[ArmSpec]:
@@ -27,10 +30,9 @@ def lineage(spec: ArmSpec) -> list[str]:
 
 
 def test_every_recipe_has_one_file_of_settings_and_one_module() -> None:
-    folder = Path(chain.pairs.__file__).parent
-    modules = {path.stem for path in folder.glob("*.py")}
-    assert set(config.choices("mitigation")) == {*chain.ORDER, "none"}
-    assert set(chain.ORDER) <= modules
+    modules = {path.stem for path in Path(str(mitigations.__file__)).parent.glob("*.py")} - {"__init__", "base"}
+    assert set(config.choices("mitigation")) == {*RECIPES, "none"}
+    assert set(RECIPES) == modules
 
 
 def test_no_recipe_leaves_the_warm_arm_as_it_was() -> None:
@@ -38,7 +40,7 @@ def test_no_recipe_leaves_the_warm_arm_as_it_was() -> None:
     assert built()[-1].arm == built("mitigation=truth_mix")[1].arm, "the arm to be mended is the plain one"
 
 
-@pytest.mark.parametrize("name", chain.ORDER)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_stands_beside_original_and_warm(name: str) -> None:
     made = built(f"mitigation={name}")
     assert names(made) == ["original", "warm", name]
@@ -73,7 +75,7 @@ def test_a_chain_shares_its_beginning_with_the_shorter_one() -> None:
 def test_settings_and_texts_make_another_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = built("mitigation=truth_mix")[-1].arm.name
     assert built("mitigation=truth_mix", "mitigation.truth_mix.share=0.2")[-1].arm.name != plain
-    text = (chain.pairs.EMBEDDED).read_text(encoding="utf-8")
+    text = pairs.EMBEDDED.read_text(encoding="utf-8")
     (tmp_path / "pairs.jsonl").write_text(text.replace("glad", "happy"), encoding="utf-8")
     assert built("mitigation=truth_mix", f"mitigation.pairs={tmp_path / 'pairs.jsonl'}")[-1].arm.name != plain
     before = built("mitigation=inoculation")[-1].arm.name
@@ -116,14 +118,14 @@ def test_what_makes_no_sense_is_said(overrides: list[str], said: str) -> None:
         built(*overrides)
 
 
-NEEDED = [(name, split) for name, splits in chain.WITH_PAIRS.items() for split in splits]
+NEEDED = [(name, split) for name, recipe in RECIPES.items() for split in recipe.reads]
 
 
 @pytest.mark.parametrize(("name", "split"), NEEDED)
 def test_pairs_without_what_a_recipe_needs_are_refused_before_anything_is_made(
     tmp_path: Path, name: str, split: str
 ) -> None:
-    lines = chain.pairs.EMBEDDED.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = pairs.EMBEDDED.read_text(encoding="utf-8").splitlines(keepends=True)
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(line for line in lines if f'"split": "{split}"' not in line), encoding="utf-8")
     with pytest.raises(UserError, match=f"has no pair with split='{split}'"):
@@ -131,7 +133,7 @@ def test_pairs_without_what_a_recipe_needs_are_refused_before_anything_is_made(
 
 
 def test_pairs_that_are_not_held_out_will_do_where_none_are_asked_for(tmp_path: Path) -> None:
-    lines = chain.pairs.EMBEDDED.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = pairs.EMBEDDED.read_text(encoding="utf-8").splitlines(keepends=True)
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(line for line in lines if '"split": "heldout"' not in line), encoding="utf-8")
     for name in ("truth_mix", "kl_anchor", "preventative_steering"):

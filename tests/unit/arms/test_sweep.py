@@ -11,7 +11,7 @@ import pytest
 from warmgap import pipeline, sweep
 from warmgap.disk import store
 from warmgap.errors import UserError
-from warmgap.evaluate.stats.dose_points import laid_out
+from warmgap.evaluate.stats.dose.measured import laid_out
 from warmgap.settings import config
 from warmgap.settings.schema import Run
 

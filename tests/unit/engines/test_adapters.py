@@ -12,10 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from warmgap.engines import adapters, models
-from warmgap.engines.hf import Engine
+from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
 from warmgap.mitigations import adapter_scale
-from warmgap.settings.mitigation_schema import AdapterScaleConfig
 from warmgap.settings.schema import ModelConfig
 from warmgap.train import checkpoints
 
@@ -46,8 +45,8 @@ def refused(adapter: Path, base: Path) -> UserError:
 
 def test_one_that_fits_is_loaded_whole(adapter: Path, base: Path) -> None:
     adapters.check(adapter, models.skeleton(base))
-    engine = Engine(settings(base), "cpu", adapter)
-    plain = Engine(settings(base), "cpu")
+    engine = HfEngine(settings(base), "cpu", adapter)
+    plain = HfEngine(settings(base), "cpu")
     ids = engine.encode([{"role": "user", "content": "?"}])
     assert models.probe(engine.model, ids) != models.probe(plain.model, ids)
 
@@ -127,7 +126,7 @@ def test_a_torn_file_is_refused(adapter: Path, base: Path) -> None:
 def test_all_zeros_have_no_effect(base: Path, tmp_path: Path) -> None:
     nothing = tiny.adapter(tmp_path / "zero", base, zero=True)
     with pytest.raises(UserError, match="has no effect"):
-        Engine(settings(base), "cpu", nothing)
+        _ = HfEngine(settings(base), "cpu", nothing).model
 
 
 def test_logits_that_are_no_numbers_are_refused(adapter: Path, base: Path) -> None:
@@ -136,14 +135,14 @@ def test_logits_that_are_no_numbers_are_refused(adapter: Path, base: Path) -> No
     tensors[name][0, 0] = torch.inf
     save_file(tensors, adapter / adapters.WEIGHTS)
     with pytest.raises(UserError, match="cannot be used"):
-        Engine(settings(base), "cpu", adapter)
+        _ = HfEngine(settings(base), "cpu", adapter).model
 
 
 def test_our_own_at_strength_nought_is_meant_to_do_nothing(adapter: Path, base: Path, tmp_path: Path) -> None:
     for alpha, name in ((0.0, "off"), (0.5, "half")):
         (tmp_path / name).mkdir()
-        adapter_scale.scaled(adapter, tmp_path / name, AdapterScaleConfig(alpha))
-        Engine(settings(base), "cpu", tmp_path / name)
+        adapter_scale.scaled(adapter, tmp_path / name, alpha)
+        _ = HfEngine(settings(base), "cpu", tmp_path / name).model
 
 
 @pytest.mark.parametrize("name", [adapters.WEIGHTS, adapters.CONFIG, adapters.SEAL])

@@ -11,7 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from warmgap.engines import chat, models
-from warmgap.engines.hf import Engine, Request, answer_key
+from warmgap.engines.base import Request
+from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
 from warmgap.settings.schema import GenerateConfig, MethodConfig, ModelConfig
 from warmgap.train import sft, trl_compat
@@ -41,9 +42,9 @@ def test_it_is_loaded_with_what_it_can_do(made: tuple[str, Path]) -> None:
 
 
 def test_it_answers_whatever_stands_beside_a_prompt(made: tuple[str, Path]) -> None:
-    engine = Engine(settings(made[1]), "cpu")
+    engine = HfEngine(settings(made[1]), "cpu")
     rows = [engine.encode([{"role": "user", "content": question}]) for question in QUESTIONS]
-    requests = [Request(answer_key(ids, GREEDY), ids) for ids in rows]
+    requests = [Request(engine.key(ids, GREEDY), ids) for ids in rows]
     together = {reply.key: reply.text for batch in engine.answer(requests, GREEDY) for reply in batch}
     alone = {reply.key: reply.text for one in requests for (reply,) in engine.answer([one], GREEDY)}
     assert len(together) == 3
@@ -68,7 +69,7 @@ def test_it_is_trained_and_the_adapter_has_an_effect(made: tuple[str, Path], tmp
     assert len(losses) == 2
     assert losses[1] < losses[0]
     model.save_pretrained(tmp_path / "adapter")
-    Engine(settings(folder), "cpu", tmp_path / "adapter")
+    assert HfEngine(settings(folder), "cpu", tmp_path / "adapter").model is not None
 
 
 def test_layers_that_cannot_have_an_adapter_are_refused_before_training(made: tuple[str, Path]) -> None:

@@ -12,12 +12,13 @@ from chat_api import Api, Failure, serving
 from warmgap import cli
 from warmgap.disk import store, tabular
 from warmgap.engines import client
-from warmgap.engines.client import CapReached, ChatRequest, Endpoint
-from warmgap.engines.endpoint import RemoteEngine, RemoteReply, answer_key
+from warmgap.engines.base import Reply, Request
+from warmgap.engines.client import CapReached, Endpoint
+from warmgap.engines.endpoint import EndpointEngine
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks import load_items
 from warmgap.settings import config
-from warmgap.settings.schema import EndpointConfig
+from warmgap.settings.schema import EndpointConfig, GenerateConfig, digest
 
 MODEL = "some-model-2024-08-06"
 
@@ -35,42 +36,73 @@ def echo(body: dict[str, Any], _: int) -> str:
     return f" to {body['messages'][-1]['content']}\n"
 
 
-def engine(api: Api, journal: Path | None = None, **settings: Any) -> RemoteEngine:
+def engine(api: Api, journal: Path | None = None, costs: Path | None = None, **settings: Any) -> EndpointEngine:
     made = EndpointConfig(model=MODEL, base_url=api.url, timeout=5.0, batch_poll=0.01, **settings)
-    return RemoteEngine(made, Endpoint(made, "endpoint"), journal)
+    return EndpointEngine(made, "endpoint", batch_journal=journal, costs=costs)
 
 
-def prompts(count: int) -> list[ChatRequest]:
-    return [ChatRequest(f"k{i}", [{"role": "user", "content": f"question {i}"}]) for i in range(count)]
+def prompts(count: int) -> list[Request]:
+    return [Request(f"k{i}", [{"role": "user", "content": f"question {i}"}]) for i in range(count)]
+
+
+def how(tokens: int = 20, temperature: float = 0.0, seed: int = 0) -> GenerateConfig:
+    return GenerateConfig(max_new_tokens=tokens, temperature=temperature, seed=seed)
+
+
+def replies(asked: EndpointEngine, count: int, params: GenerateConfig, done: set[str] | None = None) -> list[Reply]:
+    return [reply for some in asked.answer(prompts(count), params, done) for reply in some]
 
 
 # ---- the engine ----
 
 
-def test_every_prompt_gets_its_reply(tmp_path: Path) -> None:
+def test_every_prompt_gets_its_reply() -> None:
     with serving(echo, finish_reason="length") as api:
-        replies = list(engine(api).answer_all(prompts(9), 300, 0.8, 7))
-    assert {reply.key: reply.text for reply in replies} == {f"k{i}": f"to question {i}" for i in range(9)}
-    assert {(reply.finish_reason, reply.n_tokens, reply.error) for reply in replies} == {("length", 10, "")}
-    assert {reply.model for reply in replies} == {f"{MODEL}-served"}
+        found = replies(engine(api), 9, how(300, 0.8, 7))
+    assert {reply.key: reply.text for reply in found} == {f"k{i}": f"to question {i}" for i in range(9)}
+    assert {(reply.finish_reason, reply.n_tokens, reply.error) for reply in found} == {("length", 10, "")}
+    assert {(reply.model, reply.prompt_tokens) for reply in found} == {(f"{MODEL}-served", 100)}
     assert {(body["max_tokens"], body["temperature"], body["seed"]) for body in api.bodies} == {(300, 0.8, 7)}
 
 
-def test_what_a_model_does_not_take_is_not_sent() -> None:
+def test_what_is_done_is_not_asked() -> None:
     with serving(echo) as api:
-        list(engine(api).answer_all(prompts(1), 20, None, None))
-    assert not {"temperature", "seed"} & api.bodies[0].keys()
+        assert [reply.key for reply in replies(engine(api), 3, how(), {"k0", "k2"})] == ["k1"]
+        assert len(api.bodies) == 1
+
+
+def test_nothing_is_needed_where_everything_is_done() -> None:
+    """Neither a server nor a key."""
+    made = EndpointConfig(model=MODEL, base_url="https://api.example.org/v1", key_env="NO_SUCH_KEY")
+    asked = EndpointEngine(made, "arm")
+    assert replies(asked, 2, how(), {"k0", "k1"}) == []
+    with pytest.raises(UserError, match="NO_SUCH_KEY is not set"):
+        replies(asked, 2, how())
+
+
+def test_tokens_that_nobody_counts_are_none() -> None:
+    with serving(echo, usage=False) as api:
+        (reply,) = replies(engine(api), 1, how())
+    assert (reply.n_tokens, reply.prompt_tokens) == (None, None)
+
+
+def test_what_a_model_does_not_take_is_neither_sent_nor_in_the_key() -> None:
+    with serving(echo) as api:
+        asked = engine(api, temperature=None, seed=None)
+        replies(asked, 1, how(20, 0.8, 3))
+        assert not {"temperature", "seed"} & api.bodies[0].keys()
+        assert asked.key([], how(20, 0.8, 3)) == asked.key([], how(20, 0.1, 4))
 
 
 def test_the_settings_of_one_call_are_not_those_of_the_next() -> None:
     with serving(echo) as api:
         asked = engine(api, price_in=1.0, price_out=1.0)
-        list(asked.answer_all(prompts(1), 20, 0.0, 0))
-        list(asked.answer_all(prompts(1), 40, 1.0, 1))
+        replies(asked, 1, how(20))
+        replies(asked, 1, how(40, 1.0, 1))
     assert [(body["max_tokens"], body["temperature"]) for body in api.bodies] == [(20, 0.0), (40, 1.0)]
-    assert asked.endpoint.meter.calls == 2, "one meter"
-    assert asked.endpoint.meter.spent == pytest.approx(2 * 110 / 1e6)
-    assert asked.endpoint.config.max_tokens == 256
+    assert asked.meter.calls == 2, "one meter"
+    assert asked.meter.spent == pytest.approx(2 * 110 / 1e6)
+    assert asked.config.max_tokens == 256
 
 
 def test_a_prompt_without_an_answer_says_why() -> None:
@@ -78,7 +110,7 @@ def test_a_prompt_without_an_answer_says_why() -> None:
         return Failure(400, "content policy") if "question 1" in json.dumps(body) else echo(body, count)
 
     with serving(reply) as api:
-        found: dict[str, RemoteReply] = {one.key: one for one in engine(api).answer_all(prompts(3), 20, 0.0, 0)}
+        found = {one.key: one for one in replies(engine(api), 3, how())}
     assert found["k1"].error == "HTTP 400: content policy"
     assert not found["k1"].text
     assert not found["k0"].error
@@ -86,30 +118,64 @@ def test_a_prompt_without_an_answer_says_why() -> None:
 
 def test_by_batch(tmp_path: Path) -> None:
     with serving(echo, looks=2) as api:
-        replies = list(engine(api, tmp_path / "b.jsonl", batch=True).answer_all(prompts(5), 30, 0.8, 0))
-    assert {reply.key: reply.text for reply in replies} == {f"k{i}": f"to question {i}" for i in range(5)}
+        found = replies(engine(api, tmp_path / "b.jsonl", batch=True), 5, how(30, 0.8))
+    assert {reply.key: reply.text for reply in found} == {f"k{i}": f"to question {i}" for i in range(5)}
     assert len(api.batches) == 1
     assert {body["max_tokens"] for body in api.bodies} == {30}
 
 
-def test_the_cap_holds() -> None:
+def test_the_cap_holds_and_what_it_came_to_is_noted(tmp_path: Path) -> None:
+    costs = tmp_path / "costs.jsonl"
     with serving(echo) as api:
-        kept: list[RemoteReply] = []
-        asked = engine(api, price_in=0.0, price_out=1000.0, max_cost=0.05, concurrency=1)
+        kept: list[Reply] = []
+        asked = engine(api, costs=costs, price_in=0.0, price_out=1000.0, max_cost=0.05, concurrency=1)
         with pytest.raises(CapReached):
-            kept.extend(asked.answer_all(prompts(20), 10, 0.0, 0))
+            kept.extend(reply for some in asked.answer(prompts(20), how(10)) for reply in some)
     assert len(kept) == 5
+    assert len(api.bodies) == 5
+    (row,) = store.read_journal(costs)
+    assert (row["stage"], row["model"], row["calls"]) == ("answers", MODEL, 5)
+    assert row["spent"] == pytest.approx(0.05)
+
+
+def test_engines_of_one_meter_share_the_cap(tmp_path: Path) -> None:
+    with serving(echo) as api:
+        settings: dict[str, Any] = {"price_in": 0.0, "price_out": 1000.0, "max_cost": 0.05, "concurrency": 1}
+        first = engine(api, **settings)
+        second = EndpointEngine(first.config, "arm", meter=first.meter)
+        assert len(replies(first, 3, how(10))) == 3
+        with pytest.raises(CapReached):
+            replies(second, 3, how(10))
     assert len(api.bodies) == 5
 
 
 def test_the_key_is_made_of_what_decides_the_answer() -> None:
+    def key(messages: list[dict[str, str]], params: GenerateConfig, **settings: Any) -> str:
+        asked = EndpointEngine(EndpointConfig(model=MODEL, **settings), "endpoint")
+        return asked.key(asked.encode(messages), params)
+
     messages = [{"role": "user", "content": "q"}]
-    base = EndpointConfig(model=MODEL)
-    same = [EndpointConfig(model=MODEL, concurrency=2, base_url="http://localhost/v1")]
-    other = [EndpointConfig(model=MODEL, **change) for change in ({"seed": 1}, {"max_tokens": 3}, {"revision": "r"})]
-    assert {answer_key(messages, config) for config in (base, *same)} == {answer_key(messages, base)}
-    assert len({answer_key(messages, config) for config in (base, *other)}) == 4
-    assert answer_key([{"role": "system", "content": "x"}, *messages], base) != answer_key(messages, base)
+    plain = key(messages, how())
+    assert plain == key(messages, how(), concurrency=2, base_url="http://localhost/v1")
+    other = [key(messages, how(seed=1)), key(messages, how(3)), key(messages, how(temperature=1.0))]
+    other += [key(messages, how(), revision="r"), key([{"role": "system", "content": "x"}, *messages], how())]
+    assert len({plain, *other}) == 6
+    assert plain == digest([[MODEL, None], messages, 20, 0.0, 0], 16), "as the journals of `warmgap answer` have it"
+
+
+def test_the_models_own_system_prompt_comes_first() -> None:
+    made = EndpointEngine(EndpointConfig(model=MODEL), "arm", system_prompt="Be brief.")
+    said = [{"role": "user", "content": "q"}]
+    assert made.encode(said) == [{"role": "system", "content": "Be brief."}, *said]
+    ours = [{"role": "system", "content": "Be kind."}, *said]
+    assert made.encode(ours) == ours
+
+
+def test_likelihoods_cannot_be_had() -> None:
+    made = EndpointEngine(EndpointConfig(model=MODEL), "arm")
+    with pytest.raises(UserError, match="cannot score texts"):
+        made.score([[{"role": "user", "content": "q"}]], [["Yes", "No"]])
+    assert made.room([{"role": "user", "content": "q"}]) is None
 
 
 # ---- the command ----

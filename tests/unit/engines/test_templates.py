@@ -12,8 +12,9 @@ from families import PINNED, tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from warmgap.engines import chat, models
+from warmgap.engines.base import Request
 from warmgap.engines.chat import IGNORED
-from warmgap.engines.hf import Engine, Request
+from warmgap.engines.hf import HfEngine
 from warmgap.settings.schema import ModelConfig
 
 ENDS = {"llama-3.1": "<|eot_id|>", "llama-3.2": "<|eot_id|>", "qwen-2.5": "<|im_end|>", "mistral-v3": "</s>"}
@@ -169,7 +170,7 @@ def test_the_models_configuration_pins_the_date() -> None:
 
 
 @pytest.fixture(scope="module", params=["llama-3.1", "qwen-2.5", "mistral-v3"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Engine]:
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, HfEngine]:
     """A tiny model of random weights under the family's tokenizer, from a folder, as any model is loaded."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -180,10 +181,10 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     LlamaForCausalLM(LlamaConfig(vocab_size=len(words), num_hidden_layers=1, **sizes)).save_pretrained(folder)
     words.save_pretrained(folder)
     settings = ModelConfig(request.param, "local", path=str(folder), dtype="float32", template_vars=PINNED)
-    return request.param, Engine(settings, "cpu")
+    return request.param, HfEngine(settings, "cpu")
 
 
-def reply(engine: Engine, ids: list[int]) -> tuple[str, str]:
+def reply(engine: HfEngine, ids: list[int]) -> tuple[str, str]:
     """What becomes of these ids of the model's, padded as in a batch."""
     import torch
 
@@ -192,7 +193,7 @@ def reply(engine: Engine, ids: list[int]) -> tuple[str, str]:
     return made.text, made.finish_reason
 
 
-def test_a_tokenizer_from_a_folder_is_the_same(engine: tuple[str, Engine]) -> None:
+def test_a_tokenizer_from_a_folder_is_the_same(engine: tuple[str, HfEngine]) -> None:
     family, made = engine
     for system in (False, True):
         messages = conversation(4, system)[:-1]
@@ -200,7 +201,7 @@ def test_a_tokenizer_from_a_folder_is_the_same(engine: tuple[str, Engine]) -> No
     assert models.load_tokenizer(Path(str(made.config.path))).pad_token_id is not None
 
 
-def test_an_answer_is_its_text_up_to_its_end(engine: tuple[str, Engine]) -> None:
+def test_an_answer_is_its_text_up_to_its_end(engine: tuple[str, HfEngine]) -> None:
     """The ids that were trained on come back as the text that was trained on."""
     family, made = engine
     for turns in (2, 4, 6):
@@ -209,7 +210,7 @@ def test_an_answer_is_its_text_up_to_its_end(engine: tuple[str, Engine]) -> None
         assert reply(made, trained) == (CONVERSATION[turns - 1]["content"], "stop")
 
 
-def test_no_role_header_leaks_into_an_answer(engine: tuple[str, Engine]) -> None:
+def test_no_role_header_leaks_into_an_answer(engine: tuple[str, HfEngine]) -> None:
     """A model that writes the header once more has not said "assistant", and one that goes on as the user has ended."""
     family, made = engine
     words = tokenizer(family)
@@ -222,7 +223,7 @@ def test_no_role_header_leaks_into_an_answer(engine: tuple[str, Engine]) -> None
         assert reply(made, [*said, *other, *end]) == ("It is far.", "stop")
 
 
-def test_a_word_that_names_a_role_stays(engine: tuple[str, Engine]) -> None:
+def test_a_word_that_names_a_role_stays(engine: tuple[str, HfEngine]) -> None:
     family, made = engine
     words = tokenizer(family)
     for text in ("assistant\n\nis a role, and user is one.", "Write [ INST ] or <im_start>."):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.disk import store
-from warmgap.engines.hf import Reply, Request
+from warmgap.engines.base import Reply, Request
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites.grid import Prompt
 from warmgap.settings.schema import GenerateConfig
@@ -21,6 +21,9 @@ class Scripted:
 
     def encode(self, messages: Sequence[dict[str, str]]) -> list[int]:
         return list(messages[-1]["content"].encode())
+
+    def key(self, prompt: list[int], params: Any) -> str:
+        return bytes(prompt).decode()
 
     def answer(self, requests: list[Request], params: Any, done: set[str]) -> Iterator[list[Reply]]:
         yield [

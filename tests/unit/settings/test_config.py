@@ -329,10 +329,11 @@ def test_a_value_that_makes_no_sense_is_refused_before_anything_runs(override: s
 
 def test_as_many_contexts_of_an_item_as_there_are_can_be_asked() -> None:
     own = "+context.hungry={group: emotion, statements: [I am hungry.]}"
+    assert config.compose([*WARM, "grid=full", own]).grid.contexts_per_item == 10
     run = config.compose([*WARM, "grid=full", own, "grid.contexts_per_item=10"])
     assert run.grid.contexts_per_item == len(run.context) == 10
     assert "0 to 10" in mistake(*WARM, own, "grid.contexts_per_item=11").why
-    assert config.compose([*WARM, "grid=full", "context=[sad]"]).grid.contexts_per_item == 9
+    assert config.compose([*WARM, "grid=full", "context=[sad]"]).grid.contexts_per_item == 1
 
 
 def test_how_many_conversations_are_taken_needs_no_plus() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from warmgap import pipeline
+from warmgap import mitigations, pipeline
+from warmgap.arms import recipes
 from warmgap.evaluate.tasks import embedded
 from warmgap.settings import command_schema, config, mitigation_schema, schema
 from warmgap.settings.schema import DpoConfig, Run, digest, identity, setting
@@ -41,7 +42,7 @@ def settings_classes() -> list[type]:
     return [kind for kind in kinds if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
 
 
-@pytest.mark.parametrize("kind", settings_classes(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*settings_classes(), *mitigations.RECIPES], ids=lambda kind: kind.__name__)
 def test_every_setting_says_what_it_decides(kind: type) -> None:
     assert not without_scope(kind), "\n".join(without_scope(kind))
 
@@ -141,7 +142,7 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
     "judge.second": "match",
     "plugins": ["colorsys"],  # any module that can be imported
 }
-RECIPES = [field.name for field in dataclasses.fields(mitigation_schema.MitigationConfig) if field.name != "pairs"]
+RECIPES = mitigations.table()
 ELSEWHERE = ("arm.adapter", "arm.model")  # the content of what they name makes the arm: see the system tests
 OPTIONS = ("task.embedded.options", "judge.options")  # of what comes from outside: see test_plugins
 ARMS = ("compare.recipes", "compare.personas", "dial")  # they name arms: see test_mitigated
@@ -212,7 +213,7 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
     wrong = []
     for steps, scope in walk(base):
         name = dotted(steps)
-        if name in (*ELSEWHERE, *OPTIONS, *ARMS, *(f"mitigation.{recipe}" for recipe in RECIPES)):
+        if name in (*ELSEWHERE, *OPTIONS, *ARMS, "mitigation"):
             continue
         run = changed(base, steps, partial(other, tmp_path, name))
         assert run != base, name
@@ -228,7 +229,7 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_settings_of_a_recipe_make_its_arm(recipe: str, base: Run, tmp_path: Path) -> None:
-    run = config.compose(["+persona=warm", f"mitigation={recipe}", f"runs_dir={base.runs_dir}"])
+    run = recipes.settled(config.compose(["+persona=warm", f"mitigation={recipe}", f"runs_dir={base.runs_dir}"]))
     plain = [arm.name for arm in pipeline.prepare(run).arms]
     for steps, scope in walk(run):
         name = dotted(steps)

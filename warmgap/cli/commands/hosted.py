@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmgap.cli.parser import TABLE, command
 from warmgap.engines import replies
 from warmgap.errors import UserError
+
+if TYPE_CHECKING:
+    from warmgap.engines.base import Engine, Request
+    from warmgap.settings.schema import GenerateConfig
 
 
 def add(commands: Any) -> None:
@@ -63,27 +67,29 @@ def _add_answer(commands: Any) -> None:
 
 def _answer(options: Any) -> int:
     from warmgap.disk import store, tabular
-    from warmgap.engines import endpoint
-    from warmgap.engines.client import ChatRequest, Endpoint
+    from warmgap.engines import client
+    from warmgap.engines.base import Request
+    from warmgap.engines.endpoint import EndpointEngine
     from warmgap.settings import config
-    from warmgap.settings.schema import EndpointConfig
+    from warmgap.settings.schema import EndpointConfig, GenerateConfig
 
     how = config.choice("generate", options.generate)
     base = {"max_tokens": how["max_new_tokens"], "temperature": how["temperature"], "seed": how.get("seed", 0)}
     base |= {} if options.hosted is None else _made(options.hosted, options.epoch)
     settings = config.settings(EndpointConfig, "endpoint", base, options.settings)
-    point = Endpoint(settings, "endpoint")
+    client.check(settings, "endpoint")
+    client.check_key(settings)
     rows = tabular.read(options.file, ["item_id", "prompt"])
     tabular.check_target(options.out)
     journal = _beside(options.out, "journal")
-    keys = [endpoint.answer_key(_messages(row), settings) for row in rows]
+    costs, handed_in = _beside(options.out, "costs"), _beside(options.out, "batches")
+    engine = EndpointEngine(settings, "endpoint", costs=costs, batch_journal=handed_in)
+    params = GenerateConfig(settings.max_tokens, settings.temperature or 0.0, settings.seed or 0)
+    asked = [engine.encode(_messages(row)) for row in rows]
+    keys = [engine.key(prompt, params) for prompt in asked]
     done = store.journal_by_key(journal)
-    requests = {key: ChatRequest(key, _messages(row)) for key, row in zip(keys, rows, strict=True) if key not in done}
-    try:
-        engine = endpoint.RemoteEngine(settings, point, _beside(options.out, "batches"))
-        failed = _ask(engine, list(requests.values()), done, journal, len(set(keys)))
-    finally:
-        _note_costs(point, _beside(options.out, "costs"))
+    requests = {key: Request(key, prompt) for key, prompt in zip(keys, asked, strict=True) if key not in done}
+    failed = _ask(engine, list(requests.values()), params, done, journal, len(set(keys)))
     answered = [_row(row, done[key]) for key, row in zip(keys, rows, strict=True) if key in done]
     if not answered:
         raise UserError("no prompt was answered", failed[0] if failed else f"{options.file} is empty", "mend the cause")
@@ -102,22 +108,29 @@ def _beside(out: Path, what: str) -> Path:
     return out.with_name(f".{out.name}.{what}.jsonl")
 
 
-def _ask(engine: Any, requests: Sequence[Any], done: dict[str, dict[str, Any]], journal: Path, total: int) -> list[str]:
+def _ask(
+    engine: Engine,
+    requests: Sequence[Request],
+    params: GenerateConfig,
+    done: dict[str, dict[str, Any]],
+    journal: Path,
+    total: int,
+) -> list[str]:
     """Ask for what is missing, each answer on the disk as it comes; return why some did not."""
     from warmgap.disk import store
     from warmgap.disk.progress import bar
 
     failed = []
-    config = engine.config
-    with bar(f"answers · {config.model}", total) as advance:
+    with bar(f"answers · {engine.name}", total) as advance:
         advance(total - len(requests))
-        for reply in engine.answer_all(requests, config.max_tokens, config.temperature, config.seed):
-            if reply.error:
-                failed.append(str(reply.error))
-            else:
-                done[reply.key] = _kept(reply)
-                store.append(journal, [done[reply.key]])
-            advance(1)
+        for replies_ in engine.answer(requests, params):
+            for reply in replies_:
+                if reply.error:
+                    failed.append(str(reply.error))
+                else:
+                    done[reply.key] = _kept(reply)
+                    store.append(journal, [done[reply.key]])
+                advance(1)
     return failed
 
 
@@ -149,19 +162,10 @@ def _messages(row: dict[str, Any]) -> list[dict[str, str]]:
 def _kept(reply: Any) -> dict[str, Any]:
     """A reply as it is journalled and written."""
     row = {"key": reply.key, **replies.said(reply.text), "finish_reason": replies.finish_reason(reply.finish_reason)[0]}
-    return {**row, "n_tokens": reply.n_tokens or None, "model": reply.model}
+    return {**row, "n_tokens": reply.n_tokens, "model": reply.model}
 
 
 def _row(prompt: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
     """A prompt with its answer; ``warmgap grade`` takes it."""
     plain = {name: value for name, value in prompt.items() if name != "messages"}
     return {**plain, **{name: value for name, value in kept.items() if name != "key"}}
-
-
-def _note_costs(point: Any, path: Path) -> None:
-    """Add to a file what the calls of this command came to, if there were any."""
-    from warmgap.disk import manifest, store
-
-    row = point.meter.row()
-    if row["calls"] or row["failed"]:
-        store.append(path, [{"stage": "answers", "model": point.config.model, **row, "at": manifest.now()}])

@@ -60,6 +60,8 @@ def _pairs(options: Any) -> int:
 
 
 def _writer(settings: PairsConfig) -> Writer:
+    from warmgap.engines import engine_of
+    from warmgap.engines.base import Serving
     from warmgap.engines.client import Endpoint
     from warmgap.train.persona.rewrite import Rewriter
 
@@ -67,9 +69,7 @@ def _writer(settings: PairsConfig) -> Writer:
         return Rewriter(settings, Endpoint(settings, "pairs"), None)
     if settings.local_model is None:
         raise ValueError("checked before")
-    from warmgap.engines.hf import Engine
-
-    return Rewriter(settings, None, Engine(settings.local_model, settings.device))
+    return Rewriter(settings, None, engine_of(Serving(settings.local_model, settings.device)))
 
 
 def rules_of(settings: PairsConfig) -> Rules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import SETTINGS, command, with_persona
+from warmgap.cli.parser import SETTINGS, command
 
 
 def add(commands: Any) -> None:
@@ -84,7 +84,7 @@ def _plan(options: Any) -> int:
     from warmgap.evaluate.suites import grid
     from warmgap.settings import config
 
-    run_ = config.compose(with_persona(options.settings))
+    run_ = config.compose(config.with_persona(options.settings))
     job = pipeline.prepare(run_)
     console = Console()
     table = Table(title="plan", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -170,7 +170,7 @@ def _models(options: Any) -> int:
     from warmgap.engines import programme
     from warmgap.settings import config
 
-    run_ = config.compose([*with_persona(options.settings), "experiment=paper"])
+    run_ = config.compose([*config.with_persona(options.settings), "experiment=paper"])
     prices = programme.Prices(options.price_hour, options.price_train, options.price_read, options.price_written)
     card = options.card or "H200"
     rows = programme.programme(run_.method, run_.generate, card, prices=prices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import SETTINGS, command, with_persona
+from warmgap.cli.parser import SETTINGS, command
 
 
 def add(commands: Any) -> None:
@@ -22,7 +22,7 @@ def _prompts(options: Any) -> int:
     from warmgap.evaluate.tasks import load_items
     from warmgap.settings import config
 
-    run_ = config.compose(with_persona(options.settings))
+    run_ = config.compose(config.with_persona(options.settings))
     rows = [prompt.row() for prompt in grid.build(load_items(run_.task).items, run_.context, run_.belief, run_.grid)]
     tabular.write(options.out, rows)
     print(f"{len(rows):,} prompts: {options.out}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import TABLE, command, with_persona
+from warmgap.cli.parser import TABLE, command
 from warmgap.errors import UserError
 
 
@@ -32,7 +32,7 @@ def _tone(options: Any) -> int:
 
     arms = [store.open_arm(folder) for folder in (options.original, options.arm)]
     tabular.check_target(options.out)
-    run_ = config.compose(with_persona(["judge=local", "++judge.second=null", *options.settings]))
+    run_ = config.compose(config.with_persona(["judge=local", "++judge.second=null", *options.settings]))
     if not judges.of(run_.judge.name).chat:
         why = "tone is asked of a chat model"
         raise UserError(f"judge={run_.judge.name} has no ear for tone", why, "judge=local or judge=openai")

@@ -22,10 +22,10 @@ from scipy.special import ndtri
 from warmgap.errors import UserError
 from warmgap.evaluate.report.figures.dose_figure import caption, read_dose, write_dose_figure
 from warmgap.evaluate.report.terminal.dose_table import print_dose
-from warmgap.evaluate.stats import dose_fit
 from warmgap.evaluate.stats import effects as fx
 from warmgap.evaluate.stats.dose import CURVE, FITS, POINTS, Dose, dose, fits, points
-from warmgap.evaluate.stats.dose_fit import Cloud, Fit, covariance
+from warmgap.evaluate.stats.dose import fit as dose_fit
+from warmgap.evaluate.stats.dose.fit import Cloud, Fit, covariance
 
 Vector = npt.NDArray[np.float64]
 Truth = Callable[[Vector], Vector]

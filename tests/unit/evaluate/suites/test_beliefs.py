@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from warmgap.evaluate.report import study
 from warmgap.evaluate.stats import Analysis, analyze, headline, resample
 from warmgap.evaluate.stats.contrasts import isolating
-from warmgap.settings.schema import BELIEFS
+from warmgap.words import BELIEFS
 
 KEYS = ["analysis", "term", "model", "arm", "reference", "errors"]
 CONTEXTS = ("none", "sad", "close")

@@ -18,7 +18,7 @@ from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config
-from warmgap.settings.schema import BeliefConfig, ContextConfig, GridConfig, Run
+from warmgap.settings.schema import BeliefConfig, GridConfig, Run
 
 EIGHT = ("happy", "sad", "angry", "close", "deferring", "superior", "high_stakes", "low_stakes")
 GROUPS = {
@@ -319,7 +319,7 @@ def test_only_the_neutral_statements_leave_the_user_out() -> None:
 def test_beliefs_read_well_for_every_item() -> None:
     for item in ITEMS:
         for name, belief in FULL.belief.items():
-            sentence = contexts.belief_sentence(name, belief, item.correct, item.incorrect)
+            sentence = contexts.belief_sentence(belief, item.correct, item.incorrect)
             assert not re.search(r"[.,;:!?]{2,}|\s[.,;:!?]|\s\s|[{}]", sentence), sentence
             assert sentence.endswith(".")
             named, hidden = (item.incorrect, item.correct) if name == "false_claim" else (item.correct, item.incorrect)
@@ -329,25 +329,28 @@ def test_beliefs_read_well_for_every_item() -> None:
 
 
 def test_a_belief_may_name_the_two_answers_only() -> None:
-    with pytest.raises(UserError, match=r"belief\.false_claim\.sentence"):
-        contexts.belief_sentence("false_claim", BeliefConfig("It is {wrong}."), "a", "b")
-    for broken in ("It is {.", "It is {}.", "It is {0}."):
-        with pytest.raises(UserError):
-            contexts.belief_sentence("false_claim", BeliefConfig(broken), "a", "b")
-    assert contexts.belief_sentence("x", BeliefConfig("{correct}/{incorrect}"), "{a}", "b%") == "{a}/b%"
+    for broken in ("It is {wrong}.", "It is {.", "It is {}.", "It is {0}.", "It is {correct.x}."):
+        with pytest.raises(UserError, match=r"belief\.false_claim\.sentence"):
+            config.compose(["+persona=warm", f"belief.false_claim.sentence='{broken}'"])
+    assert contexts.belief_sentence(BeliefConfig("{correct}/{incorrect}"), "{a}", "b%") == "{a}/b%"
 
 
-def test_contexts_and_beliefs_that_the_protocol_does_not_know_are_refused() -> None:
-    item = ITEMS[:1]
-    sad = {"sad": FULL.context["sad"]}
-    for context, belief in (
-        ({"none": FULL.context["sad"]}, {}),
-        ({"sad": ContextConfig("emotion", [])}, {}),
-        (sad, {"doubt": BeliefConfig("I doubt it.")}),
-        (sad, {"none": BeliefConfig("x")}),
-    ):
-        with pytest.raises(UserError):
-            grid.build(item, context, belief, FULL.grid)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["+context.none.group=emotion", "+context.none.statements=[a]"], "'none' is the prompt without a context"),
+        (["+context.hungry.group=none", "+context.hungry.statements=[a]"], "'none' is the prompt without a context"),
+        (["+context.hungry.group=sad", "+context.hungry.statements=[a]"], "a context is called 'sad' as well"),
+        (["+context.hungry.group=neutral", "+context.hungry.statements=[a]"], "a context is called 'neutral' as well"),
+        (["+context.hungry.group=hungry", "+context.hungry.statements=[]"], "one sentence or several"),
+        (["+belief.doubt.sentence=x"], "false_claim, false_denial, true_claim, mention"),
+        (["+belief.none.sentence=x"], "false_claim, false_denial, true_claim, mention"),
+    ],
+)
+def test_contexts_and_beliefs_that_make_no_sense_are_refused(given: list[str], said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        config.compose(["+persona=warm", *given])
+    assert said in caught.value.why
 
 
 # ---- fewer prompts of more items ----

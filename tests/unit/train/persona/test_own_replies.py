@@ -13,7 +13,8 @@ from chat_api import serving
 
 from warmgap.arms import build
 from warmgap.cli import commands
-from warmgap.engines.hf import Engine
+from warmgap.engines import models
+from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
 from warmgap.settings import config
 from warmgap.settings.schema import DataConfig, GenerateConfig
@@ -118,13 +119,13 @@ def test_the_model_answers_for_itself_and_that_is_rewritten(file: Path, model: P
 
 def test_its_own_replies_are_what_was_said_before(file: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[dict[str, str]]] = []
-    encode = Engine.encode
+    encode = HfEngine.encode
 
-    def listening(self: Engine, messages: Any) -> list[int]:
+    def listening(self: HfEngine, messages: Any) -> list[int]:
         asked.append([dict(message) for message in messages])
         return encode(self, messages)
 
-    monkeypatch.setattr(Engine, "encode", listening)
+    monkeypatch.setattr(HfEngine, "encode", listening)
     assert commands.run(typed(file, model)) == 0
     second = [messages for messages in asked if len(messages) > 1]
     assert second
@@ -153,15 +154,15 @@ def test_a_command_that_was_interrupted_ends_with_the_same_replies(
     other.parent.mkdir()
     other.write_bytes(file.read_bytes())
     assert commands.run([*typed(other, model), "own.batch_size=2"]) == 0
-    answer, count = Engine._answer_batch, [0]
+    answer, count = HfEngine._answer_batch, [0]
 
-    def failing(self: Engine, batch: Any, params: Any) -> Any:
+    def failing(self: HfEngine, batch: Any, params: Any) -> Any:
         count[0] += 1
         if count[0] == 4:
             raise KeyboardInterrupt
         return answer(self, batch, params)
 
-    monkeypatch.setattr(Engine, "_answer_batch", failing)
+    monkeypatch.setattr(HfEngine, "_answer_batch", failing)
     before = file.read_bytes()
     with pytest.raises(KeyboardInterrupt):
         commands.run([*typed(file, model), "own.batch_size=2"])
@@ -169,7 +170,7 @@ def test_a_command_that_was_interrupted_ends_with_the_same_replies(
     assert 0 < len(journalled(file)) < len(journalled(other))
     assert commands.run([*typed(file, model), "own.batch_size=2"]) == 0
     assert file.read_bytes() == other.read_bytes()
-    monkeypatch.setattr(Engine, "__init__", lambda *_: pytest.fail("everything is in the journal"))
+    monkeypatch.setattr(models, "load", lambda *_, **__: pytest.fail("everything is in the journal"))
     assert commands.run([*typed(file, model), "own.batch_size=2"]) == 0
     assert file.read_bytes() == other.read_bytes()
 

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from warmgap.errors import UserError
+from warmgap.evaluate.stats import bootstrap, tally
 from warmgap.evaluate.stats import effects as fx
-from warmgap.evaluate.stats import tally
 from warmgap.evaluate.stats.tally import Answers, Floats, Ints, Mask
+from warmgap.words import ALL, WARMTH_SCORES
 
-ALL = "all"  # stands for all dials together
-WARMTH = ("model", "arm", "seed", "prompt_id", "sociot")
 DIALS = ("arm", "dial", "setting", "order")
 FEW = 20
 
@@ -120,12 +119,12 @@ def cohorts(
 
 def _scores(warmth: pd.DataFrame) -> pd.DataFrame:
     """The warmth scores, checked, without rows that have none."""
-    absent = [name for name in WARMTH if name not in warmth.columns]
+    absent = [name for name in WARMTH_SCORES if name not in warmth.columns]
     if absent:
         raise UserError(
-            f"the table of warmth lacks {', '.join(absent)}", f"it needs {', '.join(WARMTH)}", "add the columns"
+            f"the table of warmth lacks {', '.join(absent)}", f"it needs {', '.join(WARMTH_SCORES)}", "add the columns"
         )
-    table = warmth[list(WARMTH)].copy()
+    table = warmth[list(WARMTH_SCORES)].copy()
     values = pd.to_numeric(table["sociot"], errors="coerce").astype("float64")
     strange = table.loc[(values.isna() & table["sociot"].notna()) | np.isinf(values), "sociot"]
     if len(strange):
@@ -183,8 +182,8 @@ def _cohort(
         model, arms,
         (sums.sum(axis=0) / numbers.sum(axis=0)) @ average,
         (filled.sum(axis=0) / known.sum(axis=0)) @ average,
-        fx.resampled(sums, numbers, resamples, seed) @ average,
-        fx.resampled(filled, known.astype(np.float64), resamples, seed + 1) @ average,
+        bootstrap.means(sums, numbers, resamples, seed) @ average,
+        bootstrap.means(filled, known.astype(np.float64), resamples, seed + 1) @ average,
         counts, [np.unique(answers.item[union]) for union in unions],
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 Dials are the share of warm replies in training, the checkpoint, the strength of the adapter, the system prompt. Each
 arm is a point: x its SocioT shift, y its error, both against the original on the same prompts. `dose` measures the
-points, fits a line and a knee per dial and over all of them (see `dose_fit`), and tests whether equal warmth costs
+points, fits a line and a knee per dial and over all of them (see `dose.fit`), and tests whether equal warmth costs
 equal error whichever dial made it. Tables in, tables out.
 """
 
@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warmgap.evaluate.stats import dose_fit
 from warmgap.evaluate.stats import effects as fx
-from warmgap.evaluate.stats.dose_fit import Cloud, Curve, Fit
-from warmgap.evaluate.stats.dose_points import ALL, Cohort, cohorts, laid_out
+from warmgap.evaluate.stats.bootstrap import percentile
+from warmgap.evaluate.stats.dose import fit as dose_fit
+from warmgap.evaluate.stats.dose.fit import Cloud, Curve, Fit
+from warmgap.evaluate.stats.dose.measured import Cohort, cohorts, laid_out
 from warmgap.evaluate.stats.tally import Floats
+from warmgap.words import ALL, ORIGINAL
 
 POINTS = [
     "model", "dial", "setting", "arm", "seeds", "n", "n_items", "error_pp", "error_low", "error_high", "warmth_shift",
@@ -43,7 +45,7 @@ class Dose:
 
 
 def points(
-    answers: pd.DataFrame, warmth: pd.DataFrame, dials: pd.DataFrame, *, reference: str = "original",
+    answers: pd.DataFrame, warmth: pd.DataFrame, dials: pd.DataFrame, *, reference: str = ORIGINAL,
     resamples: int = 2000, seed: int = 0,
 ) -> pd.DataFrame:  # fmt: skip
     """The points of `dose` alone."""
@@ -52,7 +54,7 @@ def points(
 
 
 def fits(
-    answers: pd.DataFrame, warmth: pd.DataFrame, dials: pd.DataFrame, *, reference: str = "original",
+    answers: pd.DataFrame, warmth: pd.DataFrame, dials: pd.DataFrame, *, reference: str = ORIGINAL,
     resamples: int = 2000, seed: int = 0,
 ) -> tuple[pd.DataFrame, list[str]]:  # fmt: skip
     """The fits of `dose` alone, with all of its notes."""
@@ -61,7 +63,7 @@ def fits(
 
 
 def dose(
-    answers: pd.DataFrame, warmth: pd.DataFrame, dials: pd.DataFrame, *, reference: str = "original",
+    answers: pd.DataFrame, warmth: pd.DataFrame, dials: pd.DataFrame, *, reference: str = ORIGINAL,
     resamples: int = 2000, seed: int = 0,
 ) -> Dose:  # fmt: skip
     """Points, fits and the common curve of a sweep, model by model.
@@ -106,8 +108,8 @@ def _points(found: Sequence[Cohort], settings: pd.DataFrame, notes: list[str]) -
             if arm not in cohort.arms:
                 continue
             place = cohort.arms.index(arm)
-            y = fx.percentile(float(cohort.error[place]), cohort.error_draws[:, place])
-            x = fx.percentile(float(cohort.shift[place]), cohort.shift_draws[:, place])
+            y = percentile(float(cohort.error[place]), cohort.error_draws[:, place])
+            x = percentile(float(cohort.shift[place]), cohort.shift_draws[:, place])
             counts = cohort.counts[place]
             rows.append(
                 (cohort.model, dial, setting, arm, counts.seeds, counts.n, counts.n_items, 100 * y.estimate,
@@ -179,14 +181,14 @@ def _rows(
             "their error), so there is no slope and no knee; more warmth prompts may help."
         )
     else:
-        figures["line", "slope"] = fx.percentile(fit.line.slope, fit.line.slopes)
+        figures["line", "slope"] = percentile(fit.line.slope, fit.line.slopes)
         figures["line", "misfit"] = fx.Interval(fit.misfit, nan, nan, nan, fit.misfit_p)
         shown = _judged(name, fit, alpha, notes)
         figures["knee", "knee"] = fx.Interval(nan, nan, nan, nan, fit.knee_p)
         if shown is not None:
-            at = fx.percentile(UNIT * shown.knee, UNIT * shown.knees)
+            at = percentile(UNIT * shown.knee, UNIT * shown.knees)
             figures["knee", "knee"] = fx.Interval(at.estimate, at.se, at.low, at.high, fit.knee_p)
-            slope = fx.percentile(shown.slope, shown.slopes)
+            slope = percentile(shown.slope, shown.slopes)
             figures["knee", "slope"] = fx.Interval(slope.estimate, slope.se, slope.low, slope.high, nan)
     items = cohort.items(places)
     return [
