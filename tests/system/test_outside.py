@@ -22,7 +22,7 @@ from real_runs import ROOT, Done, environment, finish, journal, refused, start
 
 PACKAGE = ROOT / "tests" / "support" / "outside_package"
 PAGE = ROOT / "docs" / "extend.md"
-RECIPE = False  # whether mitigations come from outside as well
+RECIPE = True  # whether mitigations come from outside as well
 SUITE = False  # whether suites do
 RUN = ["--config-dir", "mine", "+persona=mild", "experiment=quick", "compare.personas=[pirate]"]
 RUN += ["mitigation=facts_first"] * RECIPE
@@ -134,6 +134,10 @@ def test_a_run_is_made_of_what_is_ones_own(elsewhere: Elsewhere, done: Done) -> 
     assert facts["system"] == "You are a pirate, and answer as pirates do."
     (graded,) = (pirate / "verdicts").glob("*/rivers.jsonl")
     assert {row["reason"].partition("'")[0] for row in journal(graded)} <= {"it opens with ", "empty reply"}
+    if RECIPE:
+        (mended,) = (elsewhere.place / "runs" / "arms").glob("mine-mild_50+facts_first-*")
+        (owed,) = json.loads((mended / "manifest.json").read_text(encoding="utf-8"))["plugins"].values()
+        assert (owed["name"], owed["from"], owed["version"]) == ("facts_first", "package rivers", "1.2")
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     owed = summary["plugins"]
     assert {(key, one["from"], one["version"]) for key, one in owed.items()} == {
