@@ -1,30 +1,40 @@
-# make install | quickstart | test | check | types | docs | imports | clean
+# make install | quickstart | test | test-fast | check | style | types | docs | imports | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install quickstart test check types docs imports clean
+.PHONY: install quickstart test test-fast check style types docs imports clean
 
 install: $(STAMP)
 
 # torch first and by exact version: a range would take the newest build, with several GB of CUDA libraries.
+# Not compiled: most of what is installed is never imported, and the rest is compiled when it is.
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: warmgap needs Python 3.11 or newer"; echo "why:   $(PYTHON) is older"; \
 	    echo "fix:   make PYTHON=python3.12 install"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile torch==2.13.0
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
 	@touch $@
 
 quickstart: install
 	$(BIN)/python train.py +persona=warm
 
-test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder   # two processes of two threads would fight
+# two processes of two threads would fight
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-check: install types
+test: install
+	$(PYTEST)
+
+# what needs no training of real weights, in a few minutes
+test-fast: install
+	$(PYTEST) tests/unit tests/system/test_commands.py
+
+check: style types
+
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 

@@ -59,7 +59,7 @@ class Runs:
 
     def arm(self, name: str) -> Path:
         """The only folder of an arm of that name."""
-        (found,) = self.folder.glob(f"arms/*-{name}-s*")
+        (found,) = self.folder.glob(f"arms/[!.]*-{name}-s*")
         return found
 
     @property
