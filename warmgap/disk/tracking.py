@@ -102,14 +102,9 @@ class TrackioTracker(Tracker):
         self.folder.mkdir(parents=True, exist_ok=True)
         trackio = _imported_for(self.folder)
 
-        class LocalRun(trackio.Run):  # type: ignore[misc, name-defined]
-            """A run that does not ask the hub who its user is."""
-
-            def _get_username(self) -> None:
-                return None
-
-        own = {"project": config.project, "name": name, "run_id": run_id, "config": settings}
-        self.run: Any = LocalRun(url=None, client=None, **own)
+        asks_nobody = {"_get_username": lambda run: None}  # the hub, who its user is
+        own: dict[str, Any] = {"project": config.project, "name": name, "run_id": run_id, "config": settings}
+        self.run: Any = type("LocalRun", (trackio.Run,), asks_nobody)(url=None, client=None, **own)
         self.project = config.project
 
     def loss(self, row: dict[str, Any]) -> None:
