@@ -177,6 +177,36 @@ def run(settings: Run | str, *overrides: str) -> Result:
     return Result(pipeline.execute(made))
 
 
+@dataclass(frozen=True)
+class Audit(Result):
+    """An audit's comparison; ``failed`` says why it did not pass the gate, empty where it did or none was asked for."""
+
+    failed: tuple[str, ...] = ()
+
+
+def audit(
+    thing: str | Path,
+    base: str | Path,
+    *settings: str,
+    model: str | None = None,
+    gate: float | None = None,
+    runs_dir: str | Path = "runs",
+) -> Audit:
+    """Measure somebody's own model against its base, as ``warmgap audit`` does.
+
+    ``thing`` is a LoRA folder, a whole model's folder, a hub id with its commit, or an endpoint's address with the name
+    of a ``model`` there; ``base`` a model of ``conf/model``, a folder or a hub id. With a ``gate`` (pp) its error has to
+    be shown to be within so much of the base's.
+    """
+    from warmgap import pipeline
+    from warmgap.arms import given
+    from warmgap.evaluate.report import gate as gates
+
+    gates.check([], gate, None)
+    folder = pipeline.execute(config.compose(given.audited(str(thing), str(base), settings, model, runs_dir)))
+    return Audit(folder, () if gate is None else tuple(gates.accuracy(folder, gate)))
+
+
 def prompts(settings: Run | str, *overrides: str) -> pd.DataFrame:
     """Return the prompts of the settings' grid, a row each: task, item_id, context, belief, prompt, messages."""
     import pandas as pd

@@ -22,8 +22,8 @@ from comparison_folder import build_comparison, build_mitigations, synthetic_ite
 from warmgap.cli import commands
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import agreement
-from warmgap.evaluate.report import comparison, write
-from warmgap.evaluate.stats import dose, equivalence, ppi
+from warmgap.evaluate.report import comparison
+from warmgap.evaluate.stats import dose, ppi
 from warmgap.settings import config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,15 +132,15 @@ def test_the_version_is_said_once_more_where_it_is_cited() -> None:
 # ---- what exists is named: files and columns ----
 
 COLUMNS = {
-    "answers.parquet": write.ANSWER_COLUMNS,
-    "effects.csv": comparison.EFFECT_COLUMNS,
-    "cells.csv": comparison.CELL_COLUMNS,
-    "warmth.csv": comparison.WARMTH_COLUMNS,
-    "training.csv": comparison.TRAINING_COLUMNS,
-    "study.csv": comparison.STUDY_COLUMNS,
-    "controls.csv": equivalence.RATES,
-    "equivalence.csv": equivalence.EQUIVALENCE,
-    "mitigations.csv": comparison.MITIGATION_COLUMNS,
+    "answers.parquet": words.ANSWER_COLUMNS,
+    "effects.csv": words.EFFECT_COLUMNS,
+    "cells.csv": words.CELL_COLUMNS,
+    "warmth.csv": words.WARMTH_COLUMNS,
+    "training.csv": words.TRAINING_COLUMNS,
+    "study.csv": words.STUDY_COLUMNS,
+    "controls.csv": words.RATE_COLUMNS,
+    "equivalence.csv": words.EQUIVALENCE_COLUMNS,
+    "mitigations.csv": words.MITIGATION_COLUMNS,
     "dose.csv": dose.POINTS,
     "dose_fits.csv": dose.FITS,
     "dose_curve.csv": dose.CURVE,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from warmgap.disk import contents
@@ -38,6 +39,31 @@ def as_arm(thing: str, model: str | None = None) -> list[str]:
         return [f"arm.{kind}={quoted(thing)}"]
     id_, revision = _on_the_hub(thing, "a folder, an id of the hub, or an address that begins with https://")
     return [f"arm.model={quoted(id_)}", f"arm.revision={quoted(revision)}"]
+
+
+def audited(
+    thing: str, base: str | None, settings: Sequence[str] = (), model: str | None = None, runs_dir: str | Path = "runs"
+) -> list[str]:
+    """Return the settings of the run that measures ``thing`` against its ``base``, with those given beside.
+
+    Raises UserError for what cannot be audited.
+    """
+    if any(word.startswith("model=") for word in settings):
+        raise UserError("model= beside --base", "an audit's base model is named by --base", "leave model= out")
+    arm = as_arm(thing, model)
+    if base is None:
+        raise _no_base(thing)
+    named = any(word.lstrip("+").startswith("persona=") for word in settings)
+    persona = [] if named else ["+persona=none"]
+    return [*persona, *as_base(base), *arm, f"runs_dir={quoted(str(runs_dir))}", *settings]
+
+
+def _no_base(thing: str) -> UserError:
+    """What is said where --base is missing; an adapter may name its own."""
+    folder = Path(thing).expanduser()
+    of = adapters.read(folder).get("base_model_name_or_path") if (folder / adapters.CONFIG).is_file() else None
+    fix = f"it says that it was trained on {of}: --base {of}" if of else "add --base with the model that it was made of"
+    return UserError("--base is missing", "an audit is of a model against the one that it was made of", fix)
 
 
 def as_base(base: str) -> list[str]:

@@ -73,25 +73,7 @@ def settings_of(options: Any) -> list[str]:
     """Return the settings of the run that an audit is. Raises UserError for what cannot be audited."""
     from warmgap.arms import given
 
-    if any(word.startswith("model=") for word in options.settings):
-        raise UserError("model= beside --base", "an audit's base model is named by --base", "leave model= out")
-    arm = given.as_arm(options.thing, options.model)
-    if options.base is None:
-        raise _no_base(options.thing)
-    named = any(word.lstrip("+").startswith("persona=") for word in options.settings)
-    persona = [] if named else ["+persona=none"]
-    where = f"runs_dir={given.quoted(str(options.runs_dir))}"
-    return [*persona, *given.as_base(options.base), *arm, where, *options.settings]
-
-
-def _no_base(thing: str) -> UserError:
-    """What is said where --base is missing; an adapter may name its own."""
-    from warmgap.engines import adapters
-
-    folder = Path(thing).expanduser()
-    of = adapters.read(folder).get("base_model_name_or_path") if (folder / adapters.CONFIG).is_file() else None
-    fix = f"it says that it was trained on {of}: --base {of}" if of else "add --base with the model that it was made of"
-    return UserError("--base is missing", "an audit is of a model against the one that it was made of", fix)
+    return given.audited(options.thing, options.base, options.settings, options.model, options.runs_dir)
 
 
 def _check_out(out: Path | None) -> None:
