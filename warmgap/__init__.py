@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from warmgap.api import Audit, Result, analyze, ask, audit, compare, compose, grade, prompts, run, warmth
 
 __all__ = [
-    "Audit", "Result", "__version__", "analyze", "ask", "audit", "compare", "compose", "grade", "prompts", "run", "warmth",
+    "Audit", "Result", "__version__", "analyze", "ask", "audit", "compare", "compose", "grade", "prompts", "run",
+    "warmth",
 ]  # fmt: skip
 
 

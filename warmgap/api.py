@@ -146,17 +146,20 @@ def compare(
     margin_pp: float = 2.0,
     keep_warmth_pct: float = 80.0,
 ) -> Result:
-    """Put arms on disk side by side: folders in ``runs/arms``, one of them the original's; nothing is made again.
+    """Put arms on disk side by side, one of them an original; nothing is made again.
+
+    Arms are named as on the command line: ``warm``, ``warm@1`` (seed 1), or by their folders in ``runs/arms``.
 
     Verdicts on recipes go by ``margin_pp`` and ``keep_warmth_pct`` (see ``CompareConfig``).
     """
+    from warmgap.disk.arm_names import find_arm
     from warmgap.evaluate.report import arms as side_by_side
     from warmgap.evaluate.report import mitigation_verdicts
     from warmgap.settings.mitigation_schema import CompareConfig
 
     asked = CompareConfig(margin_pp=margin_pp, keep_warmth_pct=keep_warmth_pct)
     folder = side_by_side.compare(
-        [Path(arm) for arm in arms],
+        [find_arm(Path(runs_dir), str(arm)) for arm in arms],
         grader,
         Path(runs_dir),
         lambda folder, measured: mitigation_verdicts.write(folder, measured, asked, resamples=2000),
@@ -195,8 +198,8 @@ def audit(
     """Measure somebody's own model against its base, as ``warmgap audit`` does.
 
     ``thing`` is a LoRA folder, a whole model's folder, a hub id with its commit, or an endpoint's address with the name
-    of a ``model`` there; ``base`` a model of ``conf/model``, a folder or a hub id. With a ``gate`` (pp) its error has to
-    be shown to be within so much of the base's.
+    of a ``model`` there; ``base`` is a model of ``conf/model``, a folder or a hub id. With a ``gate`` (in pp) its error
+    has to be shown to be within so much of the base's.
     """
     from warmgap import pipeline
     from warmgap.arms import given

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from comparison_folder import build_comparison, build_mitigations, synthetic_items
 
+from warmgap import words
 from warmgap.cli import commands
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import agreement
