@@ -124,7 +124,7 @@ def test_the_help_lists_what_is_there(elsewhere: Elsewhere) -> None:
 
 
 def test_a_run_is_made_of_what_is_ones_own(elsewhere: Elsewhere, done: Done) -> None:
-    """Model, personas, prompt, context, experiment, task, judge, recipe and suite; adapters are read in a new process."""
+    """Model, personas, prompt, context, experiment, task, judge, recipe, suite; adapters are read in a new process."""
     assert done.status == 0, done.err
     (folder,) = (elsewhere.place / "runs" / "comparisons").glob("*")
     assert Path(done.report) == folder.relative_to(elsewhere.place) / "report.html"
