@@ -22,10 +22,8 @@ from real_runs import ROOT, Done, environment, finish, journal, refused, start
 
 PACKAGE = ROOT / "tests" / "support" / "outside_package"
 PAGE = ROOT / "docs" / "extend.md"
-RECIPE = True  # whether mitigations come from outside as well
-SUITE = False  # whether suites do
 RUN = ["--config-dir", "mine", "+persona=mild", "experiment=quick", "compare.personas=[pirate]"]
-RUN += ["mitigation=facts_first"] * RECIPE
+RUN += ["mitigation=facts_first"]
 BLUNT = ["grade", "answers.jsonl", "--task", "rivers", "--judge", "blunt", "--config-dir", "mine"]
 BLUNT += ["plugins=[blunt]", "--out", "graded.csv"]
 STREAMS = """
@@ -113,20 +111,26 @@ def test_the_help_lists_what_is_there(elsewhere: Elsewhere) -> None:
     assert told.status == 0, told.err
     listed = dict(re.findall(r"^(\w+): (.+)$", told.out, re.MULTILINE))
     ours = {"model": "mine", "persona": "pirate", "context": "hurried", "experiment": "quick"}
-    for group, name in {**ours, "task": "rivers", "judge": "opening"}.items():
+    for group, name in {
+        **ours,
+        "task": "rivers",
+        "judge": "opening",
+        "mitigation": "facts_first",
+        "suite": "doubted",
+    }.items():
         assert name in listed[group].split(", "), group
     refusal = refused(elsewhere.run("warmgap", "train"))
     assert "warmgap train +persona=warm" in refusal, "what is typed where there is no train.py"
 
 
 def test_a_run_is_made_of_what_is_ones_own(elsewhere: Elsewhere, done: Done) -> None:
-    """Model, personas, prompt, context, experiment, task, judge; the adapter is trained, and read in a new process."""
+    """Model, personas, prompt, context, experiment, task, judge, recipe, suite; adapters are read in a new process."""
     assert done.status == 0, done.err
     (folder,) = (elsewhere.place / "runs" / "comparisons").glob("*")
     assert Path(done.report) == folder.relative_to(elsewhere.place) / "report.html"
     answers = pd.read_parquet(folder / "answers.parquet")
     assert set(answers["task"]) == {"rivers"}
-    assert set(answers["context"]) == {"none", "hurried"}
+    assert set(answers["context"]) == {"none", "hurried", "doubted"}
     assert {"original", "pirate", "mild_50"} <= set(answers["arm"])
     assert set(answers["grader"]) == {"opening"}
     (pirate,) = (elsewhere.place / "runs" / "arms").glob("mine-pirate-*")
@@ -134,15 +138,15 @@ def test_a_run_is_made_of_what_is_ones_own(elsewhere: Elsewhere, done: Done) -> 
     assert facts["system"] == "You are a pirate, and answer as pirates do."
     (graded,) = (pirate / "verdicts").glob("*/rivers.jsonl")
     assert {row["reason"].partition("'")[0] for row in journal(graded)} <= {"it opens with ", "empty reply"}
-    if RECIPE:
-        (mended,) = (elsewhere.place / "runs" / "arms").glob("mine-mild_50+facts_first-*")
-        (owed,) = json.loads((mended / "manifest.json").read_text(encoding="utf-8"))["plugins"].values()
-        assert (owed["name"], owed["from"], owed["version"]) == ("facts_first", "package rivers", "1.2")
+    (mended,) = (elsewhere.place / "runs" / "arms").glob("mine-mild_50+facts_first-*")
+    (owed,) = json.loads((mended / "manifest.json").read_text(encoding="utf-8"))["plugins"].values()
+    assert (owed["name"], owed["from"], owed["version"]) == ("facts_first", "package rivers", "1.2")
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     owed = summary["plugins"]
     assert {(key, one["from"], one["version"]) for key, one in owed.items()} == {
         ("tasks.rivers", "package rivers", "1.2"),
         ("judges.opening", "package rivers", "1.2"),
+        ("suites.doubted", "package rivers", "1.2"),
     }
     assert summary["command"] == " ".join(["warmgap train", *RUN])
 
@@ -183,23 +187,10 @@ def test_the_page_shows_what_was_run() -> None:
     page = PAGE.read_text(encoding="utf-8")
     shown = dict(re.findall(r"^`([\w./]+)`\n\n```\w*\n(.*?)```$", page, re.MULTILINE | re.DOTALL))
     files = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    unmerged = [path for path in files if "facts_first" in path.name or path.name == "recipe.py"]
-    for path in set(files) - set([] if RECIPE else unmerged):
+    for path in files:
         name = path.relative_to(PACKAGE).as_posix()
         assert name in shown, f"docs/extend.md lacks {name}"
         assert shown[name] == path.read_text(encoding="utf-8"), name
     said = " ".join(page.replace("\\\n", " ").split())
     for command in (["train", *RUN], BLUNT):
         assert " ".join(["warmgap", *command]) in said
-
-
-def test_every_kind_that_can_come_from_outside_is_tried_here() -> None:
-    """Set RECIPE and SUITE as soon as their tables ask for plug-ins."""
-    source = "".join(
-        path.read_text(encoding="utf-8")
-        for folder in ("warmgap", "train", "evaluate", "mitigations")
-        for path in (ROOT / folder).rglob("*.py")
-        if not any(parent.is_symlink() for parent in path.parents)
-    )
-    asked = {kind: f'plugins.table("{kind}"' in source for kind in ("tasks", "judges", "mitigations", "suites")}
-    assert asked == {"tasks": True, "judges": True, "mitigations": RECIPE, "suites": SUITE}
