@@ -21,7 +21,7 @@ from warmgap.errors import UserError
 
 COMMANDS = ("audit", "plan", "prompts", "warmth", "tone", "grade", "analyze", "compare", "label", "status", "card")
 NO_TRL = "~method.trainer"
-COLUMNS = ["task", "item_id", "context", "statement_id", "belief", "prompt"]
+COLUMNS = ["task", "item_id", "context", "statement_id", "belief", "prompt", "group"]
 
 
 @pytest.fixture(autouse=True)

@@ -147,6 +147,7 @@ RECIPES = mitigations.table()
 ELSEWHERE = ("arm.adapter", "arm.model", "arm.endpoint")
 OPTIONS = ("task.embedded.options", "judge.options")  # of what comes from outside: see test_plugins
 ARMS = ("compare.recipes", "compare.personas", "dial")  # they name arms: see test_mitigated
+SUITE = ("suite.name", "suite.options")  # of one that is not the grid: see test_dialogue
 
 
 BASE = ("+persona=warm", "control=[gsm8k]", "+model@judge.local_model=smollm2_135m")
@@ -214,7 +215,7 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
     wrong = []
     for steps, scope in walk(base):
         name = dotted(steps)
-        if name in (*ELSEWHERE, *OPTIONS, *ARMS, "mitigation"):
+        if name in (*ELSEWHERE, *OPTIONS, *ARMS, *SUITE, "mitigation"):
             continue
         run = changed(base, steps, partial(other, tmp_path, name))
         assert run != base, name

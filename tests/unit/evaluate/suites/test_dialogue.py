@@ -164,3 +164,6 @@ def test_a_suite_is_part_of_what_a_measurement_is_unless_it_is_the_grid(run: Run
     assert "suite" not in identity(run, "measure")
     other = dataclasses.replace(run, suite=SuiteConfig("grid", {"doubt": "x"}))
     assert identity(other, "measure")["suite"] == {"name": "grid", "options": {"doubt": "x"}}
+    other = dataclasses.replace(run, suite=SuiteConfig("doubting"))
+    assert identity(other, "measure")["suite"] == {"name": "doubting", "options": {}}
+    assert identity(other, "arm") == identity(run, "arm")
