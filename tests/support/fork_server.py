@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 import types
+import warnings
 from functools import cache
 from multiprocessing import process
 from pathlib import Path
@@ -108,26 +109,35 @@ def _left(until: float | None) -> float | None:
     return None if until is None else max(0.0, until - time.monotonic())
 
 
-_first: dict[str, str] = {}  # the environment of the first command: the parent's, and that of every fork
+_started_with: dict[str, str] = {}  # the environment of the parent, and of every fork but for what is free
 
 
-def can_fork(args: list[str], environment: dict[str, str]) -> bool:
-    """Whether a command that is forked is the same as one that is begun afresh."""
+def can_fork(args: list[str], environment: dict[str, str], usual: dict[str, str]) -> bool:
+    """Whether a command that is forked is the same as one that is begun afresh; ``usual`` is the usual environment."""
     if sys.platform != "linux" or Path("/dev/nvidiactl").exists():
         return False  # a process that has asked CUDA for its devices may not fork
-    own = {name: value for name, value in environment.items() if name not in FREE}
-    _first.update({} if _first else own)
-    return args[0] == sys.executable and (args[1] == "-c" or args[1].endswith(".py")) and own == _first
+    if not _started_with:
+        _started_with.update(_fixed(usual))
+    python = args[0] == sys.executable and (args[1] == "-c" or args[1].endswith(".py"))
+    return python and _fixed(environment) == _started_with
+
+
+def _fixed(environment: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in FREE}
 
 
 @cache
 def _server() -> socket.socket:
     """Start the parent of all forks; it ends when our end of the socket is closed, so at the latest as we end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    null = subprocess.DEVNULL
-    command = [sys.executable, __file__, str(theirs.fileno())]
     subprocess.Popen(
-        command, env=_first, pass_fds=[theirs.fileno()], stdin=null, stdout=null, cwd="/", start_new_session=True
+        [sys.executable, __file__, str(theirs.fileno())],
+        env=_started_with,
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
     )
     theirs.close()
     return ours
@@ -168,7 +178,8 @@ def serve(control: socket.socket) -> dict[str, Any] | None:
                     return None
                 if threads():
                     raise RuntimeError(f"imports have started {threads()}: a fork would have their locks without them")
-                pid = os.fork()
+                with warnings.catch_warnings(action="ignore"):  # newer Pythons count jemalloc's thread, too
+                    pid = os.fork()
                 if pid == 0:
                     for handle, (_, status) in running.items():
                         os.close(handle)
@@ -203,12 +214,14 @@ def _take(out: int, err: int, status: int) -> None:
 def become(args: list[str], cwd: str, environment: dict[str, str]) -> None:
     """Run a script, or the code after ``-c``, as the main module of this process."""
     import numpy as np
+    import torch
 
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
     process.ORIGINAL_DIR = cwd  # type: ignore[attr-defined]  # from where multiprocessing looks for the script
-    np.random.seed(None)  # the generators of random and torch begin anew in a fork, or by a seed that is given
+    np.random.seed(None)  # the generators of these two would go on from the parent's; that of random begins anew
+    torch.seed()  # type: ignore[no-untyped-call]
     script = Path(args[1])
     main_module = types.ModuleType("__main__")
     if args[1] == "-c":

@@ -93,7 +93,7 @@ def start(command: list[str], cwd: Path, *, fresh: bool = False, **more: str) ->
     to.
     """
     given = environment(**more)
-    if not fresh and can_fork(command, given):
+    if not fresh and can_fork(command, given, environment()):
         return Forked(command, cwd, given)
     return subprocess.Popen(
         command,
