@@ -25,7 +25,7 @@ from warmgap.evaluate.stats import dose
 from warmgap.pipeline import Job
 from warmgap.settings import config
 from warmgap.settings.schema import Run, digest
-from warmgap.words import ORIGINAL
+from warmgap.words import ORIGINAL, WARM
 
 ORDER = ("strength", "epoch", "scale", "prompt")
 PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer
@@ -81,7 +81,7 @@ def _labels(points: Sequence[Run], jobs: Sequence[Job]) -> dict[str, str]:
 def _dials(points: Sequence[Run], jobs: Sequence[Job], labels: dict[str, str]) -> pd.DataFrame:
     """Where each arm stands on which dial: arm, dial, setting, order. The plain warm arm is the end of three dials."""
     rows, ends = [], []
-    plain = mitigation_verdicts.WARM
+    plain = WARM
     for run, job in zip(points, jobs, strict=True):
         kind, _, value = str(run.dial).partition(":")
         setting = value.removesuffix(".txt") if kind == "prompt" else f"{float(value):g}"
