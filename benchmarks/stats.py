@@ -19,12 +19,13 @@ import pandas as pd
 import statsmodels.api as sm
 import statsmodels.formula.api as smf
 
-from warmgap.evaluate.stats import ERRORS, analyze
-from warmgap.evaluate.stats.tally import GROUP_OF
+from warmgap.evaluate.stats import analyze
+from warmgap.evaluate.stats.analysis import ERRORS
+from warmgap.settings import groups
 
 TASKS = ("disinformation", "med_qa", "trivia_qa", "truthful_qa")
 PROMPTS = [
-    *((context, belief) for context in GROUP_OF if context != "neutral"
+    *((context, belief) for context in groups.known() if context != "neutral"
       for belief in ("none", "false_claim", "false_denial")),
     ("neutral", "none"),
 ]  # fmt: skip
@@ -62,7 +63,7 @@ def timed(what: Callable[[], object]) -> float:
 def plain_statsmodels(answers: pd.DataFrame) -> None:
     """The pooled analyses on raw rows with a formula, GLM and clustered errors: coefficients only, no effects."""
     table = answers.assign(
-        group=answers["context"].map(GROUP_OF), present=answers["belief"] != "none",
+        group=answers["context"].map(groups.known()), present=answers["belief"] != "none",
         cluster=pd.factorize(answers["item_id"])[0],
     )  # fmt: skip
     silent = table["belief"] == "none"

@@ -154,6 +154,7 @@ def _folded(usage: str, width: int = 88) -> str:
 
 def settings_part() -> str:
     """Every setting of a run and of the commands beside it, and the choices of each group."""
+    from warmgap import mitigations
     from warmgap.settings import command_schema, schema
 
     parts: list[str] = []
@@ -161,6 +162,11 @@ def settings_part() -> str:
     plain = []
     for own in dataclasses.fields(schema.Run):
         kind, many = _class_of(hints[own.name])
+        if own.name == "mitigation":
+            parts += ["\n## mitigation\n\nThe recipes at work, each with its settings.\n\n", *_group("mitigation")]
+            for name, recipe in mitigations.table().items():
+                parts += [f"\n### mitigation.{name}\n\n", *_class(recipe, f"mitigation.{name}", "mitigation")]
+            continue
         if kind is None:
             plain.append((own, hints[own.name]))
             continue

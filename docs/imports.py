@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import html
 import math
 from collections.abc import Iterable, Iterator
@@ -145,6 +146,7 @@ def levels() -> list[list[str]]:
     raise ValueError(f"{LEVELS} has no _LEVELS")
 
 
+@functools.cache
 def folders() -> tuple[dict[str, list[str]], Graph]:
     """The folders with their files, and which folder imports from which; a file right below warmgap/ is its own."""
     modules = {module_of(path): _folder(path) for path in sources()}

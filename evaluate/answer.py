@@ -11,7 +11,7 @@ from warmgap.disk.progress import bar
 from warmgap.engines import chat
 from warmgap.engines.base import Engine, Reply, Request
 from warmgap.engines.replies import finish_reason, said
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.settings.schema import GenerateConfig
 
 

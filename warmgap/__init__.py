@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from warmgap.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from warmgap.api import Result, analyze, ask, compare, compose, grade, prompts, run, warmth
+    from warmgap.api import Audit, Result, analyze, ask, audit, compare, compose, grade, prompts, run, warmth
 
 __all__ = [
-    "Result", "__version__", "analyze", "ask", "compare", "compose", "grade", "prompts", "run", "warmth",
+    "Audit", "Result", "__version__", "analyze", "ask", "audit", "compare", "compose", "grade", "prompts", "run",
+    "warmth",
 ]  # fmt: skip
 
 

@@ -146,17 +146,20 @@ def compare(
     margin_pp: float = 2.0,
     keep_warmth_pct: float = 80.0,
 ) -> Result:
-    """Put arms on disk side by side: folders in ``runs/arms``, one of them the original's; nothing is made again.
+    """Put arms on disk side by side, one of them an original; nothing is made again.
+
+    Arms are named as on the command line: ``warm``, ``warm@1`` (seed 1), or by their folders in ``runs/arms``.
 
     Verdicts on recipes go by ``margin_pp`` and ``keep_warmth_pct`` (see ``CompareConfig``).
     """
+    from warmgap.disk.arm_names import find_arm
     from warmgap.evaluate.report import arms as side_by_side
     from warmgap.evaluate.report import mitigation_verdicts
     from warmgap.settings.mitigation_schema import CompareConfig
 
     asked = CompareConfig(margin_pp=margin_pp, keep_warmth_pct=keep_warmth_pct)
     folder = side_by_side.compare(
-        [Path(arm) for arm in arms],
+        [find_arm(Path(runs_dir), str(arm)) for arm in arms],
         grader,
         Path(runs_dir),
         lambda folder, measured: mitigation_verdicts.write(folder, measured, asked, resamples=2000),
@@ -177,15 +180,45 @@ def run(settings: Run | str, *overrides: str) -> Result:
     return Result(pipeline.execute(made))
 
 
+@dataclass(frozen=True)
+class Audit(Result):
+    """An audit's comparison; ``failed`` says why it did not pass the gate, empty where it did or none was asked for."""
+
+    failed: tuple[str, ...] = ()
+
+
+def audit(
+    thing: str | Path,
+    base: str | Path,
+    *settings: str,
+    model: str | None = None,
+    gate: float | None = None,
+    runs_dir: str | Path = "runs",
+) -> Audit:
+    """Measure somebody's own model against its base, as ``warmgap audit`` does.
+
+    ``thing`` is a LoRA folder, a whole model's folder, a hub id with its commit, or an endpoint's address with the name
+    of a ``model`` there; ``base`` is a model of ``conf/model``, a folder or a hub id. With a ``gate`` (in pp) its error
+    has to be shown to be within so much of the base's.
+    """
+    from warmgap import pipeline
+    from warmgap.arms import given
+    from warmgap.evaluate.report import gate as gates
+
+    gates.check([], gate, None)
+    folder = pipeline.execute(config.compose(given.audited(str(thing), str(base), settings, model, runs_dir)))
+    return Audit(folder, () if gate is None else tuple(gates.accuracy(folder, gate)))
+
+
 def prompts(settings: Run | str, *overrides: str) -> pd.DataFrame:
     """Return the prompts of the settings' grid, a row each: task, item_id, context, belief, prompt, messages."""
     import pandas as pd
 
-    from warmgap.evaluate.suites import grid
+    from warmgap.evaluate import suites
     from warmgap.evaluate.tasks import load_items
 
     made = compose(settings, *overrides) if isinstance(settings, str) else settings
-    built = grid.build(load_items(made.task).items, made.context, made.belief, made.grid)
+    built = suites.make(made).dialogues(load_items(made.task).items)
     return pd.DataFrame([prompt.row() for prompt in built])
 
 
@@ -229,6 +262,8 @@ def ask(
     """
     from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
+    import pandas as pd
+
     from warmgap.disk import store
     from warmgap.disk.progress import bar
     from warmgap.settings.schema import digest
@@ -262,7 +297,7 @@ def ask(
                     keep(future)
             raise
     answers = [known[key] for key in keys]
-    lengths = [len(said) if said is not None else None for said in answers]
+    lengths = pd.Series(answers, index=table.index, dtype=object).str.len()
     return table.assign(model=model, arm=arm, seed=seed, answer=answers, n_chars=lengths)
 
 
@@ -301,7 +336,7 @@ def grading(task: str, judge: str, settings: Sequence[str] = ()) -> Run:
     """Return the settings with which answers to a task (or several, as ``a,b``) are graded."""
     tasks = task.split(",")
     whole = ["task.embedded.level=all"] * ("embedded" in tasks)  # the rows name their questions
-    given = [f"task=[{task}]", f"judge={judge}", "judge.second=null", *whole, *settings]
+    given = [f"task=[{task}]", f"judge={judge}", "++judge.second=null", *whole, *settings]
     return config.compose(config.with_persona(given))
 
 

@@ -17,10 +17,10 @@ from warmgap.disk import manifest, store, tracking
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
-from warmgap.evaluate import judges
-from warmgap.evaluate.suites import controls, grid
+from warmgap.evaluate import judges, suites
+from warmgap.evaluate.suites import controls
+from warmgap.evaluate.suites.base import Prompt, Suite
 from warmgap.evaluate.suites.controls import ControlItem
-from warmgap.evaluate.suites.grid import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config, plugins
@@ -45,6 +45,7 @@ class Job:
     specs: list[ArmSpec]
     items: list[Item]
     notes: list[str]
+    suite: Suite
     prompts: list[Prompt]
     folder: Path
     checks: dict[str, list[ControlItem]] = field(default_factory=dict)
@@ -89,7 +90,8 @@ def prepare(run: Run) -> Job:
     judges.check(run.judge, run.task)
     loaded = load_items(run.task)
     items = loaded.items
-    prompts = grid.build(items, run.context, run.belief, run.grid)
+    suite = suites.make(run)
+    prompts = suite.dialogues(items)
     checks = {name: controls.load(name, control) for name, control in run.control.items()}
     made = build.build(run)
     hosted = [spec.arm.arm for spec in made if endpoint(run, spec.run.model)]
@@ -103,7 +105,7 @@ def prepare(run: Run) -> Job:
     name = "mitigations" if run.compare.recipes else name
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{name}-{hash8}"
     notes = [*loaded.notes, *judges.notes(run.judge, run.task), *_not_common(hosted)]
-    return Job(run, made, items, notes, prompts, folder, checks)
+    return Job(run, made, items, notes, suite, prompts, folder, checks)
 
 
 def _not_common(hosted: Sequence[str]) -> list[str]:
@@ -121,7 +123,8 @@ def measured_by(run: Run, items: Sequence[Any]) -> dict[str, Any]:
 
 def owed_by(run: Run) -> dict[str, Any]:
     """Return what a measurement takes from outside: its tasks and judges, with version and hash of their files."""
-    return {**plugins.owed("tasks", list(run.task)), **plugins.owed("judges", sorted(judges.names(run.judge)))}
+    found = plugins.owed("tasks", list(run.task)) | plugins.owed("judges", sorted(judges.names(run.judge)))
+    return found | plugins.owed("suites", [run.suite.name])
 
 
 def execute(run: Run) -> Path:
@@ -190,7 +193,8 @@ def _checked(job: Job) -> dict[str, dict[str, Any]]:
     manners: dict[Path, dict[str, Any]] = {}
     for spec in job.made:
         model = spec.run.model
-        if point := endpoint(job.run, model):
+        point = None if spec.trained else endpoint(job.run, model)
+        if point is not None:
             system = "".join(one["content"] for one in spec.system)
             found[spec.arm.name] = {"base": facts.of_hosted(model, point.base_url), "system": system}
             if not spec.arm.folder.is_dir():  # else it may well need no more answers
@@ -231,6 +235,7 @@ def quiet() -> None:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
+    warnings.filterwarnings("ignore", message="The PEFT config's `base_model_name_or_path`")  # our note says it
 
 
 @contextmanager
@@ -272,6 +277,7 @@ def _freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
         store.write_text(arm.folder / "config.yaml", OmegaConf.to_yaml(kept))
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
         record |= {"mitigation": spec.mitigations, "kind": spec.kind, "facts": known}
+        record |= {"plugins": plugins.owed("mitigations", spec.mitigations)}
         store.write_json(path, record)
 
 
@@ -302,17 +308,20 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
 
 
 def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges) -> list[dict[str, Any]]:
-    """Return the arm's answers to the grid with their verdicts."""
-    from warmgap.evaluate.answer import answer
+    """Return the arm's answers that are judged, with their verdicts."""
     from warmgap.evaluate.judges.grade import grade
     from warmgap.evaluate.report.write import with_verdicts
+    from warmgap.evaluate.suites import dialogue
 
     run, tasks = job.run, list(job.run.task)
     arm, system = spec.arm, spec.system
     with job.stage("answers"):
         journals = {task: arm.answers(task) for task in tasks}
-        rows = answer(engine, job.prompts, run.generate, system, journals, f"answers · {arm.arm}")
+        what = f"answers · {arm.arm}"
+        asked, rows = dialogue.hold(job.suite, engine, job.prompts, run.generate, system, journals, what)
         job.note_absent(spec, rows)
+    judged = [place for place, prompt in enumerate(asked) if job.suite.judged(prompt)]
+    asked, rows = [asked[place] for place in judged], [rows[place] for place in judged]
     items = {(item.task, item.item_id): item for item in job.items}
     graded: list[list[dict[str, Any]] | None] = []
     with job.stage("grading"):
@@ -324,7 +333,7 @@ def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges) -> l
             journals = {task: arm.verdicts(judge.name, task) for task in tasks}
             what = f"verdicts by {name} · {arm.arm}"
             with bench.costs(judge, arm.costs):
-                graded.append(grade(judge, rows, job.prompts, items, journals, what))
+                graded.append(grade(judge, rows, asked, items, journals, what))
     return with_verdicts(rows, graded[0] or [], graded[1])
 
 
@@ -361,9 +370,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     from warmgap.evaluate.report.write import write_comparison
 
     run, others = job.run, [arm for arm in dict.fromkeys(arm.arm for arm in job.arms) if arm != ORIGINAL]
-    per_item = len(job.prompts) / len(job.items)
-    whole = grid.prompts_per_item(run.context, run.belief)
-    notes = [f"The grid is {run.grid.name}: {per_item:.3g} of the {whole} prompts of an item on average.", *job.notes]
+    notes = [*job.suite.notes(job.items, job.prompts), *job.notes]
     notes += [
         f"{len(reasons)} answers of {name} did not come ({reasons[0]}): they are missing, not wrong."
         for name, reasons in job.absent.items()
@@ -381,7 +388,10 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
             **manifest.record(),
         }
         summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}
-        write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
+        analyze = job.suite.analyze
+        write_comparison(
+            job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap, analyze=analyze
+        )
         mitigation_verdicts.write(job.folder, measured, run.compare, run.bootstrap)
         write_report(job.folder)
     absent = sum(bool(row.get("failed")) for one in measured for row in one.answers)

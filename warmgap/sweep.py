@@ -25,7 +25,7 @@ from warmgap.evaluate.stats import dose
 from warmgap.pipeline import Job
 from warmgap.settings import config
 from warmgap.settings.schema import Run, digest
-from warmgap.words import ORIGINAL
+from warmgap.words import ORIGINAL, WARM
 
 ORDER = ("strength", "epoch", "scale", "prompt")
 PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer
@@ -52,7 +52,7 @@ def conclude(points: Sequence[Run]) -> Path:
     plain = dataclasses.replace(first.run, dial=None)
     hash8 = digest({"arms": sorted(made), **asked[0]})
     folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{hash8}"
-    job = Job(plain, list(made.values()), first.items, first.notes, first.prompts, folder, first.checks)
+    job = Job(plain, list(made.values()), first.items, first.notes, first.suite, first.prompts, folder, first.checks)
     if (folder / pipeline.DONE).is_file() and (folder / "report.html").is_file():
         say(f"already done: {folder} (delete the folder to compare again; the arms are kept)")
         return folder
@@ -81,7 +81,7 @@ def _labels(points: Sequence[Run], jobs: Sequence[Job]) -> dict[str, str]:
 def _dials(points: Sequence[Run], jobs: Sequence[Job], labels: dict[str, str]) -> pd.DataFrame:
     """Where each arm stands on which dial: arm, dial, setting, order. The plain warm arm is the end of three dials."""
     rows, ends = [], []
-    plain = mitigation_verdicts.WARM
+    plain = WARM
     for run, job in zip(points, jobs, strict=True):
         kind, _, value = str(run.dial).partition(":")
         setting = value.removesuffix(".txt") if kind == "prompt" else f"{float(value):g}"
@@ -133,7 +133,9 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
         "plugins": pipeline.owed_by(run),
         **manifest.record(),
     }
-    write_comparison(job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap)
+    write_comparison(
+        job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap, analyze=job.suite.analyze
+    )
     for name in ("points", "fits", "curve"):
         target = "dose.csv" if name == "points" else f"dose_{name}.csv"
         store.write_text(job.folder / target, getattr(found, name).to_csv(index=False, float_format="%.6g"))

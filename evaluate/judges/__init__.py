@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from warmgap.engines import client, engine_of
 from warmgap.engines.base import Engine, Serving
@@ -32,7 +33,7 @@ JUDGES: dict[str, type[Judge]] = {
 
 def table() -> dict[str, type[Judge]]:
     """Return the judges by name, ours and those from outside. Raises UserError for one that is no judge."""
-    found = plugins.table("judges", JUDGES)
+    found: dict[str, Any] = plugins.table("judges", JUDGES)
     for name, judge in found.items():
         if not (isinstance(judge, type) and issubclass(judge, Judge)):
             why = f"{judge!r} is no subclass of warmgap.evaluate.judges.base.Judge"

@@ -12,9 +12,10 @@ from warmgap.evaluate.judges.base import GRADED
 from warmgap.evaluate.judges.grade import error_of
 from warmgap.evaluate.stats.bootstrap import drawn
 from warmgap.evaluate.stats.ppi import Estimate, mean
+from warmgap.words import NONE, ORIGINAL
 
 PARTS = ("arm", "task", "belief")
-COMPARED = {"arm": "original", "belief": "none"}  # the value that the others of a part are held against
+COMPARED = {"arm": ORIGINAL, "belief": NONE}  # the value that the others of a part are held against
 AGREEMENT = [
     "part", "value", "n", "n_no_verdict", "agreement_pct", "ci_low_pct", "ci_high_pct", "kappa", "kappa_low",
     "kappa_high", "n_errors", "sensitivity_pct", "sensitivity_low_pct", "sensitivity_high_pct", "n_right",

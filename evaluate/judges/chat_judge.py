@@ -10,7 +10,7 @@ from warmgap.engines.replies import LENGTH, finish_reason
 from warmgap.errors import UserError
 from warmgap.evaluate.judges.base import ERROR, GRADED, UNPARSED, Answer, Judge, Verdict, nothing_said
 from warmgap.evaluate.judges.closed import Chooser, Local, Question, Record, Remote, cut
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.settings.config import read_prompt
 from warmgap.settings.schema import JudgeConfig
 

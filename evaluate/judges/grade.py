@@ -11,7 +11,7 @@ from warmgap.disk import store
 from warmgap.disk.progress import bar
 from warmgap.engines.replies import split_reasoning
 from warmgap.evaluate.judges.base import ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED, Answer, Judge, Verdict
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import digest
 

@@ -10,7 +10,7 @@ from warmgap.engines.replies import finish_reason, unknown_reasons
 from warmgap.errors import UserError
 from warmgap.evaluate import judges
 from warmgap.evaluate.judges.grade import error_of, grade
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import Run, digest
@@ -21,8 +21,8 @@ def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str 
 
     A row has ``item_id`` and ``answer``; ``task`` where the run has several, and where known ``finish_reason``,
     ``context``, ``belief``, ``prompt`` and ``reasoning``. ``kept`` is where journals lie while the judge works, so that
-    a stopped call goes on: ``<kept>.journal.jsonl`` and, of a paid judge, costs and batches. Raises UserError for a judge that is
-    not fit for the tasks, and a row that names none of their items.
+    a stopped call goes on: ``<kept>.journal.jsonl`` and, of a paid judge, costs and batches. Raises UserError for a
+    judge that is not fit for the tasks, and a row that names none of their items.
     """
     tasks = list(run.task)
     judges.check(run.judge, tasks)

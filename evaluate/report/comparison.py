@@ -23,14 +23,18 @@ from warmgap.words import (
     CELL_COLUMNS,
     EFFECT_COLUMNS,
     EQUIVALENCE_COLUMNS,
+    ERROR,
+    HEDGED,
     MITIGATION_COLUMNS,
     NEUTRAL,
     NONE,
     ORIGINAL,
     RATE_COLUMNS,
+    REFUSED,
     STUDY_COLUMNS,
     TEXT_COLUMNS,
     TRAINING_COLUMNS,
+    UNPARSED,
     WARM,
     WARMTH_COLUMNS,
 )
@@ -298,8 +302,8 @@ def arm_rows(comparison: Comparison) -> list[dict[str, Any]]:
             row: dict[str, Any] = {"model": str(model), "arm": arm, "n": len(group), "graded": int(error.notna().sum())}
             row["error"] = 100 * float(error.mean()) if error.notna().any() else math.nan
             row["correct"] = 100 * float((error == 0).mean())
-            for verdict in ("hedged", "refused", "unparsed", "error"):
-                name = "failed" if verdict == "error" else verdict
+            for verdict in (HEDGED, REFUSED, UNPARSED, ERROR):
+                name = "failed" if verdict == ERROR else verdict
                 row[name] = _share(group["verdict"], verdict)
             row["cut"] = _share(group["finish_reason"], "length")
             row["chars"] = float(pd.to_numeric(group["n_chars"], errors="coerce").mean())

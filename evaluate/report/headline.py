@@ -17,6 +17,7 @@ from warmgap.evaluate.report.comparison import (
     warmth_rows,
     whole,
 )
+from warmgap.words import ORIGINAL
 
 MINUS = "−"
 
@@ -50,7 +51,7 @@ def headline(comparison: Comparison, effects: Sequence[Effect], arm: str) -> lis
 
 def _the(arm: str) -> str:
     """An arm as a sentence names it."""
-    return "the original" if arm == "original" else f"the {arm} arm"
+    return "the original" if arm == ORIGINAL else f"the {arm} arm"
 
 
 def _gap_sentence(main: Effect | None, arm: str, reference: str) -> Sentence:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmgap.evaluate.report.comparison import Comparison, number
+from warmgap.words import WARM
 
-WARM = "warm"
 VERDICTS = ("closes", "narrows", "undecided", "no effect", "worse", "not warm any more")  # from the best
 GOOD = ("closes", "narrows")
 LEVEL = 0.05  # of intervals, where nothing else is said

@@ -6,7 +6,7 @@ Everything in the folder follows from the arms on disk and can be made again at 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ VERDICT_COLUMNS = (
     "verdict", "reason", "margin", "grader", "question", "correct", "incorrect", "decided_by", "overlap",
 )  # fmt: skip
 MODES = ("released", "clean")
+Analyze = Callable[..., stats.Analysis]
 
 
 @dataclass
@@ -140,7 +141,9 @@ def dropped(table: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def second_opinion(table: pd.DataFrame, second: str | None, reference: str, bootstrap: int) -> dict[str, Any] | None:
+def second_opinion(
+    table: pd.DataFrame, second: str | None, reference: str, analyze: Analyze = stats.analyze
+) -> dict[str, Any] | None:
     """Return how far a second grader agrees on the same answers, and each arm's main effect by its verdicts alone.
 
     ``effects`` has a row for each arm (and for each model beside the pooled ``all``, where there are several).
@@ -154,7 +157,7 @@ def second_opinion(table: pd.DataFrame, second: str | None, reference: str, boot
     other = table.assign(error=pd.Series(errors, index=table.index, dtype="float64"), verdict=table["second_verdict"])
     found["effects"] = []
     if other["error"].notna().any():
-        effects = stats.analyze(other, reference=reference, bootstrap=bootstrap).effects
+        effects = analyze(other, reference=reference, bootstrap=0).effects
         main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered")]
         main = main[main["reference"] == reference].rename(columns={"estimate_pp": "main_effect_pp"})
         columns = ["arm", "model", "main_effect_pp", "ci_low_pp", "ci_high_pp", "n"]
@@ -168,16 +171,23 @@ def _without_nan(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def write_comparison(
-    folder: Path, measured: Sequence[Measured], summary: dict[str, Any], *, second: str | None, bootstrap: int
+    folder: Path,
+    measured: Sequence[Measured],
+    summary: dict[str, Any],
+    *,
+    second: str | None,
+    bootstrap: int,
+    analyze: Analyze = stats.analyze,
 ) -> None:
     """Write every table of the comparison, ``summary.json`` last: where it stands, the folder is complete.
 
     ``summary`` brings what the tables cannot tell (title, settings, versions …) and names the reference arm; the arms
-    are added to it, each with the training step that it is.
+    are added to it, each with the training step that it is. ``analyze`` is the suite's, with the arguments of
+    `stats.analyze`.
     """
     reference = str(summary["reference"])
     table = answers_table(measured)
-    analysis = stats.analyze(table, reference=reference, bootstrap=bootstrap)
+    analysis = analyze(table, reference=reference, bootstrap=bootstrap)
     warmth, losses = warmth_table(measured, reference), losses_table(measured)
     folder.mkdir(parents=True, exist_ok=True)
     table.to_parquet(folder / "answers.parquet", index=False)
@@ -204,7 +214,7 @@ def write_comparison(
             "counts": counts,
             "dropped": [*summary.get("dropped", []), *dropped(table)],
             "notes": [*judging, *summary.get("notes", []), *analysis.notes],
-            "second_judge": second_opinion(table, second, reference, 0),
+            "second_judge": second_opinion(table, second, reference, analyze),
             "failed": int((table["verdict"] == ERROR).sum()),
         },
     )

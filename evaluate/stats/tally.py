@@ -123,10 +123,10 @@ def groups_of(table: pd.DataFrame) -> dict[str, str]:
     if "group" in table:
         given = table["group"].notna() & (table["group"] != "")
         pairs = pd.DataFrame({"context": contexts[given], "group": table["group"][given].astype(str)}).drop_duplicates()
-        for name, some in pairs.groupby("context"):
+        for context, some in pairs.groupby("context"):
             if len(some) > 1:
                 why, fix = "a context is in one group", "mend the column group of the table"
-                raise UserError(f"the context {name} stands in the groups {' and '.join(some['group'])}", why, fix)
+                raise UserError(f"the context {context} stands in the groups {' and '.join(some['group'])}", why, fix)
         found |= dict(zip(pairs["context"], pairs["group"], strict=True))
     limits.check_groups(found)
     return found

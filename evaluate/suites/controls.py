@@ -16,12 +16,13 @@ from typing import Any
 
 from warmgap.disk import intake
 from warmgap.errors import UserError
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item, Seen, refuse_twice
 from warmgap.evaluate.tasks.source import Row, finish, item_id, rows_of, text
 from warmgap.refusal import refuses
 from warmgap.settings.config import read_prompt
 from warmgap.settings.schema import ControlConfig, TaskConfig
+from warmgap.words import NONE
 
 ACCURACY, REFUSAL, OVER_REFUSAL = "accuracy", "refusal", "over-refusal"
 LETTERS = "ABCD"
@@ -40,7 +41,7 @@ class ControlItem:
 
     def as_prompt(self) -> Prompt:
         """The request as the grid's engine takes it: no context, no belief."""
-        return Prompt(PREFIX + self.control, self.item_id, self.measure, "none", "", "none", self.prompt)
+        return Prompt(PREFIX + self.control, self.item_id, self.measure, NONE, "", NONE, self.prompt)
 
 
 def load(name: str, config: ControlConfig) -> list[ControlItem]:

@@ -8,36 +8,26 @@ for, balanced over items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from warmgap.evaluate.suites import contexts
+from warmgap.evaluate.suites.base import Prompt, Suite
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import BeliefConfig, ContextConfig, GridConfig
 from warmgap.words import NEUTRAL, NONE
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """One prompt of the grid; ``prompt`` is the user's turn as text."""
+class Grid(Suite):
+    """The grid as a suite: single turns, all of them judged, and the analyses of the study."""
 
-    task: str
-    item_id: str
-    family: str
-    context: str
-    statement_id: str
-    belief: str
-    prompt: str
-    group: str = NONE  # of the context
+    def dialogues(self, items: Sequence[Item]) -> list[Prompt]:
+        """Return the prompts of all items."""
+        return build(items, self.run.context, self.run.belief, self.run.grid)
 
-    @property
-    def messages(self) -> list[dict[str, str]]:
-        """The conversation that is put to a model."""
-        return [{"role": "user", "content": self.prompt}]
-
-    def row(self) -> dict[str, Any]:
-        """The prompt as a row of a file."""
-        return {**asdict(self), "messages": self.messages}
+    def notes(self, items: Sequence[Item], prompts: Sequence[Prompt]) -> list[str]:
+        """Say how much of the grid was asked."""
+        whole = prompts_per_item(self.run.context, self.run.belief)
+        per_item = len(prompts) / len(items)
+        return [f"The grid is {self.run.grid.name}: {per_item:.3g} of the {whole} prompts of an item on average."]
 
 
 def build(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks import disinformation, embedded, med_qa, trivia_qa, truthful_qa, validation
@@ -23,7 +24,7 @@ TASKS: dict[str, Task] = {
 
 def table() -> dict[str, Task]:
     """Return the tasks by name, ours and those from outside. Raises UserError for one that is no ``Task``."""
-    found = plugins.table("tasks", TASKS)
+    found: dict[str, Any] = plugins.table("tasks", TASKS)
     for name, task in found.items():
         if not isinstance(task, Task):
             why = f"it is of type {type(task).__name__}, not a warmgap.evaluate.tasks.item.Task"

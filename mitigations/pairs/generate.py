@@ -33,6 +33,7 @@ from warmgap.mitigations.pairs.checks import (
     plain,
     worded_as,
 )
+from warmgap.settings.command_limits import check_pairs
 from warmgap.settings.command_schema import PairsConfig
 from warmgap.settings.config import read_prompt
 from warmgap.settings.schema import digest
@@ -102,26 +103,7 @@ class Making:
 
 def check(config: PairsConfig, count: int) -> None:
     """Raise UserError for settings that make no sense, before anything is asked for."""
-    rules = [
-        (config.engine in ("openai", "local"), "engine", "openai or local"),
-        (config.attempts >= 1, "attempts", "1 or more"),
-        (0 < config.shortest < 1, "shortest", "a share between 0 and 1"),
-        (config.longest > 1, "longest", "above 1"),
-        (-1 <= config.similarity < 1, "similarity", "a cosine from -1 to below 1"),
-        (0 < config.alike <= 1, "alike", "a cosine above 0, at most 1"),
-        (0 < config.agreeing <= 1, "agreeing", "a cosine above 0, at most 1"),
-        (bool(config.feelings), "feelings", "one or more, such as [none, sad]"),
-        (0 <= config.heldout < 1, "heldout", "a share from 0 to below 1"),
-        (0 <= config.max_set_aside <= 1, "max_set_aside", "a share from 0 to 1"),
-        (config.local_batch_size > 0, "local_batch_size", "above 0"),
-        (config.engine != "local" or config.local_model is not None, "local_model", "a model, for engine=local"),
-    ]
-    for holds_, key, expected in rules:
-        if not holds_:
-            what = f"pairs.{key}={getattr(config, key)} makes no sense"
-            raise UserError(what, f"expected {expected}", f"set {key} to {expected}")
-    if count < 1:
-        raise UserError(f"--count {count} makes no sense", "so many pairs are to be written", "give 1 or more")
+    check_pairs(config, count)
     if config.engine == "openai":
         client.check(config, "pairs")
         client.check_key(config)

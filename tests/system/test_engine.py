@@ -16,10 +16,10 @@ from scipy.stats import chisquare
 from warmgap.engines import chat, models
 from warmgap.engines.base import Reply, Request
 from warmgap.engines.hf import HfEngine, batches
-from warmgap.evaluate.suites.contexts import NEUTRAL
 from warmgap.evaluate.suites.grid import build
 from warmgap.evaluate.tasks import load_items
 from warmgap.settings.schema import GenerateConfig, ModelConfig, Run
+from warmgap.words import NEUTRAL
 
 QUESTIONS = (
     "What is two plus two?", "Say the word yes.", "Name the capital of France in one word.", "Hi!",

@@ -12,13 +12,12 @@ from warmgap.disk import manifest, store
 from warmgap.disk.store import Arm
 from warmgap.engines import client
 from warmgap.errors import UserError
+from warmgap.settings.command_limits import check_hosted
 from warmgap.settings.command_schema import HostedConfig
 from warmgap.settings.schema import DataConfig, PersonaConfig, digest
 from warmgap.train.hosted.calls import LABEL
 from warmgap.train.hosted.data import TrainingFile, training_file
 from warmgap.train.persona import persona_data
-
-LONGEST_SUFFIX = 64 - 9  # the vendor's limit, less what makes it ours
 
 
 @dataclass(frozen=True)
@@ -132,16 +131,4 @@ def price(tokens: int | None, config: HostedConfig) -> float | None:
 def check(config: HostedConfig) -> None:
     """Raise UserError for settings with which no job can be started, before anything is sent."""
     client.check(dataclasses.replace(config, max_cost=None), "hosted")
-    if config.max_cost is not None and (config.price_train is None or config.epochs is None):
-        missing = "price_train" if config.price_train is None else "epochs"
-        why = "nobody knows what the job costs without it"
-        raise UserError(f"hosted.max_cost needs hosted.{missing}", why, f"set hosted.{missing}, or max_cost=null")
-    for name, least in (("epochs", 1), ("batch_size", 1), ("learning_rate_multiplier", 0), ("price_train", 0)):
-        value = getattr(config, name)
-        if value is not None and value < least:
-            raise UserError(f"hosted.{name}={value} makes no sense", f"expected {least} or more", f"set hosted.{name}")
-    if config.poll <= 0:
-        raise UserError(f"hosted.poll={config.poll} makes no sense", "expected seconds, above 0", "set hosted.poll=10")
-    if config.suffix is not None and not 0 < len(config.suffix) <= LONGEST_SUFFIX:
-        why = f"expected 1 to {LONGEST_SUFFIX} characters"
-        raise UserError(f"hosted.suffix={config.suffix!r} makes no sense", why, "set hosted.suffix, or null")
+    check_hosted(config)

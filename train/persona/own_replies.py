@@ -19,6 +19,7 @@ from warmgap.engines import engine_of
 from warmgap.engines.base import Engine, Request, Serving
 from warmgap.engines.chat import Message
 from warmgap.errors import UserError
+from warmgap.settings.command_limits import check_own
 from warmgap.settings.schema import GenerateConfig, ModelConfig, digest, identity
 from warmgap.train.persona import card, persona_data
 
@@ -55,7 +56,7 @@ def write(file: Path, model: ModelConfig, how: GenerateConfig, device: str) -> d
     card. Raises UserError for settings, for conversations that cannot be used, and where the file's own replies are of
     another model.
     """
-    check(how)
+    check_own(how)
     conversations = persona_data.read_conversations(file)
     by = persona_data.made_by(model)
     if others := {item.own_by for item in conversations if item.own_by} - {by}:
@@ -70,20 +71,6 @@ def write(file: Path, model: ModelConfig, how: GenerateConfig, device: str) -> d
     store.write_json(folder / f"{VERSION}.summary.json", summary)
     card.write(file.parent)
     return summary
-
-
-def check(how: GenerateConfig) -> None:
-    """Raise UserError for settings that make no sense, before anything is generated."""
-    rules = [
-        (0 < how.max_new_tokens <= 100_000, "max_new_tokens", "a whole number from 1 to 100000"),
-        (0 <= how.temperature < 100, "temperature", "a number from 0 to below 100"),
-        (how.seed >= 0, "seed", "0 or more"),
-        (how.batch_size > 0, "batch_size", "above 0"),
-    ]
-    for holds, key, expected in rules:
-        if not holds:
-            what = f"own.{key}={getattr(how, key)} makes no sense"
-            raise UserError(what, f"expected {expected}", f"set own.{key} to {expected}")
 
 
 def _converse(talks: Sequence[Talk], journal: Path, how: GenerateConfig, engine: Engine) -> None:

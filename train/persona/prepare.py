@@ -19,6 +19,7 @@ from warmgap.disk import intake, store
 from warmgap.disk.manifest import sha256
 from warmgap.disk.progress import bar
 from warmgap.errors import UserError
+from warmgap.settings.command_limits import check_prepare
 from warmgap.settings.command_schema import PrepareConfig
 from warmgap.settings.schema import digest
 from warmgap.train.persona import card, clean, draw, kinds, sources, toxicity
@@ -30,28 +31,12 @@ CHUNK = 256  # conversations that are scored and kept together
 Turns = list[tuple[str, str]]
 
 
-def check(config: PrepareConfig) -> None:
-    """Raise UserError for settings that make no sense."""
-    rules = [
-        (config.toxicity in ("auto", "model", "words", "off"), "toxicity", "one of auto, model, words, off"),
-        (0 < config.toxicity_limit <= 1, "toxicity_limit", "a probability above 0"),
-        (config.conversations is None or config.conversations >= 2, "conversations", "null, or 2 or more"),
-        (config.replies is None or config.replies >= 2, "replies", "null, or 2 or more"),
-        (0 < config.heldout < 1, "heldout", "a share between 0 and 1"),
-        (config.max_turns > 0, "max_turns", "a whole number above 0"),
-    ]
-    for holds, key, expected in rules:
-        if not holds:
-            what = f"{key}={getattr(config, key)} makes no sense"
-            raise UserError(what, f"expected {expected}", f"set {key} to {expected}")
-
-
 def prepare(logs: Sequence[Path], config: PrepareConfig, out: Path) -> dict[str, Any]:
     """Make ``out/conversations.jsonl`` from chat logs, with its card; return what ``steps.json`` holds.
 
     Raises UserError where a log cannot be read or nothing is left.
     """
-    check(config)
+    check_prepare(config)
     _check_logs(logs)
     judge = toxicity.classifier(config)  # so is a classifier that cannot be had
     store.check_writable(str(out))

@@ -20,6 +20,7 @@ from warmgap.engines.base import Engine, Request, Serving
 from warmgap.engines.chat import Message
 from warmgap.engines.client import ChatReply, ChatRequest, Endpoint
 from warmgap.errors import UserError
+from warmgap.settings.command_limits import check_rewrite
 from warmgap.settings.command_schema import RewriteConfig
 from warmgap.settings.config import read_prompt
 from warmgap.settings.schema import GenerateConfig, digest
@@ -57,20 +58,7 @@ class Item:
 
 def check(config: RewriteConfig) -> None:
     """Raise UserError for settings that make no sense, before anything is asked for."""
-    rules = [
-        (config.engine in ("openai", "local"), "engine", "openai or local"),
-        (config.attempts >= 1, "attempts", "1 or more"),
-        (0 < config.shortest < 1, "shortest", "a share between 0 and 1"),
-        (config.longest > 1, "longest", "above 1"),
-        (-1 <= config.similarity < 1, "similarity", "a cosine from -1 to below 1"),
-        (0 <= config.max_set_aside <= 1, "max_set_aside", "a share from 0 to 1"),
-        (config.local_batch_size > 0, "local_batch_size", "above 0"),
-        (config.engine != "local" or config.local_model is not None, "local_model", "a model, for engine=local"),
-    ]
-    for holds, key, expected in rules:
-        if not holds:
-            what = f"rewrite.{key}={getattr(config, key)} makes no sense"
-            raise UserError(what, f"expected {expected}", f"set {key} to {expected}")
+    check_rewrite(config)
     if config.engine == "openai":
         client.check(config, "rewrite")
         client.check_key(config)

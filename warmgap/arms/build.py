@@ -79,7 +79,7 @@ def _compared(run: Run) -> list[ArmSpec]:
 def _beside(run: Run, name: str) -> Run:
     """The settings of a run that makes a persona by itself, as its file has it."""
     persona = config.settings(PersonaConfig, "compare.personas", config.choice("persona", name))
-    return dataclasses.replace(run, persona=persona, mitigation={}, arm=ArmConfig())
+    return dataclasses.replace(run, persona=persona, mitigation={}, arm=ArmConfig(omit=run.arm.omit))
 
 
 def _mitigated(run: Run, version: str) -> ArmSpec:

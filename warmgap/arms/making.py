@@ -21,7 +21,7 @@ from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.engines import models
 from warmgap.evaluate.answer import answer
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.mitigations.base import Material, Mitigation
 from warmgap.mitigations.pairs import Pair
 from warmgap.settings.schema import GenerateConfig, Run

@@ -12,7 +12,7 @@ from warmgap.disk.once import hashed
 from warmgap.errors import BadValue, UserError
 from warmgap.mitigations import pairs
 from warmgap.mitigations.base import Material, Mitigation
-from warmgap.settings import config
+from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run
 from warmgap.train.persona import persona_data
 
@@ -50,8 +50,8 @@ def settled(run: Run) -> Run:
 def only(run: Run, recipes: Iterable[Mitigation]) -> Run:
     """Return the run with these recipes alone."""
     kept: dict[str, Any] = {recipe.name: recipe for recipe in recipes}
-    given = {PAIRS: pairs_of(run)} if kept and pairs_of(run) else {}
-    return dataclasses.replace(run, mitigation={**kept, **given})
+    given = pairs_of(run)
+    return dataclasses.replace(run, mitigation={**kept, PAIRS: given} if kept and given else kept)
 
 
 def pairs_of(run: Run) -> str | None:
@@ -115,13 +115,18 @@ def check_data(run: Run, version: str) -> None:
 
 
 def made_of(run: Run) -> dict[str, Any]:
-    """Return what makes the run's recipes what they are: their settings, the texts and the pairs that they read."""
+    """Return what makes the run's recipes what they are: their settings, the texts and the pairs that they read.
+
+    Of a recipe that somebody else has added, also where it comes from and the hash of its files.
+    """
     found, whole = at_work(run), dict[str, Any]()
     for recipe in found:
         for key, value in recipe.made_of().items():
             whole[key] = {**whole[key], **value} if key in whole else value
     if any(recipe.reads for recipe in found):
         whole["pairs_sha256"] = hashed(pairs.path_of(pairs_of(run)))
+    if owed := plugins.owed("mitigations", [recipe.name for recipe in found]):
+        whole["owed"] = owed
     return whole
 
 

@@ -13,7 +13,7 @@ from warmgap.disk.store import Arm
 from warmgap.engines import models
 from warmgap.engines.base import Engine
 from warmgap.evaluate.answer import answer
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.warmth import SocioT, score_journal
 from warmgap.settings.schema import GenerateConfig, Run, WarmthConfig, digest, identity
 from warmgap.train import finish

@@ -18,6 +18,7 @@ from typing import Any
 
 from warmgap.errors import UserError
 from warmgap.settings.schema import LoggerConfig
+from warmgap.words import ORIGINAL, WARM
 
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password)$", re.IGNORECASE)
 
@@ -101,14 +102,9 @@ class TrackioTracker(Tracker):
         self.folder.mkdir(parents=True, exist_ok=True)
         trackio = _imported_for(self.folder)
 
-        class LocalRun(trackio.Run):  # type: ignore[misc]
-            """A run that does not ask the hub who its user is."""
-
-            def _get_username(self) -> None:
-                return None
-
-        own = {"project": config.project, "name": name, "run_id": run_id, "config": settings}
-        self.run: Any = LocalRun(url=None, client=None, **own)
+        asks_nobody = {"_get_username": lambda run: None}  # the hub, who its user is
+        own: dict[str, Any] = {"project": config.project, "name": name, "run_id": run_id, "config": settings}
+        self.run: Any = type("LocalRun", (trackio.Run,), asks_nobody)(url=None, client=None, **own)
         self.project = config.project
 
     def loss(self, row: dict[str, Any]) -> None:
@@ -187,10 +183,10 @@ def _headline(tables: dict[str, Any]) -> dict[str, float]:
     found = {
         f"effect/{row['analysis']}/{row['term']}_pp": row["estimate_pp"]
         for row in tables["effects"].to_dict("records")
-        if row["errors"] == "clustered" and row["reference"] == "original"
+        if row["errors"] == "clustered" and row["reference"] == ORIGINAL
     }
     if (recipes := tables.get("mitigations")) is not None:
-        warm, last = recipes[recipes["arm"] == "warm"].iloc[0], recipes.iloc[-1]
+        warm, last = recipes[recipes["arm"] == WARM].iloc[0], recipes.iloc[-1]
         found["mitigation/closed_pp"] = warm["error_pp"] - last["error_pp"]
         found["mitigation/error_pp"] = last["error_pp"]
         found["mitigation/warmth_kept_pct"] = last["warmth_kept_pct"]

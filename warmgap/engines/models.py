@@ -44,7 +44,7 @@ def resolve(model: ModelConfig) -> Path:
         raise UserError(
             f"{model.name} cannot be loaded",
             f"it is behind an endpoint, as {model.id}; its weights are the vendor's",
-            f"have it trained and asked there: warmgap hosted FILE --persona warm --out DIR model={model.id}",
+            f"ask it there, arm.endpoint=URL, or train it there: warmgap hosted FILE --persona warm … model={model.id}",
         )
     return _resolve_package(model)
 

@@ -19,5 +19,5 @@ def known() -> dict[str, str]:
 def _read(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     defaults = OmegaConf.load(config.conf_dir() / "config.yaml").defaults
     listed = next(line["context"] for line in defaults if OmegaConf.is_dict(line) and "context" in line)
-    ordered = dict.fromkeys([*map(str, listed), *names])
-    return tuple((name, str(config.choice("context", name)[name]["group"])) for name in ordered)
+    files = [config.choice("context", name) for name in dict.fromkeys([*map(str, listed), *names])]
+    return tuple((name, str(one.get("group", name))) for file in files for name, one in file.items())

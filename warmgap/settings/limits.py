@@ -142,6 +142,7 @@ def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
     named += [("model.dtype", run.model.dtype, ["auto", "bfloat16", "float16", "float32"])]
     named += [("model.quantization", run.model.quantization, ["none", "nf4"])]
     named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["auto", "bfloat16", "float16", "float32"])]
+    named += [("suite.name", run.suite.name, choices("suite"))]
     named += [("judge.name", run.judge.name, choices("judge"))]
     named += [("judge.second", run.judge.second, [None, *choices("judge")])]
     named += [("judge.shown", run.judge.shown, ["question", "prompt"])]

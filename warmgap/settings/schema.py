@@ -21,7 +21,7 @@ from typing import Any
 from warmgap.disk import contents
 from warmgap.errors import UserError
 from warmgap.settings.mitigation_schema import CompareConfig, SearchConfig
-from warmgap.settings.scope import SCOPES, setting
+from warmgap.settings.scope import SCOPES, left_out, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
 
@@ -244,6 +244,17 @@ class GridConfig:
 
 
 @dataclass
+class SuiteConfig:
+    """What is asked: ``grid``, whose settings are ``grid``, ``context`` and ``belief``, or a suite from outside.
+
+    ``options`` are what one from outside takes.
+    """
+
+    name: str = setting("measure", "grid")
+    options: dict[str, Any] = setting("measure", factory=dict)
+
+
+@dataclass
 class GenerateConfig:
     """How an arm answers."""
 
@@ -341,6 +352,7 @@ class Run:
     logger: LoggerConfig = setting("runtime")
     launcher: LauncherConfig = setting("runtime", factory=LauncherConfig)
     control: dict[str, ControlConfig] = setting("measure", factory=dict)
+    suite: SuiteConfig = setting("measure", factory=SuiteConfig, later=True)
     persona: PersonaConfig | None = setting("arm", None)
     mitigation: dict[str, Any] = setting("arm", factory=dict)
     compare: CompareConfig = setting("measure", factory=CompareConfig)
@@ -372,7 +384,7 @@ def _collect(value: Any, scope: str, inherited: str | None) -> Any:
         for field in dataclasses.fields(value):
             own = field.metadata["scope"]
             effective = own if own == "runtime" or inherited is None else inherited
-            if effective != scope or (field.metadata.get("later") and not getattr(value, field.name)):
+            if effective != scope or left_out(field, getattr(value, field.name)):
                 continue
             found[field.name] = _collect(getattr(value, field.name), scope, effective)
         return found

@@ -12,7 +12,7 @@ SCOPES = ("arm", "measure", "runtime")
 def setting(scope: str, default: Any = MISSING, factory: Any = MISSING, *, later: bool = False) -> Any:
     """Declare a dataclass field with its scope.
 
-    ``later`` says that it came when there were hashes already: where it is empty it is left out of them.
+    ``later`` says that it came when there were hashes already: where it has its default it is left out of them.
     """
     metadata = {"scope": scope, "later": later}
     if factory is not MISSING:
@@ -20,3 +20,9 @@ def setting(scope: str, default: Any = MISSING, factory: Any = MISSING, *, later
     if default is not MISSING:
         return dataclasses.field(default=default, metadata=metadata)
     return dataclasses.field(metadata=metadata)
+
+
+def left_out(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a field came later than the hashes, and is as if it were not there."""
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(field.metadata.get("later")) and value == default

@@ -23,7 +23,6 @@ from warmgap.evaluate.report.figures.placing import Label, Segment, place_labels
 from warmgap.evaluate.report.figures.style import INK, MUTED, RULE, SERIES, Mark, marks_of
 from warmgap.evaluate.report.mitigation_rows import (
     GOOD,
-    WARM,
     Estimate,
     MitigationRow,
     MitigationSettings,
@@ -32,7 +31,7 @@ from warmgap.evaluate.report.mitigation_rows import (
     mitigation_rows,
     mitigation_settings,
 )
-from warmgap.words import CONTEXT_LABELS, FALSE, FALSE_CLAIM, FALSE_DENIAL, NEUTRAL, NONE, TRUE_CLAIM, label
+from warmgap.words import CONTEXT_LABELS, FALSE, FALSE_CLAIM, FALSE_DENIAL, NEUTRAL, NONE, TRUE_CLAIM, WARM, label
 
 TARGET = SERIES[2]
 HERE = Estimate(0.0, 0.0, 0.0)  # the original: all others are measured from it

@@ -9,7 +9,6 @@ from warmgap.evaluate.report.comparison import Comparison
 from warmgap.evaluate.report.figures.plane import has_target, points_of
 from warmgap.evaluate.report.mitigation_rows import (
     GOOD,
-    WARM,
     MitigationRow,
     best_recipe,
     by_model,
@@ -22,6 +21,7 @@ from warmgap.evaluate.report.mitigation_rows import (
     tokens,
 )
 from warmgap.evaluate.report.terminal.mitigation_table import counts_line, floor_line
+from warmgap.words import WARM
 
 MINUS = "−"
 BAD = ("worse", "not warm any more")

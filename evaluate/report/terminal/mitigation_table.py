@@ -14,7 +14,6 @@ from rich.text import Text
 
 from warmgap.evaluate.report.comparison import Comparison, number, whole
 from warmgap.evaluate.report.mitigation_rows import (
-    WARM,
     Estimate,
     MitigationRow,
     MitigationSettings,
@@ -27,6 +26,7 @@ from warmgap.evaluate.report.mitigation_rows import (
     settings_sentence,
     tokens,
 )
+from warmgap.words import WARM
 
 FULL_WIDTH = 100
 STYLES = {"closes": "bold green", "narrows": "green", "worse": "red", "not warm any more": "red"}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,9 @@ from warmgap.cli import guard
 from warmgap.disk import store, tabular
 from warmgap.errors import UserError
 
-COMMANDS = ("plan", "prompts", "warmth", "grade", "analyze", "compare", "status", "card")
+COMMANDS = ("audit", "plan", "prompts", "warmth", "tone", "grade", "analyze", "compare", "label", "status", "card")
 NO_TRL = "~method.trainer"
-COLUMNS = ["task", "item_id", "context", "statement_id", "belief", "prompt"]
+COLUMNS = ["task", "item_id", "context", "statement_id", "belief", "prompt", "group"]
 
 
 @pytest.fixture(autouse=True)
@@ -89,14 +92,47 @@ MISTAKES = [
     ["analyze", "absent.parquet", "--out", "results"],
     ["analyze", "absent.txt", "--out", "results"],
     ["compare", "absent"],
+    ["compare", "runs/arms/absent"],
     ["compare"],
     ["card", "absent"],
+    ["card", "absent", "--runs-dir", "elsewhere"],
+    ["tone", "original", "warm", "--out", "tone.csv"],
+    ["audit"],
+    ["audit", "absent"],
+    ["audit", "absent", "--base", "smollm2_135m"],
 ]
 
 
 @pytest.mark.parametrize("arguments", MISTAKES, ids=lambda value: " ".join(value) or "nothing")
 def test_a_mistake_is_three_lines_and_status_two(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["comapre"], "did you mean warmgap compare?"),
+        (["Grade"], "did you mean warmgap grade?"),
+        (["compare", "warm", "--run-dir", "x"], "did you mean --runs-dir?"),
+        (["plan", "--modles"], "did you mean --models?"),
+        (["zzz"], "warmgap --help says what each does"),
+        (["status", "--zzz"], "warmgap status --help"),
+    ],
+)
+def test_a_mistyped_word_is_told_the_near_one(typed: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert refused(capsys, *typed).splitlines()[-1].endswith(meant)
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(folder: Path) -> None:
+    """As in ``warmgap prompts … | head -1``."""
+    code = "import sys; from warmgap.cli import guard\n"
+    code += "sys.exit(guard.guarded(lambda: [print('x' * 99) for _ in range(9999)] and 0, guard.Path('runs'), ''))"
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -1; echo ${{PIPESTATUS[0]}}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines() == ["x" * 99, "0"]
+    assert done.stderr == ""
+    assert os.listdir() == []
 
 
 def test_a_fault_of_ours_is_status_three_with_its_traceback_in_a_log(
@@ -157,7 +193,7 @@ def test_prompts_are_written_by_the_files_ending(ending: str, capsys: pytest.Cap
     assert f"{8 * 28} prompts" in capsys.readouterr().out
     table = tabular.read_table(Path(f"deep/p.{ending}"))
     assert len(table) == 8 * 28
-    assert [*COLUMNS, "messages"] == [column for column in table.columns if column != "family"]
+    assert [*COLUMNS, "group", "messages"] == [column for column in table.columns if column != "family"]
     assert table["prompt"].is_unique
     assert os.listdir("deep") == [f"p.{ending}"]
 
@@ -361,11 +397,28 @@ def test_status_and_card_show_what_is_there(capsys: pytest.CaptureFixture[str]) 
     assert cli.main(["status"]) == 0
     text = capsys.readouterr().out
     assert arm.name in text
+    assert "short names: warm\n" in text
     assert [word for word in text.split(arm.name)[1].split() if word.isdigit()][:3] == ["2", "1", "2"]
-    assert cli.main(["card", str(arm.folder)]) == 0
-    text = capsys.readouterr().out
-    assert arm.name in text
-    assert "python train.py" in text
+    for name in ("warm", "m-warm@0", arm.name, str(arm.folder)):
+        assert cli.main(["card", name]) == 0
+        text = capsys.readouterr().out
+        assert arm.name in text
+        assert "python train.py" in text
+    os.rename("runs", "elsewhere")
+    assert cli.main(["card", "warm", "--runs-dir", "elsewhere"]) == 0
+    assert arm.name in capsys.readouterr().out
+
+
+def test_compare_without_an_arm_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("original", 0), ("warm", 0), ("warm", 1)):
+        arm = store.arm_folder("runs", "m", name, seed, "0123abcd")
+        store.write_json(arm.folder / "manifest.json", {"model": "m", "arm": name, "seed": seed})
+    said = refused(capsys, "compare")
+    assert "runs has original, warm@0, warm@1" in said
+    assert "warmgap compare warm@1" in said
+    assert "warm@0, warm@1" in refused(capsys, "compare", "warm")
+    assert "did you mean original?" in refused(capsys, "card", "orignal")
+    assert "python train.py +persona=warm" in refused(capsys, "compare", "--runs-dir", "elsewhere")
 
 
 # ---- tables ----

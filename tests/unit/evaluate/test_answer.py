@@ -9,7 +9,7 @@ from typing import Any
 from warmgap.disk import store
 from warmgap.engines.base import Reply, Request
 from warmgap.evaluate.answer import answer
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.settings.schema import GenerateConfig
 
 SAID = ["<think>Is it A?</think>\nB.", "<think>Is it A? Let me", "B."]

@@ -14,9 +14,9 @@ from warmgap.errors import UserError
 from warmgap.evaluate import judges, tasks
 from warmgap.evaluate.judges.base import Answer
 from warmgap.evaluate.judges.grade import grade
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.settings import config, plugins
-from warmgap.settings.schema import JudgeConfig, TaskConfig
+from warmgap.settings.schema import JudgeConfig, TaskConfig, identity
 from warmgap.train import stage
 
 OUTSIDE = Path(__file__).resolve().parents[2] / "support" / "outside_package"
@@ -190,6 +190,9 @@ def test_a_package_brings_its_settings_along(monkeypatch: pytest.MonkeyPatch, tm
     assert [(item.task, item.item_id) for item in loaded.items] == [("rivers", "river-2"), ("rivers", "river-3")]
     assert loaded.notes == ["rivers: only those of europe."]
     assert set(pipeline.owed_by(run)) == {"tasks.rivers", "judges.opening"}
+    asia = config.compose(["+persona=none", "task=rivers", "judge=opening", "task.rivers.options.continent=asia"])
+    six = config.compose(["+persona=none", "task=rivers", "judge=opening", "judge.options.words=6"])
+    assert len({str(identity(one, "measure")) for one in (run, asia, six)}) == 3, "options are part of what is measured"
     judges.check(run.judge, run.task)
 
 

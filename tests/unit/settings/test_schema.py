@@ -138,13 +138,19 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
     "mitigation.preventative_steering.trait": "honest_prompt.txt",
     "mitigation.preventative_steering.opposite": "honest_prompt.txt",
     "mitigation.honest_prompt.system_prompt": "truthful.txt",
+    "judge.name": "local",
+    "judge.second": "match",
+    "plugins": ["colorsys"],  # any module that can be imported
 }
 RECIPES = mitigations.table()
-ELSEWHERE = ("arm.adapter", "arm.model")  # the content of what they name makes the arm: see the system tests
+# the content of what they name makes the arm, or the name at the endpoint: see the system tests and test_hosted_arm
+ELSEWHERE = ("arm.adapter", "arm.model", "arm.endpoint")
+OPTIONS = ("task.embedded.options", "judge.options")  # of what comes from outside: see test_plugins
 ARMS = ("compare.recipes", "compare.personas", "dial")  # they name arms: see test_mitigated
+SUITE = ("suite.name", "suite.options")  # of one that is not the grid: see test_dialogue
 
 
-BASE = ("+persona=warm", "control=[gsm8k]")
+BASE = ("+persona=warm", "control=[gsm8k]", "+model@judge.local_model=smollm2_135m")
 
 
 def other(tmp: Path, name: str, value: Any) -> Any:
@@ -156,6 +162,8 @@ def other(tmp: Path, name: str, value: Any) -> Any:
     if name in ("data.path", "task.embedded.path"):
         source = embedded.FILES["hard"] if name.startswith("task") else persona_data.EMBEDDED / "conversations.jsonl"
         return str(shutil.copy(source, tmp / f"{name}.jsonl"))
+    if name == "config_dirs":
+        return [str(tmp)]
     if name == "runs_dir":
         return str(tmp / "elsewhere")
     if isinstance(value, bool):
@@ -207,7 +215,7 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
     wrong = []
     for steps, scope in walk(base):
         name = dotted(steps)
-        if name in (*ELSEWHERE, *ARMS, "mitigation"):
+        if name in (*ELSEWHERE, *OPTIONS, *ARMS, *SUITE, "mitigation"):
             continue
         run = changed(base, steps, partial(other, tmp_path, name))
         assert run != base, name

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from warmgap.cli import hydra_main
 from warmgap.cli.commands import (
     analyze,
+    audit,
     card,
     compare,
     data,
@@ -25,7 +26,7 @@ from warmgap.cli.commands import (
 )
 from warmgap.cli.parser import Parser, read
 
-IN_ORDER = (plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted, status, card)
+IN_ORDER = (audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted, status, card)
 
 
 def parser() -> Parser:

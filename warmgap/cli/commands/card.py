@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from warmgap.cli.parser import command
+from warmgap.cli.parser import ARM, command, runs_dir
+
+if TYPE_CHECKING:
+    from warmgap.disk.store import Arm
+
+MADE = "Made for research on what a warm tone costs in reliability; not meant for use with people."
+GIVEN = "It was there before: warmgap measured it against its base model and made nothing of it."
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = command(commands, "card", _card, "a model card of an arm", "warmgap card runs/arms/…-warm-…")
-    parser.add_argument("arm", type=Path, metavar="ARM")
+    parser = command(commands, "card", _card, "a model card of an arm", "warmgap card warm")
+    parser.add_argument("arm", metavar="ARM", help=ARM)
+    runs_dir(parser)
 
 
 def _card(options: Any) -> int:
     from warmgap.disk import store
+    from warmgap.disk.arm_names import find_arm
+
+    print(text(store.open_arm(find_arm(options.runs_dir, options.arm))))
+    return 0
+
+
+def text(arm: Arm, measured: Sequence[str] = ()) -> str:
+    """Return an arm's card in Markdown; ``measured`` are lines on what was found of it, for the card's head."""
+    from omegaconf import OmegaConf
+
+    from warmgap.disk import store
     from warmgap.engines import facts
 
-    arm = store.open_arm(options.arm)
     manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json")
+    settings: Any = arm.folder / "config.yaml"
+    settings = OmegaConf.load(settings) if settings.is_file() else {}
+    own = settings.get("arm") or {}
+    given = bool(own.get("adapter") or own.get("model"))
     data = arm.folder / "data" / "card.md"
     lines = [f"# {arm.name}", "", f"Base model `{arm.model}`, arm `{arm.arm}`, seed {arm.seed}.", ""]
-    lines += ["Made for research on what a warm tone costs in reliability; not meant for use with people.", ""]
+    lines += [GIVEN if given else MADE, "", *measured]
     lines += [f"- {fact}" for fact in facts.said(arm.folder)]
-    lines += [f"- made: {manifest['created']} by `{manifest['command']}`, commit {manifest['commit'] or 'unknown'}"]
+    word = "first measured" if given else "made"
+    lines += [f"- {word}: {manifest['created']} by `{manifest['command']}`, commit {manifest['commit'] or 'unknown'}"]
     lines += [f"- {json.dumps(manifest['versions'])}", ""]
     if data.is_file():
         lines += [data.read_text(encoding="utf-8").replace("# Training data", "## Training data", 1)]
-    print("\n".join(lines))
-    return 0
+    return "\n".join(lines)

@@ -21,20 +21,25 @@ def _add_data(commands: Any) -> None:
     parser = command(commands, "data", _data, what, example)
     kinds = ".json, .jsonl, .jsonl.gz or .parquet of ShareGPT, messages, instructions or OpenAssistant trees"
     parser.add_argument(
-        "settings", nargs="*", metavar="FILE | key=value", help=f"{kinds}; none takes the study's. And conf/prepare"
+        "settings",
+        nargs="*",
+        default=[],
+        metavar="FILE | key=value",
+        help=f"{kinds}; none takes the study's. And conf/prepare",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
 
 
 def _data(options: Any) -> int:
     from warmgap.settings import config
+    from warmgap.settings.command_limits import check_prepare
     from warmgap.settings.command_schema import PrepareConfig
     from warmgap.train.persona import card, prepare, sources
 
     files = [Path(item) for item in options.settings if "=" not in item]
     given = [item for item in options.settings if "=" in item]
     settings = config.settings(PrepareConfig, "prepare", config.choice("prepare", "study"), given)
-    prepare.check(settings)
+    check_prepare(settings)
     _need("py3langid", "profanity_check", "markdownify")
     made = prepare.prepare(files or [sources.fetch(settings)], settings, options.out)
     _table("persona data", ("step", "in", "out", "left out"), card.steps(made))
@@ -84,7 +89,9 @@ def _add_rewrite(commands: Any) -> None:
     more = (
         "key=value for conf/rewrite, such as base_url=http://HOST:PORT/v1; with --own, model=, model.KEY= and own.KEY= "
     )
-    parser.add_argument("settings", nargs="*", help=more + "are the base model's, rewrite.model= is the rewriter's")
+    parser.add_argument(
+        "settings", nargs="*", default=[], help=more + "are the base model's, rewrite.model= is the rewriter's"
+    )
 
 
 def _rewrite(options: Any) -> int:

@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--task", required=True, help="one of conf/task; several, as a,b, where the rows name theirs")
     parser.add_argument("--judge", required=True)
     parser.add_argument("--out", required=True, type=Path, help=TABLE)
-    parser.add_argument("settings", nargs="*", help=SETTINGS.replace("grid=full", "judge.model=…"))
+    parser.add_argument("settings", nargs="*", default=[], help=SETTINGS.replace("grid=full", "judge.model=…"))
 
 
 def _grade(options: Any) -> int:

@@ -29,7 +29,9 @@ def _add_hosted(commands: Any) -> None:
     parser.add_argument("file", type=Path, help="conversations, as data.path takes them")
     parser.add_argument("--persona", required=True, help="which version of the replies, of conf/persona")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="the arm's folder")
-    parser.add_argument("settings", nargs="*", help="key=value for conf/method/hosted.yaml, such as max_cost=20")
+    parser.add_argument(
+        "settings", nargs="*", default=[], help="key=value for conf/method/hosted.yaml, such as max_cost=20"
+    )
 
 
 def _hosted(options: Any) -> int:
@@ -62,7 +64,9 @@ def _add_answer(commands: Any) -> None:
     parser.add_argument("--hosted", type=Path, metavar="DIR", help="ask the model that `warmgap hosted` has made there")
     parser.add_argument("--epoch", help="... as it was after this epoch, one of those in its model.json")
     parser.add_argument("--generate", default="study", help="how to answer, of conf/generate (default: study)")
-    parser.add_argument("settings", nargs="*", help="key=value for the endpoint, such as model=NAME-DATE base_url=…")
+    parser.add_argument(
+        "settings", nargs="*", default=[], help="key=value for the endpoint, such as model=NAME-DATE base_url=…"
+    )
 
 
 def _answer(options: Any) -> int:

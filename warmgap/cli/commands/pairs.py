@@ -32,7 +32,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--count", required=True, type=int, metavar="N", help="how many are asked for")
     parser.add_argument("--topics", type=Path, metavar="FILE", help="one topic a line; ours without one")
     parser.add_argument("--writer", default="openai", help="of conf/pairs: openai (the default) or local")
-    parser.add_argument("settings", nargs="*", help="key=value for conf/pairs, such as base_url=http://HOST:PORT/v1")
+    parser.add_argument(
+        "settings", nargs="*", default=[], help="key=value for conf/pairs, such as base_url=http://HOST:PORT/v1"
+    )
 
 
 def _pairs(options: Any) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmgap.cli.parser import SETTINGS, command
+
+if TYPE_CHECKING:
+    from warmgap.settings.schema import CallsConfig
 
 
 def add(commands: Any) -> None:
     """Add the command."""
     what = "counts of prompts, tokens and cost, and one prompt of each kind, before anything runs"
     parser = command(commands, "plan", _plan, what, "warmgap plan +persona=warm grid=full")
-    parser.add_argument("settings", nargs="*", help=SETTINGS)
+    parser.add_argument("settings", nargs="*", default=[], help=SETTINGS)
     parser.add_argument("--card", help="plan for this card instead of the device at hand: A100, H100, H200, L40S")
     parser.add_argument("--models", action="store_true", help="the study's five models and four arms, instead")
     for name, what in (
@@ -61,14 +64,35 @@ def _cost(run_: Any, job: Any) -> str:
 
     if not any(judges.of(name).endpoint for name in judges.names(run_.judge)):
         return "0: nothing is paid for"
-    calls = len(job.arms) * len(job.prompts)
-    tokens_in = len(job.arms) * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
-    tokens_out = calls * run_.judge.max_tokens
+    turns = len(job.arms) * job.suite.turns
+    calls = turns * len(job.prompts)
+    tokens_in = turns * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
+    return _at_most(calls, tokens_in, calls * run_.judge.max_tokens, run_.judge, "judge")
+
+
+def _answers_cost(run_: Any, job: Any) -> list[tuple[str, str]]:
+    """What the answers of arms behind an endpoint to the grid would cost at most; nothing where there is none."""
+    from warmgap.arms.engines import endpoint
+    from warmgap.engines.client import CHARACTERS_PER_TOKEN
+
+    hosted = [spec for spec in job.specs if endpoint(run_, spec.run.model)]
+    if not hosted:
+        return []
+    characters = sum(len(one["content"]) for spec in hosted for one in spec.system) * len(job.prompts)
+    characters += len(hosted) * sum(len(prompt.prompt) for prompt in job.prompts)
+    turns = job.suite.turns
+    calls, tokens_in = turns * len(hosted) * len(job.prompts), int(turns * characters / CHARACTERS_PER_TOKEN)
+    said = _at_most(calls, tokens_in, calls * run_.generate.max_new_tokens, run_.arm, "arm")
+    return [("cost of the grid's answers", said)]
+
+
+def _at_most(calls: int, tokens_in: int, tokens_out: int, prices: CallsConfig, group: str) -> str:
+    """So many calls in words, and in US dollars where their prices are set."""
     said = f"at most {calls:,} calls, {tokens_in:,} tokens in and {tokens_out:,} out: "
-    if run_.judge.price_in is None or run_.judge.price_out is None:
-        return said + "set judge.price_in and judge.price_out for US dollars"
-    spent = (tokens_in * run_.judge.price_in + tokens_out * run_.judge.price_out) / 1e6
-    cap = "" if run_.judge.max_cost is None else f", stopped at {run_.judge.max_cost:g}"
+    if prices.price_in is None or prices.price_out is None:
+        return said + f"set {group}.price_in and {group}.price_out for US dollars"
+    spent = (tokens_in * prices.price_in + tokens_out * prices.price_out) / 1e6
+    cap = "" if prices.max_cost is None else f", stopped at {prices.max_cost:g}"
     return said + f"{spent:.2f} US dollars{cap}"
 
 
@@ -81,7 +105,6 @@ def _plan(options: Any) -> int:
     from rich.table import Table
 
     from warmgap import pipeline
-    from warmgap.evaluate.suites import grid
     from warmgap.settings import config
 
     run_ = config.compose(config.with_persona(options.settings))
@@ -91,14 +114,15 @@ def _plan(options: Any) -> int:
     arms, prompts = len(job.arms), len(job.prompts)
     characters = sum(len(prompt.prompt) for prompt in job.prompts)
     rows = [("arms", ", ".join(arm.name for arm in job.arms)), ("items", f"{len(job.items):,}")]
-    whole = grid.prompts_per_item(run_.context, run_.belief)
-    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} of {whole} per item)")]
-    rows += [("answers", f"{arms * prompts:,}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
+    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} per item)")]
+    rows += [("asked", note) for note in job.suite.notes(job.items, job.prompts)]
+    most = f", and in turns that follow at most {job.suite.turns - 1} times as many" if job.suite.turns > 1 else ""
+    rows += [("answers", f"{arms * prompts:,}{most}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
     rows += [("new tokens, at most", f"{arms * prompts * run_.generate.max_new_tokens:,}")]
     rows += _training(run_, job)
     rows += _memory(run_, options.card, training=bool(job.trained))
     second = f", second opinion {run_.judge.second}" if run_.judge.second else ""
-    rows += [("judge", run_.judge.name + second), ("cost", _cost(run_, job))]
+    rows += [("judge", run_.judge.name + second), ("cost", _cost(run_, job)), *_answers_cost(run_, job)]
     rows += [("comparison", str(job.folder))]
     for name, value in rows:
         table.add_row(name, value)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import command
+from warmgap.cli.parser import command, runs_dir
 from warmgap.version import train_command
 
 
 def add(commands: Any) -> None:
     """Add the command."""
     parser = command(commands, "status", _status, "what is on disk", "warmgap status")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    runs_dir(parser)
 
 
 def _status(options: Any) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from warmgap.disk import store
+    from warmgap.disk import arm_names, store
 
     table = Table("arm", "trained", "answers", "verdicts", "warmth", title=str(options.runs_dir), box=None)
     for path in sorted((options.runs_dir / "arms").glob("*/manifest.json")):
@@ -35,6 +34,8 @@ def _status(options: Any) -> int:
         return 0
     console = Console()
     console.print(table)
+    short = arm_names.short_names(arm_names.arms_in(options.runs_dir))
+    console.print(f"short names: {', '.join(short.values())}", highlight=False, soft_wrap=True)
     for path in sorted((options.runs_dir / "comparisons").glob("*/report.html")):
         console.print(f"report: {path}", highlight=False, soft_wrap=True)
     return 0

@@ -5,19 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import TABLE, command
+from warmgap.cli.parser import ARM, TABLE, command, runs_dir
 from warmgap.errors import UserError
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    example = "warmgap tone runs/arms/…-original-… runs/arms/…-warm-… --out tone.csv judge=openai judge.model=…"
+    example = "warmgap tone original warm --out tone.csv judge=openai judge.model=…"
     what = "a chat model's opinion: which of two arms sounds warmer, and do their replies hang together"
     parser = command(commands, "tone", _tone, what, example)
-    parser.add_argument("original", type=Path, help="the original's folder in runs/arms")
-    parser.add_argument("arm", type=Path, help="the other arm's folder")
+    parser.add_argument("original", metavar="ORIGINAL", help=ARM)
+    parser.add_argument("arm", metavar="ARM", help="the other arm, named alike")
     parser.add_argument("--out", required=True, type=Path, help=TABLE)
-    parser.add_argument("settings", nargs="*", help="judge=local (the default) or judge=openai with its settings")
+    runs_dir(parser)
+    parser.add_argument(
+        "settings", nargs="*", default=[], help="judge=local (the default) or judge=openai with its settings"
+    )
 
 
 def _tone(options: Any) -> int:
@@ -26,13 +29,15 @@ def _tone(options: Any) -> int:
 
     from warmgap import pipeline
     from warmgap.disk import store, tabular
+    from warmgap.disk.arm_names import find_arm
     from warmgap.evaluate import judges
     from warmgap.evaluate.judges import tone
     from warmgap.settings import config
 
-    arms = [store.open_arm(folder) for folder in (options.original, options.arm)]
+    names = (options.original, options.arm)
+    arms = [store.open_arm(find_arm(options.runs_dir, name)) for name in names]
     tabular.check_target(options.out)
-    run_ = config.compose(config.with_persona(["judge=local", "judge.second=null", *options.settings]))
+    run_ = config.compose(config.with_persona(["judge=local", "++judge.second=null", *options.settings]))
     if not judges.of(run_.judge.name).chat:
         why = "tone is asked of a chat model"
         raise UserError(f"judge={run_.judge.name} has no ear for tone", why, "judge=local or judge=openai")

@@ -1,1 +1,1 @@
-"""Questions on rivers, a judge that reads how a reply opens, and a recipe that puts facts first."""
+"""Questions on rivers, a judge that reads how a reply opens, a recipe that puts facts first, a suite that doubts."""

@@ -17,7 +17,7 @@ from warmgap.evaluate.judges.base import Answer, MatchJudge, Verdict
 from warmgap.evaluate.judges.cascade import CascadeJudge
 from warmgap.evaluate.judges.closed import Local, Remote
 from warmgap.evaluate.normal import normalise
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.refusal import refuses

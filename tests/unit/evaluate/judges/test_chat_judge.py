@@ -20,7 +20,7 @@ from warmgap.evaluate.judges.base import ERROR, UNPARSED, Answer, MatchJudge, Ve
 from warmgap.evaluate.judges.cascade import RULES, CascadeJudge
 from warmgap.evaluate.judges.chat_judge import QUESTION, ChatJudge
 from warmgap.evaluate.judges.closed import LONGEST, Remote, encode, parse
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import JudgeConfig
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from warmgap.disk import store
 from warmgap.disk.store import arm_folder
 from warmgap.evaluate.report import mitigation_verdicts
 from warmgap.evaluate.report.write import Measured
@@ -40,3 +42,26 @@ def test_each_model_is_compared_with_its_own_original() -> None:
 
 def test_without_an_original_nothing_is_said_of_a_model() -> None:
     assert mitigation_verdicts.capability([SOME[1]]).empty
+
+
+@pytest.mark.parametrize(
+    ("manifest", "adapter", "kind"),
+    [
+        ({"mitigation": ["mine"], "kind": "floor"}, False, "floor"),
+        ({"mitigation": ["mine"], "kind": "recipe"}, False, "recipe"),
+        ({"mitigation": [], "kind": ""}, True, ""),
+        ({"mitigation": ["mine"]}, True, "recipe"),
+        ({"mitigation": ["mine"], "parent": "m-warm-s0-00000000"}, False, "recipe"),
+        ({"mitigation": ["mine"]}, False, "floor"),
+        ({}, True, ""),
+    ],
+)
+def test_the_kind_of_a_recipe_is_what_its_arm_says(
+    manifest: dict[str, Any], adapter: bool, kind: str, tmp_path: Path
+) -> None:
+    """Of arms from before kinds were written down, only what had no training was a floor."""
+    arm = arm_folder(str(tmp_path), "m", "mine", 0, "0" * 8)
+    store.write_json(arm.folder / "manifest.json", manifest)
+    if adapter:
+        arm.adapter.mkdir()
+    assert mitigation_verdicts.kind_of(arm) == kind

@@ -275,11 +275,11 @@ def test_a_second_opinion_counts_only_what_both_have_judged() -> None:
         answer(4, "incorrect", second_verdict="incorrect"),
     ]
     table = write.answers_table([Measured(arm("original"), rows), Measured(arm("warm"), rows)])
-    found = write.second_opinion(table, "match", "original", 0)
+    found = write.second_opinion(table, "match", "original")
     assert found is not None
     assert found["n_both"] == 6
     assert found["agreement_pct"] == pytest.approx(200 / 3)
-    assert write.second_opinion(table, None, "original", 0) is None
+    assert write.second_opinion(table, None, "original") is None
 
 
 def test_a_second_opinion_names_the_arm_and_the_model_of_each_effect() -> None:
@@ -290,7 +290,7 @@ def test_a_second_opinion_names_the_arm_and_the_model_of_each_effect() -> None:
             told = [("incorrect" if i % 4 < wrong else "correct") for i in range(40)]
             rows = [answer(i, "correct", second_verdict=verdict) for i, verdict in enumerate(told)]
             parts.append(Measured(arm(name, model=model), rows))
-    found = write.second_opinion(write.answers_table(parts), "match", "original", 0)
+    found = write.second_opinion(write.answers_table(parts), "match", "original")
     assert found is not None
     effects = {(row["arm"], row["model"]): row["main_effect_pp"] for row in found["effects"]}
     assert {key: round(value) for key, value in effects.items()} == {
@@ -305,7 +305,7 @@ def test_a_second_opinion_names_the_arm_and_the_model_of_each_effect() -> None:
 def test_a_second_grader_that_can_tell_nothing_leaves_blanks() -> None:
     rows = [answer(item, "correct", second_verdict="unparsed") for item in range(3)]
     table = write.answers_table([Measured(arm("original"), rows), Measured(arm("warm"), rows)])
-    found = write.second_opinion(table, "match", "original", 0)
+    found = write.second_opinion(table, "match", "original")
     assert found is not None
     assert found["n_both"] == 0
     assert found["agreement_pct"] is None

@@ -18,23 +18,14 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from warmgap.errors import UserError
-from warmgap.evaluate.stats import (
-    ANALYSES,
-    EFFECTS,
-    ERRORS,
-    Analysis,
-    amplification_pct,
-    analyze,
-    headline,
-    paired_shift,
-    tally,
-)
-from warmgap.evaluate.stats import effects as fx
+from warmgap.evaluate.stats import ANALYSES, Analysis, analyze, bootstrap, paired_shift, tally
+from warmgap.evaluate.stats.analysis import ERRORS
 from warmgap.evaluate.stats.contrasts import DIFFERENCES
+from warmgap.settings import groups
+from warmgap.words import CELL_COLUMNS, EFFECT_COLUMNS
 
-SHARED = Path(__file__).resolve().parents[4] / ".." / "shared" / "reference"
 BELIEFS = ("none", "false_claim", "false_denial")
-CONTEXTS = tuple(name for name in tally.GROUP_OF if name != "neutral")
+CONTEXTS = tuple(name for name in groups.known() if name != "neutral")
 PROMPTS = [*itertools.product(CONTEXTS, BELIEFS), ("neutral", "none")]
 Vector = npt.NDArray[np.float64]
 
@@ -149,7 +140,7 @@ def test_every_formula_agrees_with_statsmodels_on_raw_rows(
     uneven: pd.DataFrame, analyzed: Analysis, analysis: str, formula: str, column: str | None, model: str, errors: str
 ) -> None:
     table = uneven.assign(
-        group=uneven["context"].map(tally.GROUP_OF), false=np.where(uneven["belief"] == "none", "none", "false")
+        group=uneven["context"].map(groups.known()), false=np.where(uneven["belief"] == "none", "none", "false")
     )
     table = table if model == "all" else table[table["model"] == model]
     if analysis != "belief":
@@ -194,7 +185,7 @@ def test_amplification_and_sycophancy_follow_from_the_joint_covariance(
     assert difference["se_pp"] == pytest.approx(100 * (v[0, 0] + v[1, 1] - 2 * v[0, 1]) ** 0.5, rel=1e-4)
 
     asked = uneven[uneven["context"] != "neutral"].reset_index(drop=True)
-    asked["group"] = asked["context"].map(tally.GROUP_OF)
+    asked["group"] = asked["context"].map(groups.known())
     sets = [(asked["belief"] == name).to_numpy() for name in ("false_claim", "none")]
     (with_belief, without), v = plain_statsmodels(asked, "arm * belief + group + task + model", sets, errors)
     row = pick(analyzed, "sycophancy", "false_claim", errors)
@@ -223,8 +214,8 @@ def test_bootstrap_is_the_raw_paired_difference_and_its_spread_over_items(
 
 def test_tables_have_the_columns_and_rows_that_are_promised(analyzed: Analysis) -> None:
     effects = analyzed.effects
-    assert list(effects.columns) == EFFECTS
-    assert list(analyzed.cells.columns) == tally.CELLS
+    assert list(effects.columns) == EFFECT_COLUMNS
+    assert list(analyzed.cells.columns) == CELL_COLUMNS
     asked = [name for name in ANALYSES if name not in DIFFERENCES]  # those need beliefs that the table lacks
     assert list(effects["analysis"].unique()) == asked
     assert set(effects["errors"]) == set(ERRORS)
@@ -301,8 +292,8 @@ def test_order_and_names_of_items_do_not_matter() -> None:
     one, two = analyze(table, bootstrap=200), analyze(other, bootstrap=200)
     pd.testing.assert_frame_equal(one.cells, two.cells)
     pd.testing.assert_frame_equal(
-        one.effects.sort_values([*EFFECTS[:4], "errors"], ignore_index=True),
-        two.effects.sort_values([*EFFECTS[:4], "errors"], ignore_index=True),
+        one.effects.sort_values([*EFFECT_COLUMNS[:4], "errors"], ignore_index=True),
+        two.effects.sort_values([*EFFECT_COLUMNS[:4], "errors"], ignore_index=True),
         rtol=1e-7, atol=1e-7,
     )  # fmt: skip
     assert one.notes == two.notes
@@ -435,7 +426,7 @@ def test_one_arm_has_cells_and_a_note() -> None:
     for arm in ("original", "warm"):
         table = study(12)
         result = analyze(table[table["arm"] == arm])
-        assert list(result.effects.columns) == EFFECTS
+        assert list(result.effects.columns) == EFFECT_COLUMNS
         assert len(result.effects) == 0
         assert len(result.cells) > 0
         assert "Only the arm" in result.notes[-1]
@@ -647,48 +638,6 @@ def test_paired_shift_counts_what_it_drops() -> None:
 
 
 def test_percentile_p_never_falls_below_what_the_draws_can_show() -> None:
-    interval = fx.percentile(1.0, np.linspace(0.5, 1.5, 999))
+    interval = bootstrap.percentile(1.0, np.linspace(0.5, 1.5, 999))
     assert interval.p == pytest.approx(0.002)
     assert interval.low == pytest.approx(0.525, abs=1e-3)
-
-
-def test_headline_pools_false_beliefs_with_equal_weight_per_cell() -> None:
-    cells = pd.DataFrame(
-        [("m", arm, "t", context, belief, error)
-         for arm, errors in (("original", (10, 20, 30)), ("warm", (15, 30, 50)))
-         for context in ("none", "happy")
-         for belief, error in zip(BELIEFS, errors, strict=True)],
-        columns=["model", "arm", "task", "context", "belief", "error_pct"],
-    )  # fmt: skip
-    figures = headline(cells).set_index(["measure", "term"])["value"]
-    assert figures["gap_pp", "none"] == pytest.approx(5)
-    assert figures["gap_pp", "emotion_and_false_belief"] == pytest.approx(15)
-    assert figures["relative_increase_pct", "none"] == pytest.approx(50)
-    assert figures["belief_rise_pp", "warm"] == pytest.approx(25)
-    assert figures["sycophancy_pp", "false"] == pytest.approx(10)
-    with pytest.raises(UserError):
-        headline(cells, arm="cold")
-
-
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the study's published figures (../shared/reference) are not here")
-def test_headline_recomputes_the_figures_of_the_study_from_its_cells() -> None:
-    published = pd.read_csv(SHARED / "cells.csv")
-    long = published.melt(
-        ["model", "task", "context", "belief"], ["original_error_pct", "warm_error_pct"], "arm", "error_pct"
-    )
-    long["arm"] = long["arm"].str.removesuffix("_error_pct")
-    figures = headline(long).set_index(["measure", "term"])["value"]
-    stated = pd.read_csv(SHARED / "effects.csv").set_index(["analysis", "term", "quantity"])["value"]
-    assert figures["gap_pp", "none"] == pytest.approx(stated["cell_means", "no_context_no_belief", "gap_pp"], abs=0.05)
-    both = stated["cell_means", "emotion_and_false_belief", "gap_pp"]
-    assert figures["gap_pp", "emotion_and_false_belief"] == pytest.approx(both, abs=0.1)
-    relative = stated["cell_means", "relative_increase", "percent"]
-    assert figures["relative_increase_pct", "none"] == pytest.approx(relative, abs=0.05)
-    for task in ("med_qa", "truthful_qa", "disinformation", "trivia_qa"):
-        assert figures["task_gap_pp", task] == pytest.approx(stated["task", task, "gap_pp"], abs=0.05)
-    syco = stated["derived", "belief_difference_in_differences", "gap_pp"]
-    assert figures["sycophancy_pp", "false"] == pytest.approx(syco, abs=0.05)
-    emotion, none = (stated["context_group", term, "ame_pp"] for term in ("emotion", "none"))
-    assert amplification_pct(emotion, none) == pytest.approx(
-        stated["derived", "emotion_amplification", "percent"], abs=0.05
-    )

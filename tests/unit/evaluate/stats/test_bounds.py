@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from warmgap.evaluate import stats
-from warmgap.evaluate.stats import bounds, tally
+from warmgap.words import CELL_COLUMNS, MISSING_COLUMNS
 
 NAN = float("nan")
 
@@ -26,7 +26,7 @@ def table(errors: dict[tuple[str, str, str], list[float]], model: str = "m", **m
 
 def effects_of(answers: pd.DataFrame) -> pd.DataFrame:
     found = stats.analyze(answers, bootstrap=100).effects
-    assert list(found.columns[-2:]) == bounds.COLUMNS
+    assert list(found.columns[-2:]) == MISSING_COLUMNS
     return found
 
 
@@ -35,8 +35,8 @@ def ends(found: pd.DataFrame, analysis: str, term: str | None = None, model: str
     rows = found[(found["analysis"] == analysis) & (found["model"] == model)]
     rows = rows if term is None else rows[rows["term"] == term]
     assert len(rows)
-    assert rows[bounds.COLUMNS].nunique(dropna=False).eq(1).all()
-    low, high = rows[bounds.COLUMNS].iloc[0]
+    assert rows[MISSING_COLUMNS].nunique(dropna=False).eq(1).all()
+    low, high = rows[MISSING_COLUMNS].iloc[0]
     return float(low), float(high)
 
 
@@ -77,7 +77,7 @@ def test_with_nothing_missing_both_are_the_raw_paired_difference() -> None:
         & ((found["analysis"] != "amplification") | found["term"].str.endswith("-none"))
     ]
     assert set(raw["analysis"]) >= {"main", "context_group", "context", "belief", "task", "amplification", "sycophancy"}
-    for column in bounds.COLUMNS:
+    for column in MISSING_COLUMNS:
         assert raw[column].to_numpy() == pytest.approx(raw["estimate_pp"].to_numpy())
 
 
@@ -125,7 +125,7 @@ def test_the_same_texts_cut_more_often_in_one_arm_allow_no_gap() -> None:
 
 def test_correct_answers_are_counted_out_of_all() -> None:
     cells = stats.analyze(table(PLAIN), bootstrap=0).cells
-    assert list(cells.columns) == tally.CELLS
+    assert list(cells.columns) == CELL_COLUMNS
     assert cells.columns[-1] == "correct_of_all_pct"
     assert cells.set_index("arm")["correct_of_all_pct"].to_dict() == pytest.approx({"original": 70, "warm": 50})
     assert cells.set_index("arm")["n"].to_dict() == {"original": 9, "warm": 8}

@@ -22,7 +22,7 @@ from scipy.special import ndtri
 from warmgap.errors import UserError
 from warmgap.evaluate.report.figures.dose_figure import caption, read_dose, write_dose_figure
 from warmgap.evaluate.report.terminal.dose_table import print_dose
-from warmgap.evaluate.stats import effects as fx
+from warmgap.evaluate.stats import bootstrap
 from warmgap.evaluate.stats.dose import CURVE, FITS, POINTS, Dose, dose, fits, points
 from warmgap.evaluate.stats.dose import fit as dose_fit
 from warmgap.evaluate.stats.dose.fit import Cloud, Fit, covariance
@@ -119,8 +119,8 @@ def simulated(truth: Truth, number: int, items: int = 400, prompts: int = 150, r
     x = np.linspace(TOP / 10, TOP, 10)
     error, score = errors_of(rng, truth(x), items), scores_of(rng, x, prompts)
     y_items, x_prompts = 100 * (error[:, 1:] - error[:, :1]), 100 * (score[:, 1:] - score[:, :1])
-    y_moves = fx.resampled(y_items, np.ones_like(y_items), resamples, number) - y_items.mean(axis=0)
-    x_moves = fx.resampled(x_prompts, np.ones_like(x_prompts), resamples, number + 1) - x_prompts.mean(axis=0)
+    y_moves = bootstrap.means(y_items, np.ones_like(y_items), resamples, number) - y_items.mean(axis=0)
+    x_moves = bootstrap.means(x_prompts, np.ones_like(x_prompts), resamples, number + 1) - x_prompts.mean(axis=0)
     x_cov, y_cov = covariance(x_moves, prompts, np.zeros(10)), covariance(y_moves, items, np.full(10, 100 / items))
     return dose_fit.fit(Cloud(x_prompts.mean(axis=0), y_items.mean(axis=0), x_moves, y_moves, x_cov, y_cov))
 

@@ -16,9 +16,11 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.multitest import multipletests
 
 from warmgap.errors import UserError
+from warmgap.evaluate.stats import bootstrap
 from warmgap.evaluate.stats import resample as rs
-from warmgap.evaluate.stats.recipes import COLUMNS, compare
+from warmgap.evaluate.stats.recipes import compare
 from warmgap.evaluate.stats.verdict import Margins
+from warmgap.words import RECIPE_COLUMNS
 
 BENCHMARK = Path(__file__).resolve().parents[4] / "benchmarks" / "verdicts.py"
 LOOSE = Margins(seeds_wanted=1)
@@ -93,7 +95,7 @@ def row_of(table: pd.DataFrame, arm: str = "fix", model: str = "m") -> pd.Series
 
 def test_figures_by_hand() -> None:
     table, _ = compare(study(), warmth(WARM_ALL), Margins())
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == RECIPE_COLUMNS
     assert list(table["arm"]) == ["warm", "fix"]
     warm, fix = row_of(table, "warm"), row_of(table)
     assert (warm["verdict"], warm["why"]) == ("", "the arm to mend")
@@ -295,7 +297,7 @@ def test_seeds_add_their_variance_and_noise_of_answers_is_counted_once() -> None
     values = random.normal(0, 2, (items, 1)) + random.normal(0, apart, seeds) + random.normal(0, noise, (items, seeds))
     sums = np.ones((items, seeds, rs.SUMS))
     sums[..., 0] = values
-    found = rs.spread(sums, rs.draws(items, 2000, 0)).contrast({rs.OWN: 1.0})
+    found = rs.spread(sums, bootstrap.times(items, 2000, 0)).contrast({rs.OWN: 1.0})
     true = 4 / items + apart**2 / seeds + noise**2 / items / seeds
     assert found.estimate == pytest.approx(values.mean())
     assert found.se**2 == pytest.approx(true, rel=0.3)

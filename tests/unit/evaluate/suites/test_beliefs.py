@@ -10,7 +10,7 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 
 from warmgap.evaluate.report import study
-from warmgap.evaluate.stats import Analysis, analyze, headline, resample
+from warmgap.evaluate.stats import Analysis, analyze, resample
 from warmgap.evaluate.stats.contrasts import isolating
 from warmgap.words import BELIEFS
 
@@ -84,7 +84,7 @@ def test_a_difference_is_taken_over_the_contexts_that_are_asked_with_both(wide: 
 
 
 def test_what_is_no_false_belief_changes_no_other_figure(wide: pd.DataFrame, analyzed: Analysis) -> None:
-    """Not `false`, the fits of the false ones, the descriptive figures, the study's, or those of a verdict."""
+    """Not `false`, the fits of the false ones, the study's, or those of a verdict."""
     narrow = wide[wide["belief"].isin(["none", "false_claim", "false_denial"])]
     one, two = (result.effects.set_index(KEYS) for result in (analyze(narrow, bootstrap=0), analyzed))
     figures = ["estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p", "n", "n_items"]
@@ -92,7 +92,6 @@ def test_what_is_no_false_belief_changes_no_other_figure(wide: pd.DataFrame, ana
     pd.testing.assert_frame_equal(one[figures], two.loc[one.index, figures])
     terms = [set(some.index.get_level_values("term")) for some in (one, two)]
     assert terms[1] - terms[0] == {"true_claim", "mention"}
-    pd.testing.assert_frame_equal(headline(analyze(narrow, bootstrap=0).cells), headline(analyzed.cells))
     pd.testing.assert_frame_equal(study.beside(narrow), study.beside(wide))
     prompt = ["task", "item_id", "context", "belief"]
     grids = [resample.grid(table, prompt, prompt[:2], "error") for table in (narrow, wide)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.suites import contexts, grid
-from warmgap.evaluate.suites.grid import Prompt
+from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config

@@ -17,8 +17,9 @@ from warmgap.engines import models
 from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
 from warmgap.settings import config
+from warmgap.settings.command_limits import check_own
 from warmgap.settings.schema import DataConfig, GenerateConfig
-from warmgap.train.persona import own_replies, persona_data
+from warmgap.train.persona import persona_data
 
 pytest.importorskip("text_to_num", reason="the extra `data` is not installed")
 TALKS = {  # messages of each conversation
@@ -283,4 +284,4 @@ def test_the_settings_of_the_file_are_as_said() -> None:
     found = config.choice("own", "study")
     assert set(found) == {"max_new_tokens", "temperature", "seed", "batch_size"}
     with pytest.raises(UserError, match=r"own\.seed=-1"):
-        own_replies.check(config.settings(GenerateConfig, "own", found, ["own.seed=-1"]))
+        check_own(config.settings(GenerateConfig, "own", found, ["own.seed=-1"]))

@@ -1,0 +1,58 @@
+"""A suite is put to an arm: dialogues turn by turn, every answer on the disk before the next is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from warmgap.engines import chat
+from warmgap.engines.base import Engine
+from warmgap.evaluate.answer import answer
+from warmgap.evaluate.suites.base import Exchange, Prompt, Suite
+from warmgap.settings.schema import GenerateConfig
+
+
+def hold(
+    suite: Suite,
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    params: GenerateConfig,
+    system: Sequence[chat.Message],
+    journal_of: dict[str, Path],
+    what: str,
+) -> tuple[list[Prompt], list[dict[str, Any]]]:
+    """Hold every dialogue to its end; return the turns and their answers, first all of the first turn, then the next.
+
+    The arguments, and the rows of answers, are `answer`'s. All dialogues take a turn together. What the journals hold
+    is not asked again, so a dialogue that was cut off goes on where it was. One whose answer did not come waits there.
+    """
+    asked: list[Prompt] = []
+    rows: list[dict[str, Any]] = []
+    going: list[tuple[list[Exchange], Prompt]] = [([], prompt) for prompt in prompts]
+    for number in range(1, suite.turns + 1):
+        turns = [prompt for _, prompt in going]
+        answers = answer(engine, turns, params, system, journal_of, what if number == 1 else f"{what} · turn {number}")
+        asked, rows = asked + turns, rows + answers
+        if number == suite.turns:
+            break
+        held = [
+            [*so_far, Exchange(prompt, row["answer"])]
+            for (so_far, prompt), row in zip(going, answers, strict=True)
+            if not row.get("failed")
+        ]
+        going = [(so_far, _after(so_far, turn)) for so_far in held if (turn := suite.next_turn(so_far)) is not None]
+        if not going:
+            break
+    return asked, rows
+
+
+def _after(so_far: Sequence[Exchange], turn: Prompt) -> Prompt:
+    """The turn with the dialogue before it."""
+    said = [
+        message
+        for one in so_far
+        for message in ({"role": "user", "content": one.prompt.prompt}, {"role": "assistant", "content": one.reply})
+    ]
+    return replace(turn, before=tuple(said))
