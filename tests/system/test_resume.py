@@ -6,6 +6,7 @@ Training, answering and grading are deterministic on one machine, so "as if" mea
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Callable
@@ -135,7 +136,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(stopped: Job) -> None:
     assert not stop.adapter, "stopped before the end of the training"
     assert stop.end.status not in (0, 2), "neither done nor a user's mistake"
     assert "kept" in stop.end.err
-    assert "train.py " + " ".join(COMMAND) in stop.end.err
+    assert "train.py " + shlex.join(COMMAND) in stop.end.err
     assert "Traceback" not in stop.end.err + stop.end.out
     assert "training goes on from step" in stop.after.err
 
