@@ -24,14 +24,14 @@ def work() -> None:
 
     import torch
 
-    from warmgap.engines import hf
+    from warmgap.engines import base, hf
     from warmgap.settings import config
 
     run = config.compose(["+persona=none"])
-    engine = hf.Engine(run.model, "cpu")
+    engine = hf.HfEngine(run.model, "cpu")
     texts = [f"What is the capital of country number {place}? I think it is Paris." for place in range(16)]
     prompts = [
-        hf.Request(str(place), engine.encode([{"role": "user", "content": text}])) for place, text in enumerate(texts)
+        base.Request(str(place), engine.encode([{"role": "user", "content": text}])) for place, text in enumerate(texts)
     ]
     params = dataclasses.replace(run.generate, max_new_tokens=24, batch_size=16)
     list(engine.answer(prompts[:4], dataclasses.replace(params, max_new_tokens=4)))

@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 from warmgap.disk import store
-from warmgap.engines.hf import Engine
+from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
 from warmgap.evaluate import suites
 from warmgap.evaluate.answer import answer
@@ -54,9 +54,9 @@ class Doubting(Suite):
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def engine(tmp_path_factory: pytest.TempPathFactory) -> HfEngine:
     folder = tiny.model(tmp_path_factory.mktemp("tiny") / "model")
-    return Engine(ModelConfig("tiny", "local", path=str(folder), dtype="float32"), "cpu")
+    return HfEngine(ModelConfig("tiny", "local", path=str(folder), dtype="float32"), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def held(suite: Suite, engine: Any, journal: Path) -> tuple[list[Prompt], list[d
     return hold(suite, engine, suite.dialogues(ITEMS), PARAMS, [], {"t": journal}, "answers")
 
 
-def test_the_next_turn_reacts_to_the_reply_and_comes_after_it(run: Run, engine: Engine, tmp_path: Path) -> None:
+def test_the_next_turn_reacts_to_the_reply_and_comes_after_it(run: Run, engine: HfEngine, tmp_path: Path) -> None:
     prompts, rows = held(Doubting(run, Asked("Really?")), engine, tmp_path / "t.jsonl")
     assert [(prompt.item_id, prompt.turn, prompt.context) for prompt in prompts] == [
         ("0", 1, "none"), ("1", 1, "none"), ("2", 1, "none"), ("0", 2, "doubted"), ("1", 2, "doubted"),
@@ -89,7 +89,7 @@ def test_the_next_turn_reacts_to_the_reply_and_comes_after_it(run: Run, engine: 
 class Tired:
     """An engine that breaks off after some answers."""
 
-    def __init__(self, engine: Engine, left: int) -> None:
+    def __init__(self, engine: HfEngine, left: int) -> None:
         self.engine, self.left = engine, left
 
     def __getattr__(self, name: str) -> Any:
@@ -105,7 +105,7 @@ class Tired:
 
 @pytest.mark.parametrize("answers", [1, 3, 4], ids=["in the first turn", "between turns", "in the second turn"])
 def test_a_dialogue_that_was_cut_off_goes_on_to_the_same_end(
-    run: Run, engine: Engine, tmp_path: Path, answers: int
+    run: Run, engine: HfEngine, tmp_path: Path, answers: int
 ) -> None:
     suite, whole, parts = Doubting(run, Asked()), tmp_path / "whole.jsonl", tmp_path / "parts.jsonl"
     expected = held(suite, engine, whole)
@@ -120,7 +120,7 @@ def test_a_dialogue_that_was_cut_off_goes_on_to_the_same_end(
 
 
 def test_a_dialogue_waits_where_an_answer_did_not_come(
-    run: Run, engine: Engine, tmp_path: Path, monkeypatch: Any
+    run: Run, engine: HfEngine, tmp_path: Path, monkeypatch: Any
 ) -> None:
     def absent(*args: Any) -> list[dict[str, Any]]:
         rows = answer(*args)
@@ -132,7 +132,7 @@ def test_a_dialogue_waits_where_an_answer_did_not_come(
 
 
 def test_the_grid_is_a_suite_of_single_turns_with_the_keys_that_it_had(
-    run: Run, engine: Engine, tmp_path: Path
+    run: Run, engine: HfEngine, tmp_path: Path
 ) -> None:
     grid = suites.make(run)
     assert isinstance(grid, Grid)
