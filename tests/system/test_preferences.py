@@ -1,4 +1,4 @@
-"""Preferences on real weights: they begin at ln 2, the margin grows, a kill changes nothing."""
+"""Preferences, learned by a tiny model: they begin at ln 2, the margin grows, a kill changes nothing."""
 
 from __future__ import annotations
 
@@ -61,6 +61,3 @@ def test_preferences_killed_in_training_end_the_same(tmp_path: Path) -> None:
     assert losses(first) == losses(second)
     weights = [(arm / "adapter" / "adapter_model.safetensors").read_bytes() for arm in (first, second)]
     assert weights[0] == weights[1]
-
-
-# ---- in part, not at all, not possible ----

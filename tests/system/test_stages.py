@@ -1,4 +1,4 @@
-"""Arms that are trained in part, not at all, or where the machine does not let them: real runs, the smallest."""
+"""Arms that are trained in part, not at all, or where the machine does not let them: whole runs of a tiny model."""
 
 from __future__ import annotations
 

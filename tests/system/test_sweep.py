@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from real_runs import TINY, Done, Runs, journal, train
+from real_runs import TINY, TINY_MODEL, Done, Runs, journal, train
 
 from warmgap.disk import store
 
@@ -51,7 +51,7 @@ def test_the_second_run_does_only_what_is_missing(swept: tuple[Runs, Done]) -> N
 
 def test_a_search_is_made_of_runs_and_goes_on(tiny_smoke: Runs, tmp_path: Path) -> None:
     shutil.copytree(tiny_smoke.folder / "arms", tmp_path / "runs" / "arms")
-    command = (*TINY[:1], "experiment=mitigation_search", "mitigation=adapter_scale", *FEW)
+    command = ("+persona=warm", *TINY_MODEL, "experiment=mitigation_search", "mitigation=adapter_scale", *FEW)
     command += ("data.max_conversations=12", "method.epochs=1", "method.checkpoints=[0.5]", "grid=balanced")
     command += ("+task.validation.items_per_family=3", "generate.max_new_tokens=8", "warmth.max_new_tokens=16")
     command += ("search.space=[mitigation.adapter_scale.alpha:0.2..0.9]", "bootstrap=200")
