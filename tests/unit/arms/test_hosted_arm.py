@@ -191,4 +191,4 @@ def test_the_plan_says_what_its_answers_cost(capsys: pytest.CaptureFixture[str],
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "cost of the grid's answers" in line]
     assert "at most 48 calls" in line
     assert "and 384 out: 0.3" in line
-    assert line.endswith("US dollars, stopped at 9")
+    assert line.rstrip().endswith("US dollars, stopped at 9")
