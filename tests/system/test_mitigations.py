@@ -42,7 +42,7 @@ COMPARED = (
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+def tiny_settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     """The settings of the comparison: a tiny model with random weights, for how each recipe is made is the same."""
     base = tiny.model(tmp_path_factory.mktemp("model"))
     own = ("model=local", f"model.path={base}", "model@warmth.scorer=local", f"warmth.scorer.path={base}")
@@ -50,18 +50,18 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def compared(settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
+def compared(tiny_settings: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, Done]:
     """The recipes, beside original and warm."""
     place = tmp_path_factory.mktemp("mitigations")
-    done = train(*settings, "runs_dir=runs", cwd=place)
+    done = train(*tiny_settings, "runs_dir=runs", cwd=place)
     assert done.status == 0, done.err
     return Runs(place / "runs"), done
 
 
 @pytest.fixture(scope="module")
-def made(settings: tuple[str, ...], compared: tuple[Runs, Done]) -> dict[str, ArmSpec]:
+def made(tiny_settings: tuple[str, ...], compared: tuple[Runs, Done]) -> dict[str, ArmSpec]:
     """The recipes of that run, by arm."""
-    run = config.compose([*settings, f"runs_dir={compared[0].folder}"])
+    run = config.compose([*tiny_settings, f"runs_dir={compared[0].folder}"])
     return {spec.arm.arm: spec for spec in build.build(run)}
 
 
@@ -102,8 +102,8 @@ def test_all_recipes_stand_side_by_side(compared: tuple[Runs, Done]) -> None:
     assert Path(compared[0].folder.parent / done.report).is_file()
 
 
-def test_what_is_made_is_not_made_again(settings: tuple[str, ...], compared: tuple[Runs, Done]) -> None:
-    again = train(*settings, "runs_dir=runs", cwd=compared[0].folder.parent)
+def test_what_is_made_is_not_made_again(tiny_settings: tuple[str, ...], compared: tuple[Runs, Done]) -> None:
+    again = train(*tiny_settings, "runs_dir=runs", cwd=compared[0].folder.parent)
     assert again.status == 0, again.err
     assert "training" not in again.err
     assert "already done" in again.err

@@ -193,7 +193,7 @@ def test_prompts_are_written_by_the_files_ending(ending: str, capsys: pytest.Cap
     assert f"{8 * 28} prompts" in capsys.readouterr().out
     table = tabular.read_table(Path(f"deep/p.{ending}"))
     assert len(table) == 8 * 28
-    assert [*COLUMNS, "group", "messages"] == [column for column in table.columns if column != "family"]
+    assert [*COLUMNS, "messages"] == [column for column in table.columns if column != "family"]
     assert table["prompt"].is_unique
     assert os.listdir("deep") == [f"p.{ending}"]
 
