@@ -28,7 +28,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-lo
 test: install
 	$(PYTEST)
 
-# what needs no training of real weights, in a few minutes
+# what needs no training of real weights
 test-fast: install
 	$(PYTEST) tests/unit tests/system/test_commands.py
 
