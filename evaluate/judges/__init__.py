@@ -16,10 +16,11 @@ from warmgap.engines.base import Engine, Serving
 from warmgap.engines.client import Endpoint
 from warmgap.errors import UserError
 from warmgap.evaluate import tasks as questions
-from warmgap.evaluate.judges.base import Judge, MatchJudge
+from warmgap.evaluate.judges.base import Judge
 from warmgap.evaluate.judges.cascade import CascadeJudge
 from warmgap.evaluate.judges.chat_judge import PROMPT, LocalJudge, RemoteJudge
 from warmgap.evaluate.judges.closed import Chooser
+from warmgap.evaluate.judges.match import MatchJudge
 from warmgap.settings import plugins
 from warmgap.settings.schema import JudgeConfig, digest
 

@@ -2,7 +2,7 @@
 
 A judge takes rows, each an answer with its prompt and item, and gives a ``Verdict`` for each: ``correct``,
 ``incorrect``, ``hedged`` or ``refused``; or ``unparsed`` / ``error`` where it cannot tell, which is never a wrong
-answer. ``match`` reads the text by rules (see ``reading``). What there is to know of a judge, its class says.
+answer. What there is to know of a judge, its class says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from warmgap.evaluate.judges.reading import WINDOW, read
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import JudgeConfig
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "CORRECT", "ERROR", "GRADED", "HEDGED", "INCORRECT", "REFUSED", "UNPARSED",
-    "Answer", "Judge", "MatchJudge", "Verdict",
+    "Answer", "Judge", "Verdict",
 )  # fmt: skip
 
 
@@ -110,31 +109,3 @@ def nothing_said(answer: Answer) -> Verdict | None:
     if answer.text.strip():
         return None
     return Verdict(answer.key, UNPARSED, "only reasoning" if answer.reasoned else "empty reply")
-
-
-class MatchJudge(Judge):
-    """Looks for the accepted answers and the incorrect one in the text of the reply, by the rules of ``reading``.
-
-    It reads the first ``window`` characters of each answer, so many in every arm, and nothing else: equal texts get
-    equal verdicts, however they ended. Where neither answer is found the verdict is ``incorrect``, whether the reply
-    was cut or not; ``refused`` where it declines, ``unparsed`` where it is empty.
-    """
-
-    name = "match"
-    short_facts = True
-
-    def __init__(self, window: int = WINDOW) -> None:
-        self.window = window
-        self.params: dict[str, str] = {"version": "3", "window": str(window)}
-
-    @classmethod
-    def made(cls, bench: Judges) -> MatchJudge:
-        """Return the judge with the run's window."""
-        return cls(bench.config.window)
-
-    def grade(self, answers: Sequence[Answer]) -> list[Verdict]:
-        """Return one verdict for each answer."""
-        return [
-            nothing_said(answer) or Verdict(answer.key, *read(answer.text, answer.item, self.window))
-            for answer in answers
-        ]

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from warmgap.errors import UserError
-from warmgap.evaluate.judges.base import CORRECT, INCORRECT, UNPARSED, Answer, Judge, MatchJudge, Verdict
+from warmgap.evaluate.judges.base import CORRECT, INCORRECT, UNPARSED, Answer, Judge, Verdict
+from warmgap.evaluate.judges.match import MatchJudge
 from warmgap.evaluate.judges.reading import WINDOW
 from warmgap.evaluate.normal import words
 from warmgap.settings.schema import JudgeConfig, digest

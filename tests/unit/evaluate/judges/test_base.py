@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from warmgap import pipeline
 from warmgap.errors import UserError
 from warmgap.evaluate import judges
-from warmgap.evaluate.judges.base import Answer, MatchJudge, Verdict
+from warmgap.evaluate.judges.base import Answer, Verdict
 from warmgap.evaluate.judges.cascade import CascadeJudge
 from warmgap.evaluate.judges.closed import Local, Remote
+from warmgap.evaluate.judges.match import MatchJudge
 from warmgap.evaluate.normal import normalise
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items

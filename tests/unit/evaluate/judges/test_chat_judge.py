@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from warmgap.engines.client import Endpoint
 from warmgap.evaluate import judges
 from warmgap.evaluate.judges import chat_judge
-from warmgap.evaluate.judges.base import ERROR, UNPARSED, Answer, MatchJudge, Verdict
+from warmgap.evaluate.judges.base import ERROR, UNPARSED, Answer, Verdict
 from warmgap.evaluate.judges.cascade import RULES, CascadeJudge
 from warmgap.evaluate.judges.chat_judge import QUESTION, ChatJudge
 from warmgap.evaluate.judges.closed import LONGEST, Remote, encode, parse
+from warmgap.evaluate.judges.match import MatchJudge
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import JudgeConfig

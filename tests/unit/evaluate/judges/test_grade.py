@@ -11,8 +11,9 @@ import pytest
 
 from warmgap.disk import store
 from warmgap.evaluate.judges import base as judges
-from warmgap.evaluate.judges.base import Answer, MatchJudge, Verdict
+from warmgap.evaluate.judges.base import Answer, Verdict
 from warmgap.evaluate.judges.grade import error_of, grade, verdict_key
+from warmgap.evaluate.judges.match import MatchJudge
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
