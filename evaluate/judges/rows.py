@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from warmgap.engines.replies import finish_reason, unknown_reasons
 from warmgap.errors import UserError
@@ -16,7 +16,14 @@ from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import Run, digest
 
 
-def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str = "the table") -> list[str]:
+class Graded(NamedTuple):
+    """What has to be known of the verdicts: ``notes``, and whether their judge was ``paid``."""
+
+    notes: list[str]
+    paid: bool
+
+
+def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str = "the table") -> Graded:
     """Add ``verdict``, ``grader``, ``reason`` and ``error`` to each row; return what has to be known of them.
 
     A row has ``item_id`` and ``answer``; ``task`` where the run has several, and where known ``finish_reason``,
@@ -43,7 +50,8 @@ def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str 
     for row, verdict in zip(rows, verdicts, strict=True):
         row.update(verdict=verdict["verdict"], grader=verdict["grader"], reason=verdict["reason"])
         row["error"] = error_of(verdict["verdict"], verdict["task"])
-    return [*judges.notes(run.judge, tasks), *unknown_reasons(answer["finish_reason"] for answer in answers)]
+    notes = [*judges.notes(run.judge, tasks), *unknown_reasons(answer["finish_reason"] for answer in answers)]
+    return Graded(notes, judge.paid)
 
 
 def journal_of(kept: Path) -> Path:

@@ -26,18 +26,17 @@ def add(commands: Any) -> None:
 def _grade(options: Any) -> int:
     from warmgap.api import grading
     from warmgap.disk import tabular
-    from warmgap.evaluate import judges
     from warmgap.evaluate.judges.rows import grade_rows, journal_of
 
     run = grading(options.task, options.judge, options.settings)
     rows = tabular.read(options.file, ["item_id", "answer"])
     tabular.check_target(options.out)
     kept = options.out.with_name(f".{options.out.name}")
-    notes = grade_rows(rows, run, kept, str(options.file))
+    graded = grade_rows(rows, run, kept, str(options.file))
     tabular.write(options.out, rows)
-    if not judges.of(options.judge).paid:
+    if not graded.paid:
         journal_of(kept).unlink(missing_ok=True)  # what was paid for is kept: it serves the next file too
-    for note in notes:
+    for note in graded.notes:
         print(f"note: {note}", file=sys.stderr)
     counts = Counter(row["verdict"] for row in rows)
     print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())) + f": {options.out}")
