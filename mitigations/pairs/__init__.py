@@ -74,13 +74,7 @@ def load(given: str | None = None, split: str | None = None) -> list[Pair]:
 @once
 def _parsed(path: Path) -> tuple[Pair, ...]:
     """The pairs of a file. Raises UserError with file and line."""
-    lines = intake.lines(path, "point mitigation.pairs at a readable file of JSON lines")
-    pairs = tuple(parse(line, f"{path}:{number}") for number, line in lines)
-    names = [pair.id for pair in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"{path}: id {twice!r} stands twice", "ids name pairs", "give each its own")
-    return pairs
+    return intake.records(path, parse, "point mitigation.pairs at a readable file of JSON lines", "pairs")
 
 
 def parse(line: str, where: str) -> Pair:

@@ -186,13 +186,7 @@ def read_conversations(path: Path, version: str | None = None) -> list[Conversat
 @once
 def _parsed(path: Path) -> tuple[Conversation, ...]:
     """The conversations of a file. Raises UserError with file and line."""
-    lines = intake.lines(path, "point data.path at a readable file of JSON lines")
-    found = tuple(_parse(line, f"{path}:{number}") for number, line in lines)
-    ids = [item.id for item in found]
-    if len(set(ids)) < len(ids):
-        twice = next(item for item in ids if ids.count(item) > 1)
-        raise UserError(f"{path}: id {twice!r} stands twice", "ids name conversations", "give each its own")
-    return found
+    return intake.records(path, _parse, "point data.path at a readable file of JSON lines", "conversations")
 
 
 def _parse(line: str, where: str) -> Conversation:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from warmgap.errors import UserError
 
@@ -21,6 +22,17 @@ _OTHERS = (
     (codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
     (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"),
 )  # fmt: skip
+
+
+class Named(Protocol):
+    """Something that an id names."""
+
+    @property
+    def id(self) -> str:
+        """What it is called in its file, and nothing else there is."""
+
+
+Kept = TypeVar("Kept", bound=Named)
 
 
 class Unreadable(ValueError):
@@ -104,3 +116,16 @@ def text(path: Path, fix: str) -> str:
 def lines(path: Path, fix: str) -> list[tuple[int, str]]:
     """Return the numbers and texts of a file's lines that are not empty; a line ends at ``\\n`` and nowhere else."""
     return [(number, line) for number, line in enumerate(text(path, fix).split("\n"), 1) if line.strip()]
+
+
+def records(path: Path, parse_line: Callable[[str, str], Kept], fix: str, what: str) -> tuple[Kept, ...]:
+    """Return what each line of a file holds, by a parser that is given the line and its place.
+
+    Raises UserError as ``lines`` and the parser do, and for an id that stands twice; ``what`` is what ids name.
+    """
+    found = tuple(parse_line(line, f"{path}:{number}") for number, line in lines(path, fix))
+    ids = [item.id for item in found]
+    if len(set(ids)) < len(ids):
+        twice = next(item for item in ids if ids.count(item) > 1)
+        raise UserError(f"{path}: id {twice!r} stands twice", f"ids name {what}", "give each its own")
+    return found

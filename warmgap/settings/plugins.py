@@ -26,7 +26,7 @@ from warmgap.errors import UserError
 
 T = TypeVar("T")
 
-KINDS = ("tasks", "judges", "mitigations", "suites", "engines")
+KINDS = ("tasks", "judges", "mitigations", "suites")
 
 
 @dataclass

@@ -171,13 +171,10 @@ class MethodConfig:
 
 
 @dataclass
-class TaskConfig:
-    """A set of questions: a local ``path`` in the set's own format, or ``id`` on the hub at a pinned ``revision``.
+class SourceConfig:
+    """Where rows come from: a local ``path`` in the set's own format, or ``id`` on the hub at a pinned ``revision``.
 
-    ``sample`` draws so many items, by ``seed`` and in proportion to the families; ``families`` and ``items_per_family``
-    take a part of the set from the top of each family. ``level`` is of the embedded questions: easy, hard or all.
-    ``instruction`` is a sentence that ends every prompt of the set, the same in all cells. ``options`` are what a task
-    from outside takes beyond these.
+    ``sample`` draws so many of them, by ``seed`` and in proportion to the set's own parts.
     """
 
     path: str | None = setting("measure", None)
@@ -187,6 +184,18 @@ class TaskConfig:
     split: str | None = setting("measure", None)
     sample: int | None = setting("measure", None)
     seed: int = setting("measure", 0)
+
+
+@dataclass
+class TaskConfig(SourceConfig):
+    """A set of questions.
+
+    ``families`` and ``items_per_family`` take a part of the set from the top of each family. ``level`` is of the embedded
+    questions: easy, hard or all.
+    ``instruction`` is a sentence that ends every prompt of the set, the same in all cells. ``options`` are what a task
+    from outside takes beyond these.
+    """
+
     families: list[str] | None = setting("measure", None)
     items_per_family: int | None = setting("measure", None)
     instruction: str | None = setting("measure", None)
@@ -195,19 +204,12 @@ class TaskConfig:
 
 
 @dataclass
-class ControlConfig:
-    """A standard check beside the grid: where it comes from, as a task, and how it is asked.
+class ControlConfig(SourceConfig):
+    """A standard check beside the grid, and how it is asked.
 
     ``margin_pp`` is the difference below which arms count as equal.
     """
 
-    path: str | None = setting("measure", None)
-    id: str | None = setting("measure", None)
-    revision: str | None = setting("measure", None)
-    subset: str | None = setting("measure", None)
-    split: str | None = setting("measure", None)
-    sample: int | None = setting("measure", None)
-    seed: int = setting("measure", 0)
     max_new_tokens: int = setting("measure", 128)
     temperature: float = setting("measure", 0.2)
     margin_pp: float = setting("measure", 3.0)
