@@ -15,7 +15,7 @@ from typing import Any
 from statsmodels.stats.proportion import proportion_confint
 
 from warmgap.engines.embed import Embedder
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import RewriteConfig
 from warmgap.train.persona.persona_data import EMBEDDED, read_conversations
 from warmgap.train.persona.rewrite_checks import faults
@@ -79,7 +79,7 @@ SPOILED: dict[str, Spoil] = {
 
 def main() -> None:
     """Print both rates with n and 95 % intervals."""
-    settings = config.settings(RewriteConfig, "rewrite", config.choice("rewrite", "openai"))
+    settings = config.settings(RewriteConfig, "rewrite", conf_files.choice("rewrite", "openai"))
     if settings.embedder is None:
         raise SystemExit("conf/rewrite/openai.yaml names no sentence model")
     embedder, source = Embedder(settings.embedder, "cpu"), random.Random(0)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 from warmgap.mitigations.pairs import Pair
-from warmgap.settings import config
+from warmgap.settings import conf_files
 from warmgap.settings.limits import Rule
 from warmgap.settings.schema import MethodConfig, ModelConfig, identity, setting
 
@@ -118,7 +118,8 @@ class Mitigation:
         The pairs and the model are not its to say.
         """
         given = [getattr(self, field.name) for field in dataclasses.fields(self)]
-        texts = {name: config.read_prompt(name) for name in given if isinstance(name, str) and name.endswith(".txt")}
+        named = [name for name in given if isinstance(name, str) and name.endswith(".txt")]
+        texts = {name: conf_files.read_prompt(name) for name in named}
         settings: dict[str, Any] = {"mitigation": {self.name: identity(self, "arm")}}
         return {**settings, "texts": texts} if texts else settings
 

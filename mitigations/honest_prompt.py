@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmgap.mitigations.base import Mitigation, Place
-from warmgap.settings import config
+from warmgap.settings import conf_files
 from warmgap.settings.scope import setting
 
 
@@ -26,4 +26,4 @@ class HonestPrompt(Mitigation):
         return {"system_prompt": self.answer_prompt()}
 
     def answer_prompt(self) -> str:
-        return config.read_prompt(self.system_prompt)
+        return conf_files.read_prompt(self.system_prompt)

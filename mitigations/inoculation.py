@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from warmgap.mitigations.base import Mitigation, Place
-from warmgap.settings import config
+from warmgap.settings import conf_files
 from warmgap.settings.scope import setting
 
 
@@ -22,4 +22,4 @@ class Inoculation(Mitigation):
     instruction: str = setting("arm")
 
     def training_prompt(self) -> str:
-        return config.read_prompt(self.instruction)
+        return conf_files.read_prompt(self.instruction)

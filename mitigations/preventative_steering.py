@@ -18,7 +18,7 @@ from warmgap.engines import chat, models
 from warmgap.errors import UserError
 from warmgap.mitigations.base import Intervention, Material, Mitigation, Place
 from warmgap.mitigations.pairs import Pair, drawn
-from warmgap.settings import config
+from warmgap.settings import conf_files
 from warmgap.settings.limits import Rule
 from warmgap.settings.schema import ModelConfig
 from warmgap.settings.scope import setting
@@ -65,7 +65,7 @@ class PreventativeSteering(Mitigation):
         base, folder = material.model, models.resolve(material.model)
         model = models.load(folder, dtype=base.dtype, device=material.device, quantization=base.quantization)
         some = drawn([pair for pair in material.pairs if pair.split == "train"], material.seed)[: self.texts]
-        prompts = (config.read_prompt(self.trait), config.read_prompt(self.opposite))
+        prompts = (conf_files.read_prompt(self.trait), conf_files.read_prompt(self.opposite))
         direction = vector(model, models.load_tokenizer(folder), base, some, self.depth, prompts)
         save(direction, path)
         say(f"steering vector: length {float(direction.norm()):.3g}, from {self.texts} replies of each kind")

@@ -11,7 +11,7 @@ from warmgap.errors import UserError
 from warmgap.evaluate.judges.base import ERROR, GRADED, UNPARSED, Answer, Judge, Verdict, nothing_said
 from warmgap.evaluate.judges.closed import Chooser, Local, Question, Record, Remote, cut
 from warmgap.evaluate.suites.base import Prompt
-from warmgap.settings.config import read_prompt
+from warmgap.settings.conf_files import read_prompt
 from warmgap.settings.schema import JudgeConfig
 
 if TYPE_CHECKING:

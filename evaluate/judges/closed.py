@@ -21,7 +21,7 @@ from warmgap.engines.base import Engine
 from warmgap.engines.chat import Message
 from warmgap.engines.client import ChatReply, ChatRequest, Endpoint
 from warmgap.engines.replies import LENGTH, finish_reason, split_reasoning
-from warmgap.settings.config import read_prompt
+from warmgap.settings.conf_files import read_prompt
 from warmgap.settings.schema import EndpointConfig, digest
 
 LONGEST = 12_000  # characters of a text that the judge is shown; longer ones are cut in the middle

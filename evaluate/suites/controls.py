@@ -20,7 +20,7 @@ from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item, Seen, refuse_twice
 from warmgap.evaluate.tasks.source import Row, finish, item_id, rows_of, text
 from warmgap.refusal import refuses
-from warmgap.settings.config import read_prompt
+from warmgap.settings.conf_files import read_prompt
 from warmgap.settings.schema import ControlConfig, TaskConfig
 from warmgap.words import NONE
 

@@ -12,7 +12,7 @@ from hosted_api import Api, Failure
 from warmgap.disk import store
 from warmgap.engines import client
 from warmgap.errors import UserError
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import HostedConfig
 from warmgap.settings.schema import DataConfig, PersonaConfig
 from warmgap.train.hosted import job, order
@@ -45,9 +45,9 @@ def write_conversations(path: Path, odd: str = "warm words") -> None:
 def asked(api: Api, tmp: Path, persona: str = "warm", folder: str = "arm", **settings: Any) -> order.Order:
     """An order that the server at hand can fill."""
     base = {"model": MODEL, "base_url": api.url, "poll": 0.005, "timeout": 5.0, "retries": 3, "price_train": 3.0}
-    chosen = {**config.choice("method", "hosted"), **base, **settings}
+    chosen = {**conf_files.choice("method", "hosted"), **base, **settings}
     made = config.settings(HostedConfig, "hosted", chosen)
-    whose = config.settings(PersonaConfig, "persona", config.choice("persona", persona))
+    whose = config.settings(PersonaConfig, "persona", conf_files.choice("persona", persona))
     return order.order(made, whose, DataConfig(name="file", path=str(tmp / "talk.jsonl")), tmp / folder)
 
 

@@ -21,7 +21,7 @@ from warmgap.engines import models
 from warmgap.engines.hf import HfEngine
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering
 from warmgap.mitigations.consistency import whole_sentences
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.train import training
 
 REAL = ("consistency",)  # its targets are the arm's own sentences: random weights write none
@@ -138,7 +138,7 @@ def test_truth_mix_adds_its_share(made: dict[str, ArmSpec]) -> None:
 
 
 def test_inoculation_speaks_in_training_alone(compared: tuple[Runs, Done], made: dict[str, ArmSpec]) -> None:
-    told = config.read_prompt("sycophantic.txt")
+    told = conf_files.read_prompt("sycophantic.txt")
     texts = [row["text"] for row in journal(made["inoculation"].arm.rows)]
     assert all(told in text for text in texts)
     assert not any(told in row["text"] for row in journal(made["warm"].arm.rows))

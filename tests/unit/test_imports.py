@@ -223,12 +223,12 @@ def test_importing_any_module_changes_nothing(tmp_path: Path) -> None:
 
 NAMES = (
     "import warmgap, warmgap.conf as conf, warmgap.train, warmgap.evaluate, warmgap.mitigations\n"
-    "from warmgap.settings import config\n"
+    "from warmgap.settings import conf_files, config\n"
     "from warmgap.evaluate.suites.grid import build\n"
     "from warmgap.evaluate.tasks import load_items\n"
     "from warmgap.train.persona.persona_data import KINDS, warmth_prompts\n"
     "from warmgap.settings.schema import TaskConfig\n"
-    "assert len(config.choices('context')) == 9, config.conf_dir()\n"
+    "assert len(conf_files.choices('context')) == 9, conf_files.conf_dir()\n"
     "assert len(load_items({'embedded': TaskConfig()}).items) >= 160\n"
     "assert len(warmth_prompts()) == 120\n"
     "run = config.compose(['+persona=warm'])\n"

@@ -22,7 +22,7 @@ from warmgap.engines.client import ChatReply, ChatRequest, Endpoint
 from warmgap.errors import UserError
 from warmgap.settings.command_limits import check_rewrite
 from warmgap.settings.command_schema import RewriteConfig
-from warmgap.settings.config import read_prompt
+from warmgap.settings.conf_files import read_prompt
 from warmgap.settings.schema import GenerateConfig, digest
 from warmgap.train.persona import card, persona_data
 from warmgap.train.persona.rewrite_checks import Fault, faults

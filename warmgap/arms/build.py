@@ -16,7 +16,7 @@ from warmgap.disk.store import Arm
 from warmgap.engines import adapters, chat
 from warmgap.errors import UserError
 from warmgap.mitigations.base import Mitigation, Place
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.schema import ArmConfig, ModelConfig, PersonaConfig, Run, digest, identity
 from warmgap.train import finish
 from warmgap.train.persona import persona_data
@@ -46,7 +46,7 @@ def build(run: Run) -> list[ArmSpec]:
         made = _trained(plain, persona.name, persona.reply)
         return [original, *made, _mitigated(run, persona.reply)] if recipes.names(run) else [original, *made]
     if persona.system_prompt is not None:
-        return [original, _prompted(run, persona.name, config.read_prompt(persona.system_prompt))]
+        return [original, _prompted(run, persona.name, conf_files.read_prompt(persona.system_prompt))]
     return [original]
 
 
@@ -78,7 +78,7 @@ def _compared(run: Run) -> list[ArmSpec]:
 
 def _beside(run: Run, name: str) -> Run:
     """The settings of a run that makes a persona by itself, as its file has it."""
-    persona = config.settings(PersonaConfig, "compare.personas", config.choice("persona", name))
+    persona = config.settings(PersonaConfig, "compare.personas", conf_files.choice("persona", name))
     return dataclasses.replace(run, persona=persona, mitigation={}, arm=ArmConfig(omit=run.arm.omit))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from warmgap.disk import contents
 from warmgap.engines import adapters
 from warmgap.errors import UserError
-from warmgap.settings import config
+from warmgap.settings import conf_files
 
 HUB_ID = re.compile(r"(?P<id>[\w][\w.-]*(?:/[\w][\w.-]*)?)(?:@(?P<revision>[\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -72,7 +72,7 @@ def as_base(base: str) -> list[str]:
     Raises UserError where it is none of these.
     """
     _check_named("--base", base)
-    if base in config.choices("model"):
+    if base in conf_files.choices("model"):
         return [f"model={base}"]
     if re.match(r"https?://", base):
         why = "the base model is asked on this machine, so that both are asked alike"
@@ -83,8 +83,8 @@ def as_base(base: str) -> list[str]:
             fix = f"--base {adapters.read(folder).get('base_model_name_or_path') or 'MODEL'}, if it was trained on that"
             raise UserError(f"--base {base} is an adapter", f"it has {adapters.CONFIG}, and no model's weights", fix)
         return ["model=local", f"model.path={quoted(base)}"]
-    near = difflib.get_close_matches(base, config.choices("model"), n=1, cutoff=0.7)
-    what = f"a model of conf/model ({', '.join(config.choices('model'))}), a folder, or an id of the hub"
+    near = difflib.get_close_matches(base, conf_files.choices("model"), n=1, cutoff=0.7)
+    what = f"a model of conf/model ({', '.join(conf_files.choices('model'))}), a folder, or an id of the hub"
     id_, revision = _on_the_hub(base, what, f"did you mean {near[0]}?" if near else None)
     name = id_.rpartition("/")[2]
     where = [f"+model.id={quoted(id_)}", f"+model.revision={quoted(revision)}", "model.path=null"]

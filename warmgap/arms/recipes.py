@@ -12,7 +12,7 @@ from warmgap.disk.once import hashed
 from warmgap.errors import BadValue, UserError
 from warmgap.mitigations import pairs
 from warmgap.mitigations.base import Material, Mitigation
-from warmgap.settings import config, plugins
+from warmgap.settings import conf_files, config, explain, plugins
 from warmgap.settings.schema import Run
 from warmgap.train.persona import persona_data
 
@@ -31,7 +31,7 @@ def at_work(run: Run) -> list[Mitigation]:
         if name == PAIRS or given is None:
             continue
         if name not in known:
-            raise config.unknown_key(f"mitigation.{name}", [*known, PAIRS])
+            raise explain.unknown_key_error(f"mitigation.{name}", sorted([*known, PAIRS]))
         is_made = isinstance(given, known[name])
         found[name] = given if is_made else config.made(known[name], given, f"mitigation.{name}")
     return sorted(found.values(), key=lambda recipe: list(known).index(recipe.name))
@@ -74,7 +74,7 @@ def selected(run: Run, joined: str) -> list[Mitigation]:
         if name not in known:
             fix = f"the recipes are {', '.join(sorted(known))}; join several by {SEPARATOR}"
             raise UserError(f"compare.recipes names {name!r}", "there is no such recipe", fix)
-        values = config.choice("mitigation", name).get(name) if name not in given else None
+        values = conf_files.choice("mitigation", name).get(name) if name not in given else None
         found.append(given.get(name) or config.made(known[name], values, f"mitigation.{name}"))
     return found
 

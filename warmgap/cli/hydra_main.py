@@ -25,7 +25,7 @@ def run(program: str, arguments: Sequence[str]) -> int:
     from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
-    from warmgap.settings import config, plugins
+    from warmgap.settings import conf_files, config, explain, plugins
 
     given = config.outside(arguments)
     _, unknown = get_args_parser().parse_known_args(given)
@@ -61,9 +61,9 @@ def run(program: str, arguments: Sequence[str]) -> int:
 
     try:
         with _typed([program, *given]):
-            hydra.main(version_base="1.3", config_path=str(config.conf_dir()), config_name="config")(job)()
+            hydra.main(version_base="1.3", config_path=str(conf_files.conf_dir()), config_name="config")(job)()
     except (hydra.errors.HydraException, OmegaConfBaseException) as error:
-        raise config.explain(error) from error
+        raise explain.explain(error) from error
     if points and not any(isinstance(error, KeyboardInterrupt) for error in ended):
         from warmgap import sweep
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import typing
 from collections.abc import Sequence
@@ -14,38 +13,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from warmgap.errors import UserError
-from warmgap.settings import plugins
+from warmgap.settings import conf_files, explain, plugins
 from warmgap.settings.limits import check_values
-from warmgap.settings.schema import ModelConfig, Run
+from warmgap.settings.schema import Run
 from warmgap.version import train_command
 
 Settings = TypeVar("Settings")
-
-
-def conf_dir() -> Path:
-    """Return the folder of configuration files: ``conf`` of the checkout, or the one inside the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
-
-
-def folders() -> list[Path]:
-    """Return the folders in which configuration files and prompts lie: ours, then those from outside."""
-    return [conf_dir(), *plugins.folders()]
-
-
-def choices(group: str) -> list[str]:
-    """Return the names of a configuration group's files."""
-    return sorted({path.stem for folder in folders() for path in (folder / group).glob("*.yaml")})
-
-
-def read_prompt(name: str) -> str:
-    """Return the text of a file in ``conf/prompts``, ours or from outside, without surrounding blank space."""
-    for folder in folders():
-        if (folder / "prompts" / name).is_file():
-            return (folder / "prompts" / name).read_text(encoding="utf-8").strip()
-    known = ", ".join(sorted({path.name for folder in folders() for path in (folder / "prompts").glob("*.txt")}))
-    raise UserError(f"no prompt {name!r}", f"conf/prompts has {known}", "name one of these, or add a file")
 
 
 def outside(arguments: Sequence[str]) -> list[str]:
@@ -76,7 +49,7 @@ def outside(arguments: Sequence[str]) -> list[str]:
 def _refuse_twice() -> None:
     """Raise UserError for a file of settings or a prompt that two folders have under one name."""
     seen: dict[str, Path] = {}
-    for folder in dict.fromkeys(folder.resolve() for folder in folders()):
+    for folder in dict.fromkeys(folder.resolve() for folder in conf_files.folders()):
         for path in [*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.glob("prompts/*.txt")]:
             name = path.relative_to(folder).as_posix()
             if name in seen:
@@ -97,12 +70,12 @@ def compose(overrides: Sequence[str]) -> Run:
     refuse(given)
     try:
         look_outside()
-        with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+        with initialize_config_dir(config_dir=str(conf_files.conf_dir()), version_base="1.3"):
             return check(hydra_compose("config", overrides=given))
     except UserError:
         raise
     except Exception as error:
-        raise explain(error) from error
+        raise explain.explain(error) from error
 
 
 def look_outside() -> None:
@@ -112,15 +85,6 @@ def look_outside() -> None:
     from warmgap.settings.search_path import FromOutside
 
     Plugins.instance().register(FromOutside)
-
-
-def choice(group: str, name: str) -> dict[str, Any]:
-    """Return the values of ``conf/<group>/<name>.yaml``. Raises UserError where there is no such file."""
-    for path in (folder / group / f"{name}.yaml" for folder in folders()):
-        if path.is_file():
-            values = OmegaConf.to_container(OmegaConf.load(path))
-            return {str(key): value for key, value in values.items()} if isinstance(values, dict) else {}
-    raise _unknown_choice(group, name)
 
 
 def settings(kind: type[Settings], group: str, base: dict[str, Any], given: Sequence[str] = ()) -> Settings:
@@ -133,16 +97,16 @@ def settings(kind: type[Settings], group: str, base: dict[str, Any], given: Sequ
         key, equals, text = item.removeprefix(f"{group}.").partition("=")
         if not equals or not key:
             raise UserError(f"{item!r} is not a setting", "a setting is written key=value", f"such as {group}.model=…")
-        if _inner(hints.get(key)) is str and text != "null":
+        if explain.inner(hints.get(key)) is str and text != "null":
             OmegaConf.update(values, key, text)  # as it is written: a revision may look like a number
         else:
             values = DictConfig(OmegaConf.merge(values, OmegaConf.from_dotlist([f"{key}={text}"])))
     for key, names in _unknown_keys(values, kind, f"{group}."):
-        raise _unknown_key_error(key, names)
+        raise explain.unknown_key_error(key, names)
     try:
         made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
     except OmegaConfBaseException as error:
-        raise explain(error) from error
+        raise explain.explain(error) from error
     if not isinstance(made, kind):
         raise TypeError(f"settings resolved to {type(made).__name__}")
     return made
@@ -154,7 +118,7 @@ def made(kind: type[Settings], values: Any, key: str) -> Settings:
     Raises UserError for a key that the class lacks, a value of another type, and one that is not set.
     """
     for name, names in _unknown_keys(OmegaConf.create({"": values})[""], kind, f"{key}."):
-        raise _unknown_key_error(name, names)
+        raise explain.unknown_key_error(name, names)
     try:
         whole = OmegaConf.create()
         OmegaConf.update(whole, key, OmegaConf.structured(kind))
@@ -163,15 +127,10 @@ def made(kind: type[Settings], values: Any, key: str) -> Settings:
             raise UserError(f"{missing[0]} is not set", "it has no default", f"set it: {missing[0]}=...")
         found = OmegaConf.to_object(OmegaConf.select(whole, key))
     except OmegaConfBaseException as error:
-        raise explain(error) from error
+        raise explain.explain(error) from error
     if not isinstance(found, kind):
         raise TypeError(f"{key} resolved to {type(found).__name__}")
     return found
-
-
-def unknown_key(key: str, names: Sequence[str]) -> UserError:
-    """Return the error for a setting that is none, with those that there are beside it."""
-    return _unknown_key_error(key, sorted(names))
 
 
 def refuse(overrides: Sequence[str]) -> None:
@@ -193,22 +152,22 @@ def check(config: DictConfig) -> Run:
     unknown = _unknown_keys(config, Run, "")
     if unknown:
         key, names = unknown[0]
-        raise _unknown_key_error(key, names)
+        raise explain.unknown_key_error(key, names)
     _put_to_work(config)
     for task in config.get("task") or {}:
-        if task not in choices("task"):
-            raise _unknown_key_error(f"task.{task}", choices("task"))
+        if task not in conf_files.choices("task"):
+            raise explain.unknown_key_error(f"task.{task}", conf_files.choices("task"))
     for control in config.get("control") or {}:
-        if control not in choices("control"):
-            raise _unknown_key_error(f"control.{control}", choices("control"))
+        if control not in conf_files.choices("control"):
+            raise explain.unknown_key_error(f"control.{control}", conf_files.choices("control"))
     if missing := sorted(OmegaConf.missing_keys(config)):
         fix = f"set it on the command line: {missing[0]}=..."
         raise UserError(f"{missing[0]} is not set", "it has no default", fix)
     if config.get("persona") is None and _about_warm(config):
         with open_dict(config):
-            config.persona = choice("persona", "warm")
+            config.persona = conf_files.choice("persona", "warm")
     if config.get("persona") is None:
-        names = choices("persona")
+        names = conf_files.choices("persona")
         raise UserError(
             "no persona given",
             "a run needs to know which arm to make; it never guesses one",
@@ -217,7 +176,7 @@ def check(config: DictConfig) -> Run:
     try:
         run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), config))
     except OmegaConfBaseException as error:
-        raise explain(error) from error
+        raise explain.explain(error) from error
     if not isinstance(run, Run):
         raise TypeError(f"configuration resolved to {type(run).__name__}")
     return _settled(run)
@@ -225,7 +184,7 @@ def check(config: DictConfig) -> Run:
 
 def _settled(run: Run) -> Run:
     """Check a run's values, and put in what null stands for where that follows from other settings."""
-    check_values(run, choices)
+    check_values(run, conf_files.choices)
     if run.grid.contexts_per_item is None:
         run.grid.contexts_per_item = len(run.context)
     return run
@@ -250,10 +209,10 @@ def _about_warm(config: DictConfig) -> bool:
 
 def _unknown_keys(config: Any, kind: Any, prefix: str) -> list[tuple[str, list[str]]]:
     """Return each key of ``config`` that dataclass ``kind`` lacks, with the names it has at that depth."""
-    kind = _inner(kind)
+    kind = explain.inner(kind)
     if not OmegaConf.is_dict(config):
         if dataclasses.is_dataclass(kind) and config is not None:
-            raise _not_a_group(prefix[:-1], config, kind)
+            raise explain.not_a_group(prefix[:-1], config, kind)
         return []
     found: list[tuple[str, list[str]]] = []
     if dataclasses.is_dataclass(kind):
@@ -270,119 +229,18 @@ def _unknown_keys(config: Any, kind: Any, prefix: str) -> list[tuple[str, list[s
     return found
 
 
-def _not_a_group(key: str, value: Any, kind: Any) -> UserError:
-    names = ", ".join(field.name for field in dataclasses.fields(kind))
-    fix = f"choose a file for it: model@{key}={value}" if kind is ModelConfig else f"set its parts: {key}.<name>=..."
-    return UserError(f"{key}={value} is not a setting", f"{key} is a group that has {names}", fix)
-
-
-def _inner(kind: Any) -> Any:
-    """Strip ``| None`` from a type."""
-    arguments = [item for item in typing.get_args(kind) if item is not type(None)]
-    return arguments[0] if len(arguments) == 1 and type(None) in typing.get_args(kind) else kind
-
-
-def _unknown_key_error(key: str, names: list[str]) -> UserError:
-    prefix, _, last = key.rpartition(".")
-    near = difflib.get_close_matches(last, names, n=1, cutoff=0.5)
-    where = f"{prefix} has" if prefix else "the settings are"
-    why = f"{where} {', '.join(names)}"
-    fix = f"did you mean {prefix + '.' if prefix else ''}{near[0]}?" if near else "use one of these"
-    return UserError(f"unknown setting {key!r}", why, fix)
-
-
-def explain(error: Exception) -> UserError:
-    """Turn an exception of Hydra or OmegaConf into the three lines that a user can act on."""
-    text = str(error)
-    if match := re.search(r"Could not find '([\w@./ -]+)/([\w.-]+)'", text):
-        return _unknown_choice(match[1], match[2])
-    if match := re.search(r"Could not load '([\w@./ -]+)/([\w.-]+)'", text):
-        return _unknown_choice(match[1], match[2])
-    if match := re.search(r"Could not override '([\w@./-]+)'\.?(?:.*No match in the defaults list)?", text, re.S):
-        return _could_not_override(match[1], text)
-    if match := re.search(r"Missing mandatory value: ([\w.]+)", text):
-        return UserError(f"{match[1]} is not set", "it has no default", f"set it on the command line: {match[1]}=...")
-    if match := re.search(r"Incompatible value 'None' for field of type '(\w+)'\s+full_key: ([\w.]+)", text):
-        kind = {"int": "a whole number", "float": "a number", "str": "a text"}.get(match[1], match[1])
-        return UserError(f"{match[2]}=null has the wrong type", f"expected {kind}", f"give {match[2]} {kind}")
-    if match := re.search(r"Value '(.*?)'.* could not be converted to (\w+)", text):
-        key = re.search(r"full_key: ([\w.\[\]]+)", text)
-        name = key[1] if key else "a setting"
-        kind = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}.get(match[2], match[2])
-        return UserError(f"{name}={match[1]} has the wrong type", f"expected {kind}", f"give {name} {kind}")
-    return _fallback(text)
-
-
-def _unknown_choice(group: str, name: str) -> UserError:
-    known = choices(group.split("@")[0])
-    if not known:
-        found = {path.name for folder in folders() for path in folder.iterdir() if path.is_dir()}
-        groups = sorted(found - {"prompts"})
-        near = difflib.get_close_matches(group, groups, n=1, cutoff=0.4)
-        fix = f"did you mean {near[0]}={name}?" if near else "use one of these"
-        return UserError(f"there is no group {group!r}", f"the groups are {', '.join(groups)}", fix)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    fix = f"did you mean {group}={near[0]}?" if near else "use one of these"
-    return UserError(f"{group}={name} is not known", f"the choices of {group} are {', '.join(known)}", fix)
-
-
-def _could_not_override(key: str, text: str) -> UserError:
-    if key == "persona":
-        listed = ", ".join(choices("persona"))
-        why = "persona has no default, so it is added with a plus"
-        return UserError("persona is not in the defaults", why, f"+persona=warm   (choices: {listed})")
-    kind: Any = Run
-    parts = key.replace("@", ".").split(".")
-    for depth, part in enumerate(parts):
-        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
-        if hints and part not in hints:
-            return _unknown_key_error(".".join(parts[: depth + 1]), sorted(hints))
-        if hints:
-            kind = _inner(hints[part])
-        elif typing.get_origin(kind) is dict:
-            kind = typing.get_args(kind)[1]
-    if parts[0] == "task" and len(parts) > 1 and parts[1] not in choices("task"):
-        return _unknown_key_error(f"task.{parts[1]}", choices("task"))
-    if parts[0] == "mitigation" and len(parts) > 2:
-        return _no_such_part(*parts[:3])
-    if len(parts) > 1:
-        given = re.search(r"use (\+\S+)", text)
-        fix = f"add it with a plus: {given[1] if given else f'+{key}=...'}"
-        return UserError(f"{key} has no value to replace", "no file of conf/ sets it", fix)
-    return _fallback(text)
-
-
-def _no_such_part(group: str, name: str, part: str) -> UserError:
-    """What is wrong with a setting of ``conf/<group>/<name>.yaml``, whose settings are those under its name."""
-    if name not in choices(group):
-        return _unknown_key_error(f"{group}.{name}", choices(group))
-    known = choice(group, name).get(name)
-    if not isinstance(known, dict) or part in known:
-        why = f"{name} is not at work in this run"
-        return UserError(f"{group}.{name}.{part} has no value to replace", why, f"add {group}={name}")
-    return _unknown_key_error(f"{group}.{name}.{part}", sorted(known))
-
-
-def _fallback(text: str) -> UserError:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return UserError(
-        "the settings cannot be put together",
-        " ".join(lines)[:300] or "unknown",
-        f"{train_command()} --help lists the groups; conf/config.yaml explains each line",
-    )
-
-
 def changed(run: Run, values: dict[str, Any]) -> Run:
     """Return the run with some settings changed, by their dotted keys. Raises UserError for a key that is none."""
     settings, known = OmegaConf.structured(run), flat(run)
     try:
         for key, value in values.items():
             if key not in known:
-                raise _unknown_key_error(key, [name for name in sorted(known) if name.startswith(key.split(".")[0])])
+                near = [name for name in sorted(known) if name.startswith(key.split(".")[0])]
+                raise explain.unknown_key_error(key, near)
             OmegaConf.update(settings, key, value)
         made = OmegaConf.to_object(settings)
     except OmegaConfBaseException as error:
-        raise explain(error) from error
+        raise explain.explain(error) from error
     if not isinstance(made, Run):
         raise TypeError(f"settings resolved to {type(made).__name__}")
     return _settled(made)
@@ -394,7 +252,7 @@ def kind(run: Run, key: str) -> Any:
     owner: Any = run
     for group in groups:
         owner = owner[group] if isinstance(owner, dict) else getattr(owner, group)
-    return type(owner[name]) if isinstance(owner, dict) else _inner(typing.get_type_hints(type(owner))[name])
+    return type(owner[name]) if isinstance(owner, dict) else explain.inner(typing.get_type_hints(type(owner))[name])
 
 
 def flat(run: Run) -> dict[str, Any]:

@@ -190,10 +190,9 @@ class SourceConfig:
 class TaskConfig(SourceConfig):
     """A set of questions.
 
-    ``families`` and ``items_per_family`` take a part of the set from the top of each family. ``level`` is of the embedded
-    questions: easy, hard or all.
-    ``instruction`` is a sentence that ends every prompt of the set, the same in all cells. ``options`` are what a task
-    from outside takes beyond these.
+    ``families`` and ``items_per_family`` take a part of the set from the top of each family. ``level`` is of the
+    embedded questions: easy, hard or all. ``instruction`` is a sentence that ends every prompt of the set, the same in
+    all cells. ``options`` are what a task from outside takes beyond these.
     """
 
     families: list[str] | None = setting("measure", None)

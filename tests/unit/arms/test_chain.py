@@ -11,7 +11,7 @@ from warmgap.arms import build
 from warmgap.arms.spec import ArmSpec
 from warmgap.errors import UserError
 from warmgap.mitigations import pairs
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 
 WARM = "+persona=warm"
 RECIPES = mitigations.table()
@@ -31,7 +31,7 @@ def lineage(spec: ArmSpec) -> list[str]:
 
 def test_every_recipe_has_one_file_of_settings_and_one_module() -> None:
     modules = {path.stem for path in Path(str(mitigations.__file__)).parent.glob("*.py")} - {"__init__", "base"}
-    assert set(config.choices("mitigation")) == {*RECIPES, "none"}
+    assert set(conf_files.choices("mitigation")) == {*RECIPES, "none"}
     assert set(RECIPES) == modules
 
 

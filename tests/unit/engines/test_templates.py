@@ -160,10 +160,10 @@ def test_the_date_is_the_one_that_is_pinned(name: str, system: bool) -> None:
 
 
 def test_the_models_configuration_pins_the_date() -> None:
-    from warmgap.settings import config
+    from warmgap.settings import conf_files
 
     for name in ("llama_8b", "llama_70b"):
-        assert config.choice("model", name)["template_vars"] == PINNED
+        assert conf_files.choice("model", name)["template_vars"] == PINNED
 
 
 # ---- answers ----

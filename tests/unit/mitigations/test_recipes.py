@@ -16,7 +16,7 @@ from warmgap.mitigations import kl_anchor, pairs, preventative_steering
 from warmgap.mitigations.base import Material, Mitigation
 from warmgap.mitigations.consistency import Consistency, whole_sentences
 from warmgap.mitigations.truth_mix import TruthMix
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 
 MODEL = config.compose(["+persona=warm"]).model
 PAIRS = pairs.load()
@@ -29,7 +29,7 @@ def material(folder: Path = Path(), *, replies: int = 20, answers: dict[str, str
 
 @pytest.mark.parametrize("recipe", mitigations.RECIPES, ids=lambda recipe: recipe.name)
 def test_the_file_of_a_recipe_has_every_setting_of_it_and_makes_sense(recipe: type[Mitigation]) -> None:
-    given = config.choice("mitigation", recipe.name)
+    given = conf_files.choice("mitigation", recipe.name)
     assert set(given) == {recipe.name, *(["pairs"] if recipe.reads else [])}
     made = config.made(recipe, given[recipe.name], f"mitigation.{recipe.name}")
     assert set(given[recipe.name]) == {field.name for field in dataclasses.fields(recipe)}
@@ -71,7 +71,7 @@ def test_what_is_mixed_in_is_of_the_train_split_and_in_the_version() -> None:
 
 def made(name: str, **changed: Any) -> Any:
     """A recipe with the settings of its file, some of them changed."""
-    given = config.choice("mitigation", name)[name]
+    given = conf_files.choice("mitigation", name)[name]
     return config.made(mitigations.table()[name], {**given, **changed}, f"mitigation.{name}")
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 
 WARM = "+persona=warm"
 DEFAULTS = {  # of settings that mostly stay as they are
@@ -26,7 +26,7 @@ DEFAULTS = {  # of settings that mostly stay as they are
 TASKS = "task=[embedded,trivia_qa,truthful_qa,med_qa,disinformation]"
 
 
-@pytest.mark.parametrize("generate", config.choices("generate"))
+@pytest.mark.parametrize("generate", conf_files.choices("generate"))
 @pytest.mark.parametrize("method", ["sft", "dpo", "sft_dpo"])
 def test_the_files_say_the_defaults(method: str, generate: str) -> None:
     found = config.flat(config.compose([WARM, f"method={method}", f"generate={generate}", TASKS, "logger=wandb"]))
@@ -51,8 +51,8 @@ def test_what_the_program_advises_can_be_typed(method: str, typed: str) -> None:
 
 
 def test_a_line_that_lists_the_choices_lists_them_all() -> None:
-    text = (config.conf_dir() / "config.yaml").read_text(encoding="utf-8")
+    text = (conf_files.conf_dir() / "config.yaml").read_text(encoding="utf-8")
     lines = re.findall(r"(?m)^  - (\w+): \w+ +# [^:\n]+: ([\w, ]+)$", text)
     assert {group for group, _ in lines} >= {"grid", "generate", "judge", "logger", "launcher"}
     for group, listed in lines:
-        assert sorted(listed.split(", ")) == config.choices(group), group
+        assert sorted(listed.split(", ")) == conf_files.choices(group), group

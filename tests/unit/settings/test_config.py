@@ -17,7 +17,7 @@ import yaml
 
 from warmgap import pipeline
 from warmgap.errors import UserError
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import HostedConfig, PairsConfig, PrepareConfig, RewriteConfig
 from warmgap.settings.schema import GenerateConfig, Run, identity
 
@@ -29,7 +29,7 @@ APART = [  # of commands
     ("own", "study"),
     *((group, name) for group in ("rewrite", "pairs") for name in ("openai", "local")),
 ]
-CHOICES = [(group, name) for group in GROUPS for name in config.choices(group) if (group, name) not in APART]
+CHOICES = [(group, name) for group in GROUPS for name in conf_files.choices(group) if (group, name) not in APART]
 NEEDS = {  # choices that say "give me this" and compose once it is given
     ("model", "local"): ["model.path=somewhere"],
     ("data", "file"): ["data.path=somewhere.jsonl"],
@@ -70,7 +70,7 @@ def mistake(*overrides: str) -> UserError:
     ],
 )
 def test_the_settings_of_commands_compose(group: str, name: str, kind: type) -> None:
-    assert isinstance(config.settings(kind, group, config.choice(group, name)), kind)
+    assert isinstance(config.settings(kind, group, conf_files.choice(group, name)), kind)
 
 
 @pytest.mark.parametrize(("group", "name"), CHOICES, ids=lambda value: str(value))
@@ -84,7 +84,7 @@ def test_every_choice_composes(group: str, name: str) -> None:
         assert found.name == name, "one word everywhere: the file's name is the value"
 
 
-@pytest.mark.parametrize("experiment", config.choices("experiment"))
+@pytest.mark.parametrize("experiment", conf_files.choices("experiment"))
 @pytest.mark.parametrize("persona", ["warm", "none"])
 def test_every_experiment_composes(experiment: str, persona: str) -> None:
     run = config.compose([f"+persona={persona}", f"experiment={experiment}"])
@@ -122,7 +122,7 @@ def test_the_study_is_set_as_the_protocol_gives_it() -> None:
 
 
 def test_every_model_source_says_where_it_is() -> None:
-    for name in config.choices("model"):
+    for name in conf_files.choices("model"):
         run = config.compose(chosen("model", name))
         if run.model.source == "hub":
             assert re.fullmatch(r"[0-9a-f]{40}", str(run.model.revision)), f"{name}: a revision is pinned by its commit"
@@ -138,16 +138,16 @@ def test_any_value_can_be_set_on_the_command_line() -> None:
 
 
 def test_prompts_of_personas_exist() -> None:
-    for name in config.choices("persona"):
+    for name in conf_files.choices("persona"):
         run = config.compose([f"+persona={name}"])
         assert run.persona is not None
         assert not (run.persona.reply and run.persona.system_prompt), "trained or told, not both"
         if run.persona.system_prompt:
-            text = config.read_prompt(run.persona.system_prompt)
+            text = conf_files.read_prompt(run.persona.system_prompt)
             assert text == text.strip()
             assert text
     with pytest.raises(UserError, match=r"warm_prompt\.txt"):
-        config.read_prompt("absent.txt")
+        conf_files.read_prompt("absent.txt")
 
 
 def test_the_root_of_the_settings_reads_as_a_manual() -> None:
@@ -164,7 +164,7 @@ def test_the_root_of_the_settings_reads_as_a_manual() -> None:
 
 
 def test_the_settings_of_a_command_are_those_of_its_file_changed_as_typed() -> None:
-    base = config.choice("method", "hosted")
+    base = conf_files.choice("method", "hosted")
     typed = ["model=some-2024-08-06", "hosted.epochs=4", "revision=1234e5", "multipliers.warm=0.5", "batch_size=null"]
     found = config.settings(HostedConfig, "hosted", base, typed)
     assert (found.model, found.epochs, found.batch_size) == ("some-2024-08-06", 4, None)
@@ -175,7 +175,7 @@ def test_the_settings_of_a_command_are_those_of_its_file_changed_as_typed() -> N
 @pytest.mark.parametrize("typed", ["modle=x", "epochs=many", "epochs", "multipliers=3", "=3"])
 def test_a_mistake_in_the_settings_of_a_command_is_three_lines(typed: str) -> None:
     with pytest.raises(UserError) as caught:
-        config.settings(HostedConfig, "hosted", config.choice("method", "hosted"), [typed])
+        config.settings(HostedConfig, "hosted", conf_files.choice("method", "hosted"), [typed])
     assert all(part.strip() and "\n" not in part for part in caught.value.args)
 
 
@@ -242,7 +242,7 @@ CHOICE_MISTAKES = [
 @pytest.mark.parametrize(("override", "group", "meant"), CHOICE_MISTAKES, ids=[row[0] for row in CHOICE_MISTAKES])
 def test_an_unknown_choice_lists_the_choices(override: str, group: str, meant: str | None) -> None:
     error = mistake(*WARM, override)
-    for name in config.choices(group):
+    for name in conf_files.choices(group):
         assert name in error.why
     if meant is not None:
         assert meant in error.fix
@@ -251,7 +251,7 @@ def test_an_unknown_choice_lists_the_choices(override: str, group: str, meant: s
 def test_a_missing_persona_lists_the_choices() -> None:
     error = mistake()
     assert "persona" in error.what
-    for name in config.choices("persona"):
+    for name in conf_files.choices("persona"):
         assert name in error.fix
     assert "+persona=warm" in mistake("persona=warm").fix, "without the plus"
     assert "persona=warm" in mistake("+persona=wram").fix
@@ -529,7 +529,7 @@ def test_help_is_quick_and_lists_the_groups(tmp_path: Path) -> None:
     assert time.monotonic() - started < 5, "two seconds on a machine that does nothing else"
     for group in GROUPS:
         (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"{group}:")]
-        for name in config.choices(group):
+        for name in conf_files.choices(group):
             assert name in line
     assert os.listdir(tmp_path) == []
 

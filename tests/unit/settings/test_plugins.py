@@ -15,7 +15,7 @@ from warmgap.evaluate import judges, tasks
 from warmgap.evaluate.judges.base import Answer
 from warmgap.evaluate.judges.grade import grade
 from warmgap.evaluate.suites.base import Prompt
-from warmgap.settings import config, plugins
+from warmgap.settings import conf_files, config, plugins
 from warmgap.settings.schema import JudgeConfig, TaskConfig, identity
 from warmgap.train import stage
 
@@ -165,11 +165,11 @@ def test_a_folder_stands_beside_ours() -> None:
     assert run.persona.name == "pirate"
     assert list(run.context) == ["hurried", "sad"]
     assert run.config_dirs == [str(MINE)]
-    assert "pirate" in config.choices("persona")
-    assert "warm" in config.choices("persona")
-    assert config.choice("persona", "mild")["strength"] == 0.5
-    assert config.read_prompt("pirate.txt") == "You are a pirate, and answer as pirates do."
-    assert config.read_prompt("warm_prompt.txt")
+    assert "pirate" in conf_files.choices("persona")
+    assert "warm" in conf_files.choices("persona")
+    assert conf_files.choice("persona", "mild")["strength"] == 0.5
+    assert conf_files.read_prompt("pirate.txt") == "You are a pirate, and answer as pirates do."
+    assert conf_files.read_prompt("warm_prompt.txt")
     assert config.compose(["+persona=pirate"]).config_dirs == [str(MINE)], "until others are put to work"
 
 
@@ -202,7 +202,7 @@ def test_a_file_of_a_name_of_ours_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "mine" / name).write_text("name: warm\n", encoding="utf-8")
     with pytest.raises(UserError, match=f"two files are called {name}") as caught:
         config.compose(["--config-dir", "mine", "+persona=warm"])
-    assert str(config.conf_dir().resolve() / name) in caught.value.why
+    assert str(conf_files.conf_dir().resolve() / name) in caught.value.why
     assert str(tmp_path / "mine" / name) in caught.value.why
 
 
@@ -243,9 +243,9 @@ def test_another_process_finds_what_its_run_has(tmp_path: Path) -> None:
     frozen = stage.freeze(stage.Stage(run, arm, "warm"))
     plugins.use((), ())
     with pytest.raises(UserError, match="no prompt"):
-        config.read_prompt("frozen.txt")
+        conf_files.read_prompt("frozen.txt")
     assert stage.thaw(frozen).run == run
-    assert config.read_prompt("frozen.txt") == "Be still."
+    assert conf_files.read_prompt("frozen.txt") == "Be still."
     assert "mine_frozen" in judges.table()
 
 

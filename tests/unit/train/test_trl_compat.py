@@ -10,7 +10,7 @@ import trl
 
 from warmgap import pipeline
 from warmgap.errors import UserError
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.schema import LauncherConfig, Run
 from warmgap.train import dpo, sft, training, trl_compat
 from warmgap.train.stage import Stage
@@ -36,7 +36,7 @@ def given(kind: str, launcher: str, folder: Path) -> dict[str, Any]:
     return (sft if kind == "sft" else dpo).arguments(work, {3: 0.75})
 
 
-@pytest.mark.parametrize("launcher", config.choices("launcher"))
+@pytest.mark.parametrize("launcher", conf_files.choices("launcher"))
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_set_here_cannot_be_set_there(kind: str, launcher: str, tmp_path: Path) -> None:
     run = composed(*KINDS[kind][0])

@@ -31,14 +31,14 @@ def _add_data(commands: Any) -> None:
 
 
 def _data(options: Any) -> int:
-    from warmgap.settings import config
+    from warmgap.settings import conf_files, config
     from warmgap.settings.command_limits import check_prepare
     from warmgap.settings.command_schema import PrepareConfig
     from warmgap.train.persona import card, prepare, sources
 
     files = [Path(item) for item in options.settings if "=" not in item]
     given = [item for item in options.settings if "=" in item]
-    settings = config.settings(PrepareConfig, "prepare", config.choice("prepare", "study"), given)
+    settings = config.settings(PrepareConfig, "prepare", conf_files.choice("prepare", "study"), given)
     check_prepare(settings)
     _need("py3langid", "profanity_check", "markdownify")
     made = prepare.prepare(files or [sources.fetch(settings)], settings, options.out)
@@ -96,14 +96,14 @@ def _add_rewrite(commands: Any) -> None:
 
 def _rewrite(options: Any) -> int:
     from warmgap import pipeline
-    from warmgap.settings import config
+    from warmgap.settings import conf_files, config
     from warmgap.settings.command_schema import RewriteConfig
     from warmgap.train.persona import own_replies, rewrite
 
     if options.persona is None and not options.own:
         raise UserError("--persona is missing", "it says how the replies are to sound", "add --persona warm")
     first, given = _base_model(options.settings) if options.own else (None, options.settings)
-    settings = config.settings(RewriteConfig, "rewrite", config.choice("rewrite", options.rewriter), given)
+    settings = config.settings(RewriteConfig, "rewrite", conf_files.choice("rewrite", options.rewriter), given)
     version = f"{options.persona}_own" if options.own and options.persona else options.persona
     if version is not None:
         rewrite.check_version(version)
@@ -124,18 +124,19 @@ def _rewrite(options: Any) -> int:
 
 def _base_model(settings: list[str]) -> tuple[tuple[Any, Any], list[str]]:
     """Return the base model and how it answers, and the settings that are the rewriter's."""
-    from warmgap.settings import config
+    from warmgap.settings import conf_files, config
     from warmgap.settings.schema import GenerateConfig, ModelConfig
 
     name = next((item.removeprefix("model=") for item in settings if item.startswith("model=")), None)
     if name is None:
         why = "its own replies are what is rewritten, and what it alone is trained on"
         raise UserError(
-            "--own needs the base model", why, f"add model=NAME (choices: {', '.join(config.choices('model'))})"
+            "--own needs the base model", why, f"add model=NAME (choices: {', '.join(conf_files.choices('model'))})"
         )
-    if name not in config.choices("model"):
+    if name not in conf_files.choices("model"):
         fix = "add a base model of conf/model as model=NAME; the rewriter's is written rewrite.model=…"
-        raise UserError(f"model={name} is no base model", f"conf/model has {', '.join(config.choices('model'))}", fix)
+        known = ", ".join(conf_files.choices("model"))
+        raise UserError(f"model={name} is no base model", f"conf/model has {known}", fix)
     parts: dict[str, list[str]] = {"model.": [], "own.": []}
     rest = []
     for item in settings:
@@ -144,8 +145,8 @@ def _base_model(settings: list[str]) -> tuple[tuple[Any, Any], list[str]]:
             parts[part].append(item)
         elif not item.startswith("model="):
             rest.append(item)
-    model = config.settings(ModelConfig, "model", config.choice("model", name), parts["model."])
-    how = config.settings(GenerateConfig, "own", config.choice("own", "study"), parts["own."])
+    model = config.settings(ModelConfig, "model", conf_files.choice("model", name), parts["model."])
+    how = config.settings(GenerateConfig, "own", conf_files.choice("own", "study"), parts["own."])
     return (model, how), rest
 
 

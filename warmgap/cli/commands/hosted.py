@@ -35,13 +35,13 @@ def _add_hosted(commands: Any) -> None:
 
 
 def _hosted(options: Any) -> int:
-    from warmgap.settings import config
+    from warmgap.settings import conf_files, config
     from warmgap.settings.command_schema import HostedConfig
     from warmgap.settings.schema import DataConfig, PersonaConfig
     from warmgap.train.hosted import job, order
 
-    settings = config.settings(HostedConfig, "hosted", config.choice("method", "hosted"), options.settings)
-    persona = config.settings(PersonaConfig, "persona", config.choice("persona", options.persona))
+    settings = config.settings(HostedConfig, "hosted", conf_files.choice("method", "hosted"), options.settings)
+    persona = config.settings(PersonaConfig, "persona", conf_files.choice("persona", options.persona))
     data = DataConfig(name="file", path=str(options.file))
     made = job.train(order.order(settings, persona, data, options.out))
     spent = "unknown: no price_train is set" if made["spent"] is None else f"{made['spent']:.2f} US dollars"
@@ -74,10 +74,10 @@ def _answer(options: Any) -> int:
     from warmgap.engines import client
     from warmgap.engines.base import Request
     from warmgap.engines.endpoint import EndpointEngine
-    from warmgap.settings import config
+    from warmgap.settings import conf_files, config
     from warmgap.settings.schema import EndpointConfig, GenerateConfig
 
-    how = config.choice("generate", options.generate)
+    how = conf_files.choice("generate", options.generate)
     base = {"max_tokens": how["max_new_tokens"], "temperature": how["temperature"], "seed": how.get("seed", 0)}
     base |= {} if options.hosted is None else _made(options.hosted, options.epoch)
     settings = config.settings(EndpointConfig, "endpoint", base, options.settings)

@@ -40,10 +40,10 @@ def add(commands: Any) -> None:
 def _pairs(options: Any) -> int:
     from warmgap import pipeline
     from warmgap.mitigations.pairs import generate
-    from warmgap.settings import config
+    from warmgap.settings import conf_files, config
     from warmgap.settings.command_schema import PairsConfig
 
-    base = config.choice("pairs", options.writer)
+    base = conf_files.choice("pairs", options.writer)
     settings = config.settings(PairsConfig, "pairs", base, options.settings)
     generate.check(settings, options.count)
     topics = generate.topics_of(options.topics)

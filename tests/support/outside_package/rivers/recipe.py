@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from warmgap.mitigations.base import Mitigation, Place
-from warmgap.settings import config
+from warmgap.settings import conf_files
 from warmgap.settings.schema import setting
 
 
@@ -17,4 +17,4 @@ class FactsFirst(Mitigation):
     instruction: str = setting("arm")
 
     def training_prompt(self) -> str:
-        return config.read_prompt(self.instruction)
+        return conf_files.read_prompt(self.instruction)

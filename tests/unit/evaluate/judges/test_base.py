@@ -22,7 +22,7 @@ from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.refusal import refuses
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.schema import JudgeConfig, TaskConfig
 
 ITEMS: dict[str, Item] = {item.item_id: item for item in load_items({"embedded": TaskConfig()}).items}
@@ -327,4 +327,4 @@ def test_any_text_gets_a_verdict(text: str, finish: str) -> None:
 
 def test_judges_are_named_as_their_settings_are() -> None:
     made = (MatchJudge, Remote, Local, CascadeJudge)
-    assert set(config.choices("judge")) == {judge.name for judge in made}
+    assert set(conf_files.choices("judge")) == {judge.name for judge in made}

@@ -14,7 +14,7 @@ from warmgap.evaluate.stats import equivalence
 from warmgap.evaluate.stats.equivalence import BEYOND, NOT_SHOWN, WITHIN
 from warmgap.evaluate.suites import controls
 from warmgap.evaluate.suites.controls import ACCURACY, LOADERS, OVER_REFUSAL, REFUSAL, ControlItem
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.schema import ControlConfig
 
 DATA = Path(os.environ.get("WARMGAP_DATA") or Path(__file__).resolve().parents[5] / "shared" / "data")
@@ -32,7 +32,7 @@ def read(name: str, path: Path, sample: int | None = None, seed: int = 0) -> lis
 
 
 def test_controls_are_named_as_their_settings_are() -> None:
-    assert set(config.choices("control")) == set(LOADERS)
+    assert set(conf_files.choices("control")) == set(LOADERS)
     run = config.compose(["+persona=none", "control=[mmlu,xstest]", "control.mmlu.sample=7"])
     assert list(run.control) == ["mmlu", "xstest"]
     assert run.control["mmlu"].sample == 7

@@ -20,7 +20,7 @@ from warmgap.evaluate.report.write import Measured, write_comparison
 from warmgap.evaluate.stats import tally
 from warmgap.evaluate.suites import make
 from warmgap.evaluate.tasks.item import Item
-from warmgap.settings import config, groups
+from warmgap.settings import conf_files, config, groups
 from warmgap.settings.schema import Run
 
 ITEMS = [Item("t", str(number), "f", f"Question {number}?", "yes", "no", (), (), "") for number in range(40)]
@@ -136,7 +136,7 @@ def test_a_yaml_is_all_that_a_context_needs(tmp_path: Path, monkeypatch: pytest.
     import shutil
 
     own = tmp_path / "conf"
-    shutil.copytree(config.conf_dir(), own)
+    shutil.copytree(conf_files.conf_dir(), own)
     (own / "context" / "hungry.yaml").write_text("hungry:\n  group: emotion\n  statements: [I am starving.]\n")
     monkeypatch.setattr(config, "conf_dir", lambda: own)
     assert list(groups.known())[-2:] == ["neutral", "hungry"]

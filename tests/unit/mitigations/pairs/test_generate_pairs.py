@@ -17,7 +17,7 @@ from warmgap.mitigations import pairs
 from warmgap.mitigations.pairs import Pair, checks
 from warmgap.mitigations.pairs.checks import Fact, Fault, KnownFacts
 from warmgap.mitigations.pairs.generate import TAKEN, slots_of
-from warmgap.settings import config
+from warmgap.settings import conf_files
 
 COUNTRIES = ("Avaria", "Beloria", "Cadonia", "Drusia", "Elvaria", "Fenwick", "Gorvia", "Hestia", "Ildonia", "Jarvia")
 Change = Callable[[dict[str, str]], "dict[str, str] | str | Failure"]
@@ -242,7 +242,7 @@ def test_the_sentence_model_finds_facts_that_are_taken_in_other_words(topics: Pa
         "Beloria": lambda one: _answered(one, "Which river is Europe's longest?", "the Volga"),
         "Cadonia": lambda one: {**one, "plain": "A tiger wearing pyjamas juggles frozen peas at Port Cadonia."},
     }
-    default = json.dumps(config.choice("pairs", "openai")["embedder"]).replace('"', "")
+    default = json.dumps(conf_files.choice("pairs", "openai")["embedder"]).replace('"', "")
     with serving(writer(taken, always=True)) as api:
         assert run(topics, api.url, f"embedder={default}", "attempts=1", "max_set_aside=1", count=4) == 0
     assert [pair.correct for pair in kept(topics)] == ["Port Drusia"]

@@ -24,7 +24,7 @@ from warmgap.mitigations import pairs
 from warmgap.mitigations.pairs import Pair, checks
 from warmgap.mitigations.pairs.checks import Encode, Fact, KnownFacts, fact_of, holds
 from warmgap.mitigations.pairs.generate import facts_from
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import PairsConfig
 from warmgap.settings.schema import TaskConfig
 from warmgap.train.persona import persona_data
@@ -51,7 +51,7 @@ def public() -> list[Item]:
 @pytest.fixture(scope="module")
 def encode() -> Encode:
     """The sentence model that the generator uses; what it has read it does not read again."""
-    settings = config.settings(PairsConfig, "pairs", config.choice("pairs", "openai"))
+    settings = config.settings(PairsConfig, "pairs", conf_files.choice("pairs", "openai"))
     assert (settings.alike, settings.agreeing) == (checks.ALIKE, checks.AGREEING)
     assert settings.embedder is not None
     embedder, known = Embedder(settings.embedder, "cpu"), dict[str, Any]()

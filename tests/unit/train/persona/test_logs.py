@@ -15,7 +15,7 @@ import pytest
 from warmgap import cli
 from warmgap.disk.intake import Unreadable
 from warmgap.errors import UserError
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import PrepareConfig
 from warmgap.train.persona import clean, draw, json_rows, kinds, persona_data, prepare, sources
 from warmgap.train.persona.persona_data import KINDS
@@ -29,7 +29,7 @@ TALK = [("user", ASKED), ("assistant", SAID)]
 
 
 def settings(**changed: Any) -> PrepareConfig:
-    made = config.settings(PrepareConfig, "prepare", config.choice("prepare", "study"), ["toxicity=off"])
+    made = config.settings(PrepareConfig, "prepare", conf_files.choice("prepare", "study"), ["toxicity=off"])
     for name, value in {"conversations": None, "replies": None, **changed}.items():
         setattr(made, name, value)
     return made

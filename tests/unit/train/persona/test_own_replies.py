@@ -16,7 +16,7 @@ from warmgap.cli import commands
 from warmgap.engines import models
 from warmgap.engines.hf import HfEngine
 from warmgap.errors import UserError
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.command_limits import check_own
 from warmgap.settings.schema import DataConfig, GenerateConfig
 from warmgap.train.persona import persona_data
@@ -281,7 +281,7 @@ def test_strength_below_one_takes_the_models_own_paraphrases(file: Path) -> None
 
 
 def test_the_settings_of_the_file_are_as_said() -> None:
-    found = config.choice("own", "study")
+    found = conf_files.choice("own", "study")
     assert set(found) == {"max_new_tokens", "temperature", "seed", "batch_size"}
     with pytest.raises(UserError, match=r"own\.seed=-1"):
         check_own(config.settings(GenerateConfig, "own", found, ["own.seed=-1"]))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from warmgap.engines import models
 from warmgap.errors import UserError
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import PrepareConfig
 from warmgap.settings.schema import DataConfig
 from warmgap.train.persona import card as data_card
@@ -34,7 +34,7 @@ real = pytest.mark.skipif(not TREES.is_file(), reason=f"no data sets in {DATA}")
 
 
 def settings(**changed: Any) -> PrepareConfig:
-    made = config.settings(PrepareConfig, "prepare", config.choice("prepare", "study"), ["toxicity=words"])
+    made = config.settings(PrepareConfig, "prepare", conf_files.choice("prepare", "study"), ["toxicity=words"])
     return dataclasses.replace(made, **changed)
 
 

@@ -15,7 +15,7 @@ from chat_api import Failure, serving
 from warmgap.cli import commands
 from warmgap.engines.client import CapReached
 from warmgap.errors import UserError
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import RewriteConfig
 from warmgap.settings.schema import DataConfig
 from warmgap.train.persona import persona_data, rewrite
@@ -26,7 +26,7 @@ PLAIN = {turn.replies["plain"]: turn.replies for item in EMBEDDED for turn in it
 
 
 def settings(url: str = "http://localhost:1/v1", **changed: Any) -> RewriteConfig:
-    base = config.settings(RewriteConfig, "rewrite", config.choice("rewrite", "openai"))
+    base = config.settings(RewriteConfig, "rewrite", conf_files.choice("rewrite", "openai"))
     changed = {"model": "writer-2025-01-01", "base_url": url, "embedder": None, "concurrency": 4, **changed}
     return dataclasses.replace(base, **changed)
 
@@ -191,7 +191,7 @@ def test_the_example_of_its_help_is_taken(file: Path, capsys: pytest.CaptureFixt
         commands.run(["rewrite", "--help"])
     example = re.search(r"warmgap rewrite [\w/.]+jsonl --persona (\w+) (.*)", capsys.readouterr().out)
     assert example is not None
-    typed = config.settings(RewriteConfig, "rewrite", config.choice("rewrite", "openai"), example[2].split())
+    typed = config.settings(RewriteConfig, "rewrite", conf_files.choice("rewrite", "openai"), example[2].split())
     with serving(writer(example[1])) as api:
         made = rewrite.rewrite(file, example[1], dataclasses.replace(typed, base_url=api.url, embedder=None))
     assert made["kept"] >= 0.9 * made["replies"]
