@@ -125,11 +125,23 @@ class Result:
     def _repr_html_(self) -> str:
         from html import escape
 
-        shown = {"arm": "arm", "reference": "against", "estimate_pp": "difference in error, pp"}
-        shown |= {"ci_low_pp": "95 % from", "ci_high_pp": "to", "n": "n"}
-        main = self.effects.query("analysis == 'main' and errors == 'clustered' and model == 'all'")
-        main = main[list(shown)].rename(columns=shown)
-        rows = main.to_html(index=False, float_format="{:.1f}".format, na_rep="–")
+        import pandas as pd
+
+        from warmgap.evaluate.report.comparison import effects_of, interval, load_comparison, number, whole
+        from warmgap.evaluate.report.findings import findings_of
+
+        comparison = load_comparison(self.folder)
+        lines = [
+            {
+                "error, pp": f"{arm} − {comparison.reference}: {one.label}",
+                "gap": number(one.ours.estimate, signed=True),
+                "95 % CI": interval(one.ours.low, one.ours.high),
+                "n": whole(one.ours.n),
+            }
+            for arm in comparison.others
+            for one in findings_of(effects_of(comparison), arm)
+        ]
+        rows = pd.DataFrame(lines).to_html(index=False)
         title = escape(str(self.summary.get("title") or self.folder.name))
         return f"<h4>{title}</h4>{rows}<p>report: {escape(str(self.report))}</p>"
 
@@ -146,25 +158,19 @@ def compare(
     margin_pp: float = 2.0,
     keep_warmth_pct: float = 80.0,
 ) -> Result:
-    """Put arms on disk side by side, one of them an original; nothing is made again.
+    """Put arms on disk side by side; nothing is made again.
 
-    Arms are named as on the command line: ``warm``, ``warm@1`` (seed 1), or by their folders in ``runs/arms``.
-
-    Verdicts on recipes go by ``margin_pp`` and ``keep_warmth_pct`` (see ``CompareConfig``).
+    Arms are named as on the command line: ``warm``, ``warm@1`` (seed 1), or by their folders in ``runs/arms``; the
+    original of the same model is added where none is named. Verdicts on recipes go by ``margin_pp`` and
+    ``keep_warmth_pct`` (see ``CompareConfig``).
     """
-    from warmgap.disk.arm_names import find_arm
+    from warmgap.disk.arm_names import find_arms
     from warmgap.evaluate.report import arms as side_by_side
-    from warmgap.evaluate.report import mitigation_verdicts
     from warmgap.settings.mitigation_schema import CompareConfig
 
+    folders, _ = find_arms(Path(runs_dir), [str(arm) for arm in arms])
     asked = CompareConfig(margin_pp=margin_pp, keep_warmth_pct=keep_warmth_pct)
-    folder = side_by_side.compare(
-        [find_arm(Path(runs_dir), str(arm)) for arm in arms],
-        grader,
-        Path(runs_dir),
-        lambda folder, measured: mitigation_verdicts.write(folder, measured, asked, resamples=2000),
-    )
-    return Result(folder)
+    return Result(side_by_side.compare(folders, grader, Path(runs_dir), asked))
 
 
 def run(settings: Run | str, *overrides: str) -> Result:
@@ -189,7 +195,7 @@ class Audit(Result):
 
 def audit(
     thing: str | Path,
-    base: str | Path,
+    base: str | Path | None,
     *settings: str,
     model: str | None = None,
     gate: float | None = None,
@@ -206,7 +212,8 @@ def audit(
     from warmgap.evaluate.report import gate as gates
 
     gates.check([], gate, None)
-    folder = pipeline.execute(config.compose(given.audited(str(thing), str(base), settings, model, runs_dir)))
+    named = None if base is None else str(base)
+    folder = pipeline.execute(config.compose(given.audited(str(thing), named, settings, model, runs_dir)))
     return Audit(folder, () if gate is None else tuple(gates.accuracy(folder, gate)))
 
 

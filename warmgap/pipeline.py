@@ -171,7 +171,11 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
         models.keep_memory()
     with job.stage("model"):
         point = endpoint(run, run.model)
-        where = f"{models.resolve(run.model)} on {models.device_of(run.device)}" if point is None else point.base_url
+        where = (
+            f"{models.resolve(run.model)} on {models.device_of(run.device)}"
+            if point is None
+            else manifest.without_user(point.base_url)
+        )
         say(f"model: {where}")
         known = record.checked(run, job.made)
     with record.locked(spec.arm for spec in job.made):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import unfit
+from warmgap.evaluate.report import mitigation_verdicts
 from warmgap.evaluate.report.html.page import write_report
 from warmgap.evaluate.report.write import VERDICT_COLUMNS, Measured, write_comparison
+from warmgap.settings.mitigation_schema import CompareConfig
 from warmgap.settings.schema import digest
 from warmgap.words import ORIGINAL
 
@@ -24,7 +26,7 @@ def compare(
     folders: Sequence[Path],
     grader: str | None,
     runs_dir: Path,
-    also: Callable[[Path, Sequence[Measured]], object] = lambda folder, measured: None,
+    asked: CompareConfig | None = None,
 ) -> Path:
     """Write a comparison of the arms by one grader's verdicts and return its folder.
 
@@ -32,7 +34,7 @@ def compare(
 
     Only prompts that every arm has answered with the same generation settings are compared; the rest is counted.
     Of two arms of one name and seed the second gets a name of its own (see ``store.open_arms``), which is printed.
-    ``also`` adds what it has to say of the arms to the folder, before the report is written.
+    Verdicts on recipes among them go by what is ``asked`` (see ``CompareConfig``).
     """
     arms = store.open_arms(folders)
     for arm in arms:
@@ -73,7 +75,7 @@ def compare(
         **manifest.record(),
     }
     write_comparison(folder, measured, summary, second=None, bootstrap=2000)
-    also(folder, measured)
+    mitigation_verdicts.write(folder, measured, asked or CompareConfig(), resamples=2000)
     write_report(folder)
     return folder
 

@@ -14,22 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Failure:
-    """What is sent instead of a reply: a status with an error body, a raw body, or a connection that is cut."""
-
-    status: int = 500
-    message: str = "something went wrong"
-    code: str = ""
-    param: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
-    cut: bool = False
-
+from fake_server import Failure, Handler, served
 
 Reply = Callable[[dict[str, Any], int], "str | Failure"]
 
@@ -80,15 +67,10 @@ class Api:
         return {**answer, "choices": [choice], **({"usage": usage} if self.usage else {})}
 
 
-class Handler(BaseHTTPRequestHandler):
+class ApiHandler(Handler):
     """Answers one request; ``api`` is the class's."""
 
     api: Api
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet for head and body: two wait for one another's acknowledgement
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))
@@ -101,15 +83,15 @@ class Handler(BaseHTTPRequestHandler):
             answer = self.api.completion(json.loads(data))
             with self.api.lock:
                 self.api.at_once -= 1
-            self._send(answer)
+            self.send(answer)
         elif self.path == "/v1/files":
             match = re.search(rb'filename="[^"]*"\r\n.*?\r\n\r\n(.*?)\r\n--', data, re.S)
             assert match is not None
             name = f"file-{len(self.api.files)}"
             self.api.files[name] = match[1].decode()
-            self._send({"id": name, "object": "file", "purpose": "batch", "bytes": 0, "created_at": 0, "filename": "f"})
+            self.send({"id": name, "object": "file", "purpose": "batch", "bytes": 0, "created_at": 0, "filename": "f"})
         elif self.path == "/v1/batches":
-            self._send(self._batch(json.loads(data)))
+            self.send(self._batch(json.loads(data)))
 
     def _batch(self, body: dict[str, Any]) -> dict[str, Any]:
         api = self.api
@@ -122,14 +104,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if match := re.fullmatch(r"/v1/batches/([\w-]+)", self.path):
             batch = self.api.batches.get(match[1])
-            self._send(self._looked_at(batch) if batch else Failure(404, "no such batch"))
+            self.send(self._looked_at(batch) if batch else Failure(404, "no such batch"))
         elif self.path.startswith("/v1/batches"):
             found = list(self.api.batches.values())
-            self._send({"object": "list", "data": found, "has_more": False})
+            self.send({"object": "list", "data": found, "has_more": False})
         elif match := re.fullmatch(r"/v1/files/([\w-]+)/content", self.path):
-            self._raw(200, self.api.files[match[1]].encode(), {})
+            self.send_raw(200, self.api.files[match[1]].encode(), {})
         else:
-            self._send(Failure(404, "no such page"))
+            self.send(Failure(404, "no such page"))
 
     def _looked_at(self, batch: dict[str, Any]) -> dict[str, Any]:
         api = self.api
@@ -159,42 +141,10 @@ class Handler(BaseHTTPRequestHandler):
                 batch[kind] = name
         return batch
 
-    def _send(self, answer: dict[str, Any] | Failure) -> None:
-        if not isinstance(answer, Failure):
-            self._raw(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
-        elif answer.cut:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b'{"id": "half')
-            self.close_connection = True
-        elif answer.raw is not None:
-            self._raw(answer.status, answer.raw, answer.headers)
-        else:
-            error = {"message": answer.message, "code": answer.code or None, "param": answer.param or None}
-            headers = {"Content-Type": "application/json", **answer.headers}
-            self._raw(answer.status, json.dumps({"error": {**error, "type": "error"}}).encode(), headers)
-
-    def _raw(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
 
 @contextmanager
 def serving(reply: Reply, **settings: Any) -> Iterator[Api]:
     """Serve until the block is left."""
     api = Api(reply, **settings)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneApi", (Handler,), {"api": api}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    api.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
+    with served(ApiHandler, api):
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

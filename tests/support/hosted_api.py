@@ -13,24 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-
-@dataclass(frozen=True)
-class Failure:
-    """What is sent instead of an answer. ``late`` lets the request take effect first; ``cut`` drops the connection."""
-
-    status: int = 500
-    message: str = "something went wrong"
-    code: str = ""
-    param: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    raw: bytes | None = None
-    cut: bool = False
-    late: bool = False
-
+from fake_server import Failure, Handler, served
 
 Trouble = Callable[[str, str, int], "Failure | None"]  # method, path, how often it was asked for
 STATES = ("validating_files", "queued", "running", "running")
@@ -153,15 +139,10 @@ class Api:
         return found[::-1]
 
 
-class Handler(BaseHTTPRequestHandler):
+class ApiHandler(Handler):
     """Answers one request; ``api`` is the class's."""
 
     api: Api
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: apart, the second waits 40 ms for the first to be acknowledged
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
 
     def do_POST(self) -> None:
         self._serve("POST", self.rfile.read(int(self.headers["Content-Length"])))
@@ -176,15 +157,15 @@ class Handler(BaseHTTPRequestHandler):
             api.seen[f"{method} {path}"] += 1
             failure = api.trouble(method, path, api.seen[f"{method} {path}"])
             if failure is not None and not failure.late:
-                self._fail(failure)
+                self.send(failure)
                 return
             answer = self._answer(method, path, data)
             if failure is not None:
-                self._fail(failure)
+                self.send(failure)
             elif isinstance(answer, Failure):
-                self._fail(answer)
+                self.send(answer)
             else:
-                self._raw(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+                self.send_raw(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def _answer(self, method: str, path: str, data: bytes) -> dict[str, Any] | Failure:
         api = self.api
@@ -220,41 +201,10 @@ class Handler(BaseHTTPRequestHandler):
         more = api.same_page or start + limit < len(rows)
         return {"object": "list", "data": rows[start : start + limit], "has_more": more}
 
-    def _fail(self, failure: Failure) -> None:
-        if failure.cut:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b'{"id": "half')
-            self.close_connection = True
-        elif failure.raw is not None:
-            self._raw(failure.status, failure.raw, failure.headers)
-        else:
-            error = {"message": failure.message, "code": failure.code or None, "param": failure.param or None}
-            headers = {"Content-Type": "application/json", **failure.headers}
-            self._raw(failure.status, json.dumps({"error": {**error, "type": "error"}}).encode(), headers)
-
-    def _raw(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
 
 @contextmanager
 def serving(**settings: Any) -> Iterator[Api]:
     """Serve until the block is left."""
     api = Api(**settings)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("OneApi", (Handler,), {"api": api}))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    api.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
+    with served(ApiHandler, api):
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

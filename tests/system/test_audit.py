@@ -11,6 +11,8 @@ import pytest
 import tiny
 from real_runs import Done, warmgap
 
+from warmgap import api
+
 # Random weights are asked little: four questions in two prompts each, answers and replies of eight tokens.
 FEW = ("warmth.prompts=2", "warmth.checkpoint_prompts=2", "warmth.max_new_tokens=8", "generate.max_new_tokens=8")
 FEW = (*FEW, "task.embedded.items_per_family=1", "model.dtype=float32", "bootstrap=100")
@@ -119,3 +121,12 @@ def test_a_merged_model_is_measured_beside_the_same_original(audited: Audited) -
     shown = warmgap("card", "merged", cwd=audited.place)
     assert shown.status == 0, shown.err
     assert "base: folder merged, SHA-256" in shown.out
+
+
+def test_a_notebook_audits_the_same(audited: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(audited.place)
+    found = api.audit("my lora", "base", *FEW, gate=0.5)
+    assert found.folder.resolve() == audited.comparison
+    (why,) = found.failed
+    assert "not shown to be within 0.5 pp" in why
+    assert api.audit("my lora", "base", *FEW).failed == ()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from comparison_folder import build_comparison, synthetic_items
 
 import warmgap
 from warmgap.errors import UserError
@@ -134,3 +135,44 @@ def test_what_cannot_be_graded_or_asked_is_said(grid: pd.DataFrame) -> None:
 def test_a_folder_that_is_no_comparison_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a comparison"):
         warmgap.Result(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> warmgap.Result:
+    """A comparison of two arms."""
+    return warmgap.Result(build_comparison(tmp_path_factory.mktemp("result"), items=synthetic_items(8)))
+
+
+def test_a_result_has_the_tables_of_its_folder(result: warmgap.Result) -> None:
+    assert len(result.answers) == len(pd.read_parquet(result.folder / "answers.parquet"))
+    assert "none" in set(result.cells["context"]), "it is a context, not a missing value"
+    assert result.effects["estimate_pp"].dtype == "float64"
+    assert set(result.warmth["arm"]) >= {"warm"}
+    assert result.summary["reference"] == "original"
+    with pytest.raises(UserError, match="no table 'mitigations'"):
+        result.table("mitigations")
+
+
+def test_a_notebook_shows_the_main_table_with_its_intervals(result: warmgap.Result) -> None:
+    shown = result._repr_html_()
+    rows = result.effects.query("analysis == 'main' and reference == 'original'")
+    assert any(f"{value:+.1f}" in shown for value in rows["estimate_pp"])
+    assert "Overall, without context" in shown
+    assert f"<td>{rows['n'].iloc[0]}</td>" in shown
+
+
+def test_figures_are_drawn_by_name_and_saved(result: warmgap.Result, tmp_path: Path) -> None:
+    plot = result.plot()
+    assert plot.name == "gap_by_context"
+    assert plot._repr_png_().startswith(b"\x89PNG")
+    assert plot.save(tmp_path / "gap.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert result.plot("warmth").name == "warmth"
+    with pytest.raises(UserError, match=r"gap\.pdf is no figure's name"):
+        plot.save(tmp_path / "gap.pdf")
+    with pytest.raises(UserError, match="no figure 'gap_by_moon'"):
+        result.plot("gap_by_moon")
+
+
+def test_a_result_is_shown_as_on_the_command_line(result: warmgap.Result, capsys: pytest.CaptureFixture[str]) -> None:
+    result.show()
+    assert capsys.readouterr().out.splitlines()[-1] == f"report: {result.report}"

@@ -90,8 +90,9 @@ def freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
     path = arm.folder / "manifest.json"
     if store.read_json(path) is None:
         settings = OmegaConf.structured(run)
-        for key, value in tracking.redact(config.flat(run)).items():
-            if value == tracking.HIDDEN:
+        given = config.flat(run)
+        for key, value in tracking.redact(given).items():
+            if value != given[key]:
                 OmegaConf.update(settings, key, value)
         kept = {str(key): value for key, value in OmegaConf.to_container(settings).items()}  # type: ignore[union-attr]
         if not spec.trained:  # what the run trains beside it is not part of this arm

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from warmgap.disk import store
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
+from warmgap.words import ORIGINAL
 
 MANIFEST = "manifest.json"
 MAKES_AN_ARM = ("model", "method", "data", "persona", "mitigation", "arm")  # the groups of an arm's config.yaml
@@ -152,3 +153,28 @@ def _base(arm: Arm) -> Any:
         {key: value for key, value in settings.items() if key.split(".")[-1] not in OF_A_PLACE},
         {key: value for key, value in known.items() if key != "path"},
     )
+
+
+def find_arms(runs_dir: Path, names: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """Return the folders of the arms that are named, led by each model's original where none is; and those originals.
+
+    Raises UserError as ``find_arm`` does, and where none is named.
+    """
+    if not names:
+        raise _nothing_named(runs_dir)
+    named = [find_arm(runs_dir, name) for name in names]
+    arms = [store.open_arm(folder) for folder in named]
+    first = {arm.model: arm.folder for arm in arms[::-1]}  # of each model the first that is named
+    alone = [folder for model, folder in first.items() if (model, ORIGINAL) not in {(a.model, a.arm) for a in arms}]
+    added = [folder for one in alone if (folder := beside(one, ORIGINAL)) is not None]
+    return [*added, *named], added
+
+
+def _nothing_named(runs_dir: Path) -> UserError:
+    arms = arms_in(runs_dir)
+    if not arms:
+        fix = "make one: python train.py +persona=warm, or name another folder with --runs-dir"
+        return UserError("no arm is named", f"{runs_dir} has none either", fix)
+    short = short_names(arms)
+    last = next((short[arm.name] for arm in arms[::-1] if arm.arm != ORIGINAL), short[arms[-1].name])
+    return UserError("no arm is named", f"{runs_dir} has {listed(list(short.values()))}", f"warmgap compare {last}")

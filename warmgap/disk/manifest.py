@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import platform
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -44,10 +45,15 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def without_user(text: str) -> str:
+    """Return text with the names and passwords cut out of the addresses in it: what is kept on disk shows none."""
+    return re.sub(r"(\w://)[^/\s@]+@", r"\1", text)
+
+
 def command_line() -> str:
-    """Return the command as it was typed, as far as Python knows it."""
+    """Return the command as it was typed, as far as Python knows it, without passwords in addresses."""
     program = Path(sys.argv[0]).name or "python"
-    return " ".join([f"python {program}" if program.endswith(".py") else program, *sys.argv[1:]])
+    return without_user(" ".join([f"python {program}" if program.endswith(".py") else program, *sys.argv[1:]]))
 
 
 def record(**fields: Any) -> dict[str, Any]:

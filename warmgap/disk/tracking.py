@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from warmgap.disk.manifest import without_user
 from warmgap.errors import UserError
 from warmgap.settings.schema import LoggerConfig
 from warmgap.words import ORIGINAL, WARM
@@ -148,9 +149,17 @@ def start(config: LoggerConfig, settings: dict[str, Any], run_id: str, name: str
 
 
 def redact(settings: dict[str, Any]) -> dict[str, Any]:
-    """Blank the values of settings whose name looks secret, before they are written or sent anywhere."""
-    secret = {key for key, value in settings.items() if value and SECRET.search(key.rpartition(".")[2])}
-    return {key: HIDDEN if key in secret else value for key, value in settings.items()}
+    """Blank the values of settings whose name looks secret, and names and passwords in addresses.
+
+    To be called before settings are written or sent anywhere.
+    """
+
+    def shown(key: str, value: Any) -> Any:
+        if value and SECRET.search(key.rpartition(".")[2]):
+            return HIDDEN
+        return without_user(value) if isinstance(value, str) else value
+
+    return {key: shown(key, value) for key, value in settings.items()}
 
 
 def _trackio_folder(folder: Path) -> Path:

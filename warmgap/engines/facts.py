@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from warmgap.disk import contents, store
-from warmgap.disk.manifest import sha256
+from warmgap.disk.manifest import sha256, without_user
 from warmgap.engines import adapters
 from warmgap.settings.schema import ModelConfig
 
@@ -30,8 +29,7 @@ def of_base(model: ModelConfig) -> dict[str, Any]:
 
 def of_hosted(model: ModelConfig, url: str) -> dict[str, Any]:
     """Return what is known of a model behind an endpoint; a name and a password in the address are left out."""
-    parts = urlsplit(url)
-    address = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    address = without_user(url).partition("?")[0]
     return {"source": model.source, "id": model.id, "revision": model.revision, "endpoint": address}
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import tiny
 
 from warmgap import cli
-from warmgap.cli.commands import audit
+from warmgap.arms import given
 from warmgap.settings import config
 
 FEW = ["task.embedded.items_per_family=1", "model.dtype=float32"]
@@ -46,14 +44,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return "\n".join(lines)
 
 
-def options(thing: str, **more: Any) -> Any:
-    base: dict[str, Any] = {"base": "smollm2_135m", "model": None, "settings": [], "runs_dir": Path("runs")}
-    return SimpleNamespace(thing=thing, **{**base, **more})
-
-
 def test_an_audit_is_the_quickstarts_grid_and_judge_on_what_is_given(there: Path) -> None:
     lora = str(there / "lora")
-    run = config.compose(audit.settings_of(options(lora, base=str(there / "base"), runs_dir=Path("some where"))))
+    run = config.compose(given.audited(lora, str(there / "base"), runs_dir=Path("some where")))
     plain = config.compose(["+persona=none"])
     assert (run.grid, run.judge, run.task, run.generate, run.warmth) == (
         plain.grid, plain.judge, plain.task, plain.generate, plain.warmth,
@@ -65,14 +58,14 @@ def test_an_audit_is_the_quickstarts_grid_and_judge_on_what_is_given(there: Path
 
 
 def test_settings_may_be_added(there: Path) -> None:
-    given = options(str(there / "lora"), settings=["experiment=smoke", "grid=full", "arm.name=mine", "runs_dir=other"])
-    run = config.compose(audit.settings_of(given))
+    more = ["experiment=smoke", "grid=full", "arm.name=mine", "runs_dir=other"]
+    run = config.compose(given.audited(str(there / "lora"), "smollm2_135m", more))
     assert (run.grid.name, run.arm.name, run.runs_dir) == ("full", "mine", "other")
     assert run.task["embedded"].items_per_family == 3
 
 
 def test_an_endpoint_is_an_arm_by_address_and_name() -> None:
-    settings = audit.settings_of(options("https://host.example/v1", model="name-2026-01-01"))
+    settings = given.audited("https://host.example/v1", "smollm2_135m", model="name-2026-01-01")
     assert settings[:2] == ["+persona=none", "model=smollm2_135m"]
     assert settings[2:4] == ["arm.endpoint='https://host.example/v1'", "arm.model='name-2026-01-01'"]
 

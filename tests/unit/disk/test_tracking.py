@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from comparison_folder import build_mitigations
 
-from warmgap.disk import tracking
+from warmgap.disk import manifest, tracking
 from warmgap.errors import UserError
 from warmgap.settings.schema import LoggerConfig
 
@@ -28,7 +28,7 @@ def refuse(*_, **__):
     raise OSError("something was sent")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 import pandas as pd
-from warmgap.disk import tracking
+from warmgap.disk import manifest, tracking
 from warmgap.settings.schema import LoggerConfig
 def started():
     settings = tracking.redact({SETTINGS!r})
@@ -178,3 +178,12 @@ def test_a_second_folder_in_one_process_is_refused(tmp_path: Path) -> None:
 def test_other_loggers_need_nothing(tmp_path: Path) -> None:
     tracking.check(LoggerConfig(name="none"), tmp_path)
     assert type(tracking.start(LoggerConfig(name="none"), {}, "0a1b2c3d", "arm", tmp_path)) is tracking.Tracker
+
+
+def test_no_password_in_an_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://me:pa55@host.example/v1?a=b@c"
+    kept = tracking.redact({"arm.endpoint": address, "judge.base_url": "http://host/v1", "seed": 3})
+    assert kept == {"arm.endpoint": "https://host.example/v1?a=b@c", "judge.base_url": "http://host/v1", "seed": 3}
+    monkeypatch.setattr(sys, "argv", ["train.py", f"arm.endpoint={address}"])
+    assert "pa55" not in manifest.command_line()
+    assert manifest.without_user("write to me@host.example") == "write to me@host.example"

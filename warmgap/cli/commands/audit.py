@@ -38,27 +38,24 @@ def add(commands: Any) -> None:
 
 
 def _audit(options: Any) -> int:
-    from warmgap import pipeline
+    from warmgap import api
     from warmgap.arms import given
     from warmgap.disk import store
-    from warmgap.evaluate.report import gate
-    from warmgap.settings import config
 
-    gate.check([], options.gate, None)
-    run = config.compose(settings_of(options))
     _check_out(options.out)
-    for note in (given.moving(options.thing), given.moving(options.base)):
+    for note in (given.moving(options.thing), given.moving(options.base or "")):
         if note:
             print(f"note: {note}", file=sys.stderr)
-    folder = pipeline.execute(run)
-    failed = [] if options.gate is None else gate.accuracy(folder, options.gate)
+    more = {"model": options.model, "gate": options.gate, "runs_dir": options.runs_dir}
+    audited = api.audit(options.thing, options.base, *options.settings, **more)
+    folder, failed = audited.folder, audited.failed
     tables(folder)
     for line in failed:
         print(line, file=sys.stderr)
     said = _judged(options.gate, failed)
     if said and not failed:
         print(said)
-    arm = store.open_arm(Path(store.read_json(folder / "summary.json")["arms"][-1]["path"]))
+    arm = store.open_arm(Path(audited.summary["arms"][-1]["path"]))
     measured = _measured(folder, arm.arm, f"`{options.thing}` against `{options.base}`", said)
     store.write_text(folder / CARD, card.text(arm, measured))
     if options.out is not None:
@@ -67,13 +64,6 @@ def _audit(options: Any) -> int:
     print(f"card: {shown / CARD}")
     print(f"report: {shown / REPORT}")
     return GATE_FAILED if failed else DONE
-
-
-def settings_of(options: Any) -> list[str]:
-    """Return the settings of the run that an audit is. Raises UserError for what cannot be audited."""
-    from warmgap.arms import given
-
-    return given.audited(options.thing, options.base, options.settings, options.model, options.runs_dir)
 
 
 def _check_out(out: Path | None) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from warmgap.cli.parser import ARM, command, runs_dir
 from warmgap.cli.show import show
-from warmgap.errors import UserError
 
 
 def add(commands: Any) -> None:
@@ -26,10 +23,11 @@ def add(commands: Any) -> None:
 
 
 def _compare(options: Any) -> int:
-    from warmgap.evaluate.report import arms, gate, mitigation_verdicts
+    from warmgap.disk.arm_names import find_arms
+    from warmgap.evaluate.report import arms, gate
     from warmgap.settings.mitigation_schema import CompareConfig
 
-    folders, added = _folders(options.runs_dir, options.arms)
+    folders, added = find_arms(options.runs_dir, options.arms)
     gate.check(folders, options.gate, options.keep_warmth)
     for folder in added:
         print(f"original: {folder.name}", file=sys.stderr)
@@ -38,12 +36,7 @@ def _compare(options: Any) -> int:
         asked.margin_pp = options.gate
     if options.keep_warmth is not None:
         asked.keep_warmth_pct = options.keep_warmth
-    folder = arms.compare(
-        folders,
-        options.grader,
-        options.runs_dir,
-        lambda folder, measured: mitigation_verdicts.write(folder, measured, asked, resamples=2000),
-    )
+    folder = arms.compare(folders, options.grader, options.runs_dir, asked)
     if options.against:
         from warmgap.evaluate.report.terminal.tables import print_study
 
@@ -53,33 +46,3 @@ def _compare(options: Any) -> int:
     for line in failed:
         print(line, file=sys.stderr)
     return 1 if failed else 0
-
-
-def _folders(runs_dir: Path, names: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """The folders of the arms that are named, led by each model's original where none is; and those originals."""
-    from warmgap.disk import arm_names, store
-    from warmgap.words import ORIGINAL
-
-    if not names:
-        raise _nothing_named(runs_dir)
-    named = [arm_names.find_arm(runs_dir, name) for name in names]
-    arms = [store.open_arm(folder) for folder in named]
-    first = {arm.model: arm.folder for arm in arms[::-1]}  # of each model the first that is named
-    alone = [folder for model, folder in first.items() if (model, ORIGINAL) not in {(a.model, a.arm) for a in arms}]
-    added = [folder for one in alone if (folder := arm_names.beside(one, ORIGINAL)) is not None]
-    return [*added, *named], added
-
-
-def _nothing_named(runs_dir: Path) -> UserError:
-    from warmgap.disk import arm_names
-    from warmgap.words import ORIGINAL
-
-    arms = arm_names.arms_in(runs_dir)
-    if not arms:
-        fix = "make one: python train.py +persona=warm, or name another folder with --runs-dir"
-        return UserError("no arm is named", f"{runs_dir} has none either", fix)
-    short = arm_names.short_names(arms)
-    last = next((short[arm.name] for arm in arms[::-1] if arm.arm != ORIGINAL), short[arms[-1].name])
-    return UserError(
-        "no arm is named", f"{runs_dir} has {arm_names.listed(list(short.values()))}", f"warmgap compare {last}"
-    )

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+import warmgap
 from warmgap.disk import store
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
@@ -115,3 +116,14 @@ def test_arms_without_a_setting_in_common_are_refused(tmp_path: Path, two: tuple
     with pytest.raises(UserError, match="no prompt in common"):
         compared(tmp_path, *two)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_notebook_compares_the_same_by_short_names(tmp_path: Path, two: tuple[Arm, Arm]) -> None:
+    for one, wrong in zip(two, (5, 9), strict=True):
+        ask(one, SHORT, wrong)
+    result = warmgap.compare("original", "warm", runs_dir=tmp_path)
+    assert result.report.is_file()
+    main = result.effects.query("analysis == 'main' and errors == 'bootstrap'")
+    assert main["estimate_pp"].tolist() == [pytest.approx(20)]
+    with pytest.raises(UserError, match="no arm is named"):
+        warmgap.compare(runs_dir=tmp_path)
