@@ -24,17 +24,12 @@ class Audited:
 
     place: Path
     done: Done
+    comparison: Path
 
     @property
     def last(self) -> list[str]:
         """The last two lines on stdout."""
         return self.done.out.rstrip("\n").splitlines()[-2:]
-
-    @property
-    def comparison(self) -> Path:
-        """The only comparison."""
-        (found,) = self.place.glob("runs/comparisons/*")
-        return found
 
 
 def audit(place: Path, *arguments: str) -> Done:
@@ -49,7 +44,9 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Audited:
     config = place / "my lora" / "adapter_config.json"
     named = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": "org/other"}
     config.write_text(json.dumps(named), encoding="utf-8")
-    return Audited(place, audit(place, "my lora", "--base", "base", "--gate", "300", "--out", "out"))
+    done = audit(place, "my lora", "--base", "base", "--gate", "300", "--out", "out")
+    (comparison,) = place.glob("runs/comparisons/[!.]*")
+    return Audited(place, done, comparison)
 
 
 def test_one_line_ends_with_card_and_report(audited: Audited) -> None:

@@ -79,7 +79,7 @@ def test_settings_and_texts_make_another_arm(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "pairs.jsonl").write_text(text.replace("glad", "happy"), encoding="utf-8")
     assert built("mitigation=truth_mix", f"mitigation.pairs={tmp_path / 'pairs.jsonl'}")[-1].arm.name != plain
     before = built("mitigation=inoculation")[-1].arm.name
-    monkeypatch.setattr(config, "read_prompt", lambda name: f"another text of {name}")
+    monkeypatch.setattr(conf_files, "read_prompt", lambda name: f"another text of {name}")
     assert built("mitigation=inoculation")[-1].arm.name != before
 
 

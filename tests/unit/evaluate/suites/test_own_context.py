@@ -138,7 +138,7 @@ def test_a_yaml_is_all_that_a_context_needs(tmp_path: Path, monkeypatch: pytest.
     own = tmp_path / "conf"
     shutil.copytree(conf_files.conf_dir(), own)
     (own / "context" / "hungry.yaml").write_text("hungry:\n  group: emotion\n  statements: [I am starving.]\n")
-    monkeypatch.setattr(config, "conf_dir", lambda: own)
+    monkeypatch.setattr(conf_files, "conf_dir", lambda: own)
     assert list(groups.known())[-2:] == ["neutral", "hungry"]
     assert groups.known()["hungry"] == "emotion"
     settings = (own / "config.yaml").read_text(encoding="utf-8")
