@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from warmgap.arms.spec import ArmSpec
-from warmgap.engines import client, engine_of
+from warmgap.engines import adapters, client, engine_of
 from warmgap.engines.base import Engine, Serving
 from warmgap.engines.client import Meter
+from warmgap.engines.vllm import choice
+from warmgap.engines.vllm.server import Servers
 from warmgap.errors import UserError
 from warmgap.settings.schema import CallsConfig, EndpointConfig, ModelConfig, Run
 
@@ -16,17 +19,41 @@ OMISSIBLE = ("temperature", "seed")
 
 
 class Engines:
-    """The engines of one run. What its arms cost at the endpoint is counted together, and capped together."""
+    """The engines of one run. What its arms cost at the endpoint is counted together, and capped together.
+
+    Those that vLLM answers for share its process, which ``rest`` ends.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run, self._meter = run, Meter()
+        self._servers = Servers(_rank(run))
 
-    def of(self, spec: ArmSpec, adapter: Path | None) -> Engine:
-        """Return the engine that answers as an arm, with one of its adapters; nothing is loaded or asked yet."""
-        point = endpoint(self._run, spec.run.model)
+    def of(self, spec: ArmSpec, adapter: Path | None, *, part_of_an_arm: bool = False) -> Engine:
+        """Return the engine that answers as an arm, with one of its adapters; nothing is loaded or asked yet.
+
+        With ``part_of_an_arm`` the answers decide what an arm is: they are transformers' whatever ``engine`` says,
+        which is no part of an arm's name.
+        """
+        run, point = self._run, endpoint(self._run, spec.run.model)
         if point is None:
-            return engine_of(Serving(spec.run.model, self._run.device, adapter, alter=spec.alter))
-        return engine_of(Serving(spec.run.model, self._run.device, None, point, self._meter, spec.arm.folder))
+            who = "hf" if part_of_an_arm else run.engine
+            how: dict[str, Any] = {"alter": spec.alter, "engine": who, "servers": self._servers}
+            return engine_of(Serving(spec.run.model, run.device, adapter, **how))
+        return engine_of(Serving(spec.run.model, run.device, None, point, self._meter, spec.arm.folder))
+
+    def rest(self) -> None:
+        """Give the memory that vLLM holds to what comes next; who is asked again starts it again."""
+        self._servers.rest()
+
+
+def _rank(run: Run) -> int | None:
+    """The ``max_lora_rank`` that the adapters of a run need; None where it is not known to have any."""
+    if run.arm.adapter is not None:
+        folder = Path(run.arm.adapter)
+        rank = adapters.read(folder)["r"] if folder.is_dir() else None
+    else:
+        rank = run.method.lora.r if run.persona is not None and run.persona.reply else None
+    return choice.rank_for(int(rank)) if rank is not None and int(rank) <= choice.RANKS[-1] else None
 
 
 def endpoint(run: Run, model: ModelConfig) -> EndpointConfig | None:

@@ -74,7 +74,7 @@ def _material(spec: ArmSpec, recipe: Mitigation, engines: Engines) -> Material:
             raise ValueError(f"{spec.arm.name} has nobody's answers to keep to")
         prompts = [Prompt(recipe.name, pair.id, pair.feeling, "none", "", "none", pair.question) for pair in asked]
         how: GenerateConfig = dataclasses.replace(spec.run.generate, max_new_tokens=max_new_tokens, temperature=0.0)
-        engine = engines.of(parent, parent.adapter)
+        engine = engines.of(parent, parent.adapter, part_of_an_arm=True)
         journal = {recipe.name: parent.arm.answers(recipe.name)}
         rows = answer(engine, prompts, how, [], journal, f"plain answers · {parent.arm.arm}")
         return {row["item_id"]: row["answer"] for row in rows}

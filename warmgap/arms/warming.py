@@ -44,6 +44,7 @@ def measure(run: Run, specs: Sequence[ArmSpec], engines: Engines) -> dict[str, S
             prompts = every[: run.warmth.prompts if final else run.warmth.checkpoint_prompts]
             rows = _replies(run, spec, step, epoch, engines.of(spec, adapter), prompts, "warmth")
             points.append((spec.arm, step, epoch, rows))
+    engines.rest()  # the scorer needs the memory
     found: dict[str, Scored] = {spec.arm.name: {} for spec in specs}
     score = _scorer(run)
     for arm, step, epoch, rows in points:
@@ -84,7 +85,7 @@ def chooser(run: Run, spec: ArmSpec, engines: Engines) -> Callable[[dict[int, fl
         prompts = _validation(run)
         rows = {}
         for step, epoch in marks.items():
-            engine = engines.of(spec, spec.arm.checkpoints / f"checkpoint-{step}")
+            engine = engines.of(spec, spec.arm.checkpoints / f"checkpoint-{step}", part_of_an_arm=True)
             rows[step] = _replies(run, spec, step, epoch, engine, prompts, "select")
         score, journal = _scorer(run), spec.arm.folder / "selection.jsonl"
         warmth = {

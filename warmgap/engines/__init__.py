@@ -24,9 +24,24 @@ def _endpoint(serving: Serving) -> Engine:
     return EndpointEngine.serving(serving)
 
 
-ENGINES: dict[str, Callable[[Serving], Engine]] = {"hf": _hf, "endpoint": _endpoint}
+def _vllm(serving: Serving) -> Engine:
+    from warmgap.engines.vllm.engine import VllmEngine
+
+    return VllmEngine(serving)
+
+
+ENGINES: dict[str, Callable[[Serving], Engine]] = {"hf": _hf, "vllm": _vllm, "endpoint": _endpoint}
 
 
 def engine_of(serving: Serving) -> Engine:
-    """Return the engine for a model; no weights are loaded and nobody is asked before it is put to use."""
-    return ENGINES["hf" if serving.endpoint is None else "endpoint"](serving)
+    """Return the engine for a model; no weights are loaded and nobody is asked before it is put to use.
+
+    Raises UserError where vLLM is asked for by name and cannot answer.
+    """
+    if serving.endpoint is not None:
+        return ENGINES["endpoint"](serving)
+    if serving.engine == "hf":
+        return ENGINES["hf"](serving)
+    from warmgap.engines.vllm import choice
+
+    return ENGINES["vllm" if choice.takes(serving) else "hf"](serving)

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from warmgap.engines.chat import Message
 from warmgap.engines.client import Meter
 from warmgap.settings.schema import EndpointConfig, GenerateConfig, ModelConfig
+
+if TYPE_CHECKING:
+    from warmgap.engines.vllm.server import Servers
 
 Encoded = Sequence[Any]  # a prompt as its engine takes it: token ids, messages; nobody else looks into it
 
@@ -87,7 +90,8 @@ class Serving:
     """A model and where it runs: on a ``device`` here, with an ``adapter`` or without, or behind an ``endpoint``.
 
     Engines of one run that share a ``meter`` share its cap; what they come to is noted in the arm's ``folder``.
-    ``alter`` may change a model that is loaded here, which is nobody else's.
+    ``alter`` may change a model that is loaded here, which is nobody else's. ``engine`` says who answers here: ``hf``,
+    ``vllm``, or ``auto`` for vLLM where it can; those that share ``servers`` share vLLM's process.
     """
 
     model: ModelConfig
@@ -97,3 +101,5 @@ class Serving:
     meter: Meter | None = None
     folder: Path | None = None
     alter: Callable[[Any], None] | None = None
+    engine: str = "hf"
+    servers: Servers | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from warmgap.errors import UserError
@@ -130,6 +130,23 @@ def without_header(ids: list[int], header: Sequence[int]) -> list[int]:
     while header and ids[: len(header)] == list(header):
         ids = ids[len(header) :]
     return ids
+
+
+def last_ids(tokenizer: PreTrainedTokenizerBase, ends: Iterable[int], header: Sequence[int]) -> set[int]:
+    """Return the ids before which an answer's text ends: those that stop the model, and a mark that begins a turn."""
+    marks = tokenizer.added_tokens_decoder
+    return {*ends, *(token for token in header[:1] if token in marks and marks[token].special)}
+
+
+def spoken(
+    tokenizer: PreTrainedTokenizerBase, ids: list[int], header: Sequence[int], last: Collection[int]
+) -> tuple[str, int, str]:
+    """Return the text of what a model has written, its length in tokens, and why it ended: ``stop`` or ``length``."""
+    tokens = without_header(ids, header)  # skipping special tokens alone would leave its role
+    end = next((index for index, token in enumerate(tokens) if token in last), None)
+    kept = tokens if end is None else tokens[:end]
+    text = str(tokenizer.decode(kept, skip_special_tokens=True)).strip()
+    return text, len(kept), "length" if end is None else "stop"
 
 
 @functools.lru_cache(maxsize=16)

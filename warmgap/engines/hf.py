@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.engines import adapters, chat, models
+from warmgap.engines import adapters, chat, draws, models
 from warmgap.engines.base import Encoded, Reply, Request
 from warmgap.settings.schema import GenerateConfig, ModelConfig, identity
 
@@ -135,16 +135,11 @@ class HfEngine:
     @functools.cached_property
     def _last(self) -> set[int]:
         """The tokens at which an answer ends: those that stop the model, and the mark with which a turn begins."""
-        marks = self.tokenizer.added_tokens_decoder
-        return {*self._ends, *(token for token in self._header[:1] if token in marks and marks[token].special)}
+        return chat.last_ids(self.tokenizer, self._ends, self._header)
 
     def _reply(self, request: Request, row: torch.Tensor) -> Reply:
-        tokens = chat.without_header(row.tolist(), self._header)  # skipping special tokens alone would leave its role
-        end = next((index for index, token in enumerate(tokens) if token in self._last), None)
-        kept = tokens if end is None else tokens[:end]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
-        why = "length" if end is None else "stop"
-        return Reply(request.key, str(text).strip(), len(kept), why, len(request.prompt))
+        spoken = chat.spoken(self.tokenizer, row.tolist(), self._header, self._last)
+        return Reply(request.key, *spoken, len(request.prompt))
 
     def score(self, prompts: Sequence[Encoded], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """Return the mean log-probability per token (nats) of each continuation after its prompt.
@@ -202,9 +197,7 @@ class _Sampler:
         import torch
 
         step = input_ids.shape[1] - self.prompt_length
-        cumulative = torch.softmax(scores.float() / self.temperature, -1).cumsum(-1)
-        wanted = self.uniforms[:, step : step + 1].to(cumulative.dtype) * cumulative[:, -1:]
-        chosen = torch.searchsorted(cumulative, wanted, right=True).clamp(max=scores.shape[1] - 1)
+        chosen = draws.drawn(scores, self.uniforms[:, step : step + 1], self.temperature)
         return torch.full_like(scores, float("-inf")).scatter(1, chosen, 0.0)
 
 
@@ -215,11 +208,9 @@ def batches(requests: Sequence[Request], size: int) -> list[list[Request]]:
 
 
 def _uniforms(key: str, params: GenerateConfig) -> torch.Tensor:
-    import numpy as np
     import torch
 
-    seed = int.from_bytes(hashlib.sha256(f"{params.seed}:{key}".encode()).digest()[:16], "little")
-    return torch.from_numpy(np.random.Generator(np.random.Philox(seed)).random(params.max_new_tokens))
+    return torch.from_numpy(draws.uniforms(key, params.seed, params.max_new_tokens))
 
 
 def _configured_ends(model: Any) -> set[int]:

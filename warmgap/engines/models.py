@@ -275,6 +275,20 @@ def _has_bfloat16(device: str) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def configured_ends(folder: Path) -> set[int]:
+    """Return the tokens at which the configuration of a model's folder says that it stops, as a loaded model has them."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        found: Any = GenerationConfig.from_pretrained(folder)
+    except OSError:
+        found = AutoConfig.from_pretrained(folder).get_text_config()
+    ends = found.eos_token_id
+    if ends is None:
+        return set()
+    return set(ends) if isinstance(ends, (list, tuple)) else {int(ends)}
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a model folder; a pad token is set if it has none (the end-of-text token)."""
     from transformers import AutoTokenizer
@@ -298,7 +312,7 @@ def load(
     how: dict[str, Any] = {"dtype": dtype_of(dtype, device)}
     if quantization == "nf4":
         how |= {"quantization_config": _four_bits(dtype, device), "device_map": {"": device_of(device)}}
-    elif _too_large_for_one(folder, device_of(device)):
+    elif too_large_for_one(folder, device_of(device)):
         how |= {"device_map": "auto"}
     model = _base(folder, **how)
     if quantization == "nf4":
@@ -348,7 +362,7 @@ def _base(folder: Path, **how: Any) -> Any:
     return model
 
 
-def _too_large_for_one(folder: Path, device: str) -> bool:
+def too_large_for_one(folder: Path, device: str) -> bool:
     """Whether the weights need more than one of several GPUs: their layers are then laid on one GPU after another."""
     import torch
 

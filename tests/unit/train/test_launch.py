@@ -161,5 +161,5 @@ def test_weights_that_one_gpu_cannot_hold_are_laid_over_several(
         file.truncate(2 * 2**30)  # sparse
     monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=gib * 2**30))
-    assert models._too_large_for_one(tmp_path, "cuda") is spread
-    assert not models._too_large_for_one(tmp_path, "cuda:1"), "one device was named"
+    assert models.too_large_for_one(tmp_path, "cuda") is spread
+    assert not models.too_large_for_one(tmp_path, "cuda:1"), "one device was named"
