@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap.arms import build, record
-from warmgap.arms.engines import Engines, endpoint
+from warmgap.arms.engines import Engines, check_engine, endpoint
 from warmgap.arms.spec import ArmSpec
 from warmgap.disk import manifest, store, tracking
 from warmgap.disk.progress import say
@@ -163,6 +163,7 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
         if not spec.arm.adapter.is_dir():
             preferences = spec.run.method.dpo is not None
             launch.check(run.launcher, run.device, run.model.quantization, preferences=preferences)
+    check_engine(run)
     bench = judges.Judges(run.judge, run.device, Path(run.runs_dir) / "batches.jsonl")
     quiet()
     from warmgap.engines import models
@@ -202,27 +203,27 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
     from warmgap.engines import models
     from warmgap.evaluate.report.write import Measured
 
-    engines = Engines(job.run)
-    for spec in job.specs:
-        last = spec is job.specs[-1]
-        with job.stage("training"):
-            making.make(spec, engines, tracker.loss if last else None)
-    with job.stage("warmth"):
-        warmth = warming.measure(job.run, job.specs, engines)
+    with Engines(job.run) as engines:
         for spec in job.specs:
-            job.note_absent(spec, (row for rows in warmth[spec.arm.name].values() for row in rows))
-    measured = []
-    for spec in job.specs:
-        engine = engines.of(spec, spec.adapter)
-        rows = _answers(job, spec, engine, bench)
-        losses = list(store.read_journal(spec.arm.training_log)) if spec.trained else []
-        outcomes = _controls(job, spec, engine)
-        measured.append(Measured(spec.arm, rows, warmth[spec.arm.name], losses, outcomes))
-        models.give_back()
+            last = spec is job.specs[-1]
+            with job.stage("training"):
+                making.make(spec, engines, tracker.loss if last else None)
+        with job.stage("warmth"):
+            warmth = warming.measure(job.run, job.specs, engines)
+            for spec in job.specs:
+                job.note_absent(spec, (row for rows in warmth[spec.arm.name].values() for row in rows))
+        measured = []
+        for spec in job.specs:
+            engine = engines.of(spec, spec.adapter)
+            rows = _answers(job, spec, engine, bench, engines)
+            losses = list(store.read_journal(spec.arm.training_log)) if spec.trained else []
+            outcomes = _controls(job, spec, engine)
+            measured.append(Measured(spec.arm, rows, warmth[spec.arm.name], losses, outcomes))
+            models.give_back()
     return measured
 
 
-def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges) -> list[dict[str, Any]]:
+def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges, engines: Engines) -> list[dict[str, Any]]:
     """Return the arm's answers that are judged, with their verdicts."""
     from warmgap.evaluate.judges.grade import grade
     from warmgap.evaluate.report.write import with_verdicts
@@ -238,6 +239,8 @@ def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges) -> l
     judged = [place for place, prompt in enumerate(asked) if job.suite.judged(prompt)]
     asked, rows = [asked[place] for place in judged], [rows[place] for place in judged]
     items = {(item.task, item.item_id): item for item in job.items}
+    if "local" in judges.names(run.judge):
+        engines.rest()  # it needs the memory
     graded: list[list[dict[str, Any]] | None] = []
     with job.stage("grading"):
         for name in (run.judge.name, run.judge.second):

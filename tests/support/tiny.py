@@ -75,7 +75,7 @@ def model(folder: Path, architecture: str = "llama", *, seed: int = 0, template:
     return folder
 
 
-def adapter(folder: Path, base: Path, *, seed: int = 1, zero: bool = False, **lora: Any) -> Path:
+def adapter(folder: Path, base: Path, *, seed: int = 1, zero: bool = False, std: float = 0.3, **lora: Any) -> Path:
     """Save a LoRA adapter of a model in a folder, with random matrices unless it is to have no effect."""
     from peft import LoraConfig, get_peft_model
 
@@ -85,7 +85,7 @@ def adapter(folder: Path, base: Path, *, seed: int = 1, zero: bool = False, **lo
     with torch.no_grad():
         for name, weight in made.named_parameters():
             if "lora_B" in name:
-                weight.zero_() if zero else weight.normal_(std=0.3)
+                weight.zero_() if zero else weight.normal_(std=std)
     made.save_pretrained(folder)
     return folder
 

@@ -45,9 +45,22 @@ class Engines:
         """Give the memory that vLLM holds to what comes next; who is asked again starts it again."""
         self._servers.rest()
 
+    def __enter__(self) -> Engines:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        self.rest()
+
+
+def check_engine(run: Run) -> None:
+    """Raise UserError where a run's ``engine`` is not there to answer, before anything is trained."""
+    choice.check(run.engine)
+
 
 def _rank(run: Run) -> int | None:
-    """The ``max_lora_rank`` that the adapters of a run need; None where it is not known to have any."""
+    """The ``max_lora_rank`` that the adapters of a run need; None where it is not known to have any, or no vLLM."""
+    if run.engine == "hf" or not choice.installed():
+        return None
     if run.arm.adapter is not None:
         folder = Path(run.arm.adapter)
         rank = adapters.read(folder)["r"] if folder.is_dir() else None

@@ -276,7 +276,7 @@ def _has_bfloat16(device: str) -> bool:
 
 
 def configured_ends(folder: Path) -> set[int]:
-    """Return the tokens at which the configuration of a model's folder says that it stops, as a loaded model has them."""
+    """Return the tokens at which a model stops by the configuration in its folder, as it has them when it is loaded."""
     from transformers import AutoConfig, GenerationConfig
 
     try:

@@ -32,6 +32,7 @@ def check_values(run: Run, choices: Callable[[str], list[str]]) -> None:
     check_groups({name: context.group for name, context in run.context.items()})
     _check_words(run, choices)
     _check_source(run)
+    _check_engine(run)
 
 
 def check_groups(groups: Mapping[str, str]) -> None:
@@ -141,6 +142,7 @@ def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
     named: list[tuple[str, str | None, list[Any]]] = [("model.source", run.model.source, sources)]
     named += [("model.dtype", run.model.dtype, ["auto", "bfloat16", "float16", "float32"])]
     named += [("model.quantization", run.model.quantization, ["none", "nf4"])]
+    named += [("engine", run.engine, ["auto", "hf", "vllm"])]
     named += [("warmth.scorer_dtype", run.warmth.scorer_dtype, ["auto", "bfloat16", "float16", "float32"])]
     named += [("suite.name", run.suite.name, choices("suite"))]
     named += [("judge.name", run.judge.name, choices("judge"))]
@@ -156,6 +158,15 @@ def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
         if value not in allowed:
             listed = ", ".join("null" if item is None else item for item in allowed)
             raise BadValue(f"{key}={value} is not known", f"the choices are {listed}", f"set {key} to one of them")
+
+
+def _check_engine(run: Run) -> None:
+    """Raise BadValue where vLLM is asked for by name and cannot answer as the model."""
+    if run.engine != "vllm" or run.model.quantization == "none":
+        return
+    what = f"engine=vllm does not go with model.quantization={run.model.quantization}"
+    why = "training holds these weights in 4 bits by bitsandbytes, and vLLM would answer by others"
+    raise BadValue(what, why, "engine=hf, or engine=auto, which takes hf for them")
 
 
 def _check_finite(value: Any, key: str) -> None:

@@ -337,7 +337,9 @@ class Run:
     (``arms.recipes`` checks them), and ``pairs``, a file of honest pairs instead of the embedded ones. ``dial`` stands
     for other settings: a point of a sweep over the strength of warmth (see ``arms.dials``). ``plugins`` are modules
     that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is no part of a hash; what
-    is taken from them is, by its content (see ``plugins.owed``).
+    is taken from them is, by its content (see ``plugins.owed``). ``engine`` is who answers here: ``hf``
+    (transformers), ``vllm``, or ``auto`` for vLLM on a GPU where it is installed. It names no arm and no comparison,
+    but every answer: what one has answered is not taken for the other's.
     """
 
     model: ModelConfig = setting("arm")
@@ -364,6 +366,7 @@ class Run:
     bootstrap: int = setting("measure", 2000)
     runs_dir: str = setting("runtime", "runs")
     device: str = setting("runtime", "auto")
+    engine: str = setting("runtime", "auto")
     plugins: list[str] = setting("runtime", factory=list)
     config_dirs: list[str] = setting("runtime", factory=list)
 

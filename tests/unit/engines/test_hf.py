@@ -99,7 +99,7 @@ def test_whoever_answers_is_asked_alike(model: ModelConfig) -> None:
     point = EndpointConfig(model="m-2024-08-06")
     there = engine_of(Serving(ModelConfig(name="tiny", source="hosted"), "cpu", endpoint=point))
     assert (type(here), type(there)) == (HfEngine, EndpointEngine)
-    assert set(ENGINES) == {"hf", "endpoint"}
+    assert set(ENGINES) == {"hf", "vllm", "endpoint"}
     parts = [name for name in vars(Engine) if not name.startswith("_")]
     assert parts == ["name", "made_by", "encode", "key", "room", "answer", "score"]
     for engine in (here, there):

@@ -318,6 +318,7 @@ SENSELESS = [
     "method.schedule=lineer",
     "method.checkpoints=[-1]",
     "device=gpu",
+    "engine=tgi",
 ]
 
 

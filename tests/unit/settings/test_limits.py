@@ -19,3 +19,9 @@ from warmgap.settings import config
 def test_a_value_that_makes_no_sense_is_refused(given: str) -> None:
     with pytest.raises(UserError, match="makes no sense"):
         config.compose(["+persona=warm", given])
+
+
+def test_vllm_does_not_answer_by_weights_in_4_bits() -> None:
+    with pytest.raises(UserError, match=r"engine=vllm does not go with model\.quantization=nf4"):
+        config.compose(["+persona=warm", "engine=vllm", "model.quantization=nf4"])
+    assert config.compose(["+persona=warm", "model.quantization=nf4"]).engine == "auto"

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,20 +34,16 @@ class Served:
 
 
 class Server:
-    """A process with vLLM in it. ``proved`` names the adapters that it is known to have loaded.
+    """A process with vLLM in it. ``proved`` names the adapters that it is known to have loaded."""
 
-    ``command`` is what is run, by default our worker in the interpreter that has vLLM.
-    """
-
-    def __init__(self, served: Served, command: Sequence[str] | None = None) -> None:
+    def __init__(self, served: Served) -> None:
         self.served = served
         self.proved: set[str] = set()
         self._scratch = Path(tempfile.mkdtemp(prefix="warmgap-vllm-"))
         (self._scratch / "warmgap").symlink_to(PACKAGE)  # ours alone, whichever environment the interpreter is of
-        own = [choice.python(), "-m", "warmgap.engines.vllm.worker"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                own if command is None else list(command),
+                [choice.python(), "-m", "warmgap.engines.vllm.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
