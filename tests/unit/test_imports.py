@@ -106,9 +106,7 @@ ONLY_IN = {
     "wandb": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
     "trackio": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
     "openai": lambda path: path.name in ("client.py", "batches.py", "calls.py"),
-    "vllm": lambda path: (
-        path.parent == ROOT / "warmgap" / "engines" / "vllm" and path.name in ("worker.py", "drawing.py")
-    ),
+    "vllm": lambda path: path.parent == ROOT / "warmgap" / "engines" / "vllm",
     "anthropic": lambda path: False,
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -189,16 +190,8 @@ def _failed(what: str, why: str) -> UserError:
 
 def _end(process: subprocess.Popen[str], scratch: Path) -> None:
     """End a process and all that it has started, and remove what it left."""
-    import shutil
-
-    try:
-        os.killpg(process.pid, signal.SIGTERM if process.poll() is None else signal.SIGKILL)
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    except (ProcessLookupError, PermissionError):
+    if process.poll() is None:  # else its number may be another's by now
+        os.killpg(process.pid, signal.SIGKILL)  # it has nothing to save
         process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
