@@ -138,12 +138,12 @@ def test_an_adapter_that_was_put_in_anothers_place_is_loaded_anew(
 ) -> None:
     place = tmp_path / "adapter"
     shutil.copytree(one, place)
-    first = answers(vllm(model, servers, place), prompts[:8], GREEDY)
+    first = answers(vllm(model, servers, place), prompts[::8], GREEDY)
     shutil.rmtree(place)
     shutil.copytree(other, place)
-    second = answers(vllm(model, servers, place), prompts[:8], GREEDY)
+    second = answers(vllm(model, servers, place), prompts[::8], GREEDY)
     assert agreement(first, second) < 0.9
-    assert agreement(second, answers(vllm(model, servers, other), prompts[:8], GREEDY)) >= 0.87
+    assert agreement(second, answers(vllm(model, servers, other), prompts[::8], GREEDY)) >= 0.87
 
 
 def test_vllm_moves_log_probabilities_as_peft_says(model: ModelConfig, servers: Servers, base: Path, one: Path) -> None:
