@@ -25,7 +25,9 @@ class Engines:
         """Return the engine that answers as an arm, with one of its adapters; nothing is loaded or asked yet."""
         point = endpoint(self._run, spec.run.model)
         if point is None:
-            return engine_of(Serving(spec.run.model, self._run.device, adapter, alter=spec.alter))
+            return engine_of(
+                Serving(spec.run.model, self._run.device, adapter, alter=spec.alter if spec.altered else None)
+            )
         return engine_of(Serving(spec.run.model, self._run.device, None, point, self._meter, spec.arm.folder))
 
 
