@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmgap.disk.progress import say
 from warmgap.engines import adapters, chat, models
 from warmgap.engines.base import Encoded, Reply, Request
 from warmgap.engines.hf import room, weights
+from warmgap.errors import UserError
 from warmgap.settings.schema import GenerateConfig, ModelConfig, identity
 
 if TYPE_CHECKING:
@@ -118,15 +120,33 @@ class HfEngine:
         return lambda length: room.rows(self._base, length + params.max_new_tokens)
 
     def _answer_batch(self, batch: Sequence[Request], params: GenerateConfig) -> list[Reply]:
+        """Return the replies of a batch, by halves where the device's memory runs out."""
+        import torch
+
+        try:
+            written = self._write(batch, params)
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                why = (
+                    f"one prompt of {len(batch[0].prompt)} tokens at a time does not fit: {str(error).splitlines()[0]}"
+                )
+                fix = "lower generate.max_new_tokens, set model.quantization=nf4, or use a larger device"
+                raise UserError("the device's memory is too small", why, fix) from error
+            written = None
+        if written is None:  # outside of the handler, whose traceback holds on to what did not fit
+            half = len(batch) // 2
+            say(f"out of memory with {len(batch)} prompts at a time; going on with {len(batch) - half}")
+            return self._answer_batch(batch[:half], params) + self._answer_batch(batch[half:], params)
+        return [self._reply(request, row) for request, row in zip(batch, written, strict=True)]
+
+    def _write(self, batch: Sequence[Request], params: GenerateConfig) -> list[list[int]]:
         from warmgap.engines.hf import decode
 
         model, draw = self.model, Draw(batch, params)
-        if self._fast:
-            prompts = [request.prompt for request in batch]
-            written = decode.decode(model, prompts, set(self._ends), params.max_new_tokens, draw)
-        else:
-            written = self._generate(model, batch, params, draw)
-        return [self._reply(request, row) for request, row in zip(batch, written, strict=True)]
+        if not self._fast:
+            return self._generate(model, batch, params, draw)
+        prompts = [request.prompt for request in batch]
+        return decode.decode(model, prompts, set(self._ends), params.max_new_tokens, draw)
 
     def _generate(self, model: Any, batch: Sequence[Request], params: GenerateConfig, draw: Draw) -> list[list[int]]:
         """Return what transformers' own loop writes, for models that ``decode`` is not for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import tiny
 import torch
 
 from warmgap.engines import models
+from warmgap.engines.base import Request
 from warmgap.engines.hf import HfEngine, room, weights
 from warmgap.errors import UserError
 from warmgap.settings.schema import GenerateConfig, ModelConfig
@@ -142,3 +143,27 @@ def test_as_many_prompts_as_memory_has_room_for(base: Path, monkeypatch: pytest.
 def test_the_settings_have_the_last_word(settings: ModelConfig) -> None:
     rows = HfEngine(settings, "cpu")._rows(replace(GenerateConfig(max_new_tokens=4, temperature=0.0), batch_size=3))
     assert rows(10) == rows(10_000) == 3
+
+
+def test_a_batch_that_does_not_fit_is_answered_by_halves(
+    settings: ModelConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one prompt that does not fit alone is the plain error."""
+    params = GenerateConfig(max_new_tokens=4, temperature=1.0)
+    engine = HfEngine(settings, "cpu")
+    batch = [Request(str(number), [*range(40, 45 + number)]) for number in range(7)]
+    expected = engine._answer_batch(batch, params)
+    write = HfEngine._write
+    most = 2
+
+    def small(self: HfEngine, some: Sequence[Request], how: GenerateConfig) -> list[list[int]]:
+        if len(some) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        return write(self, some, how)
+
+    monkeypatch.setattr(HfEngine, "_write", small)
+    assert engine._answer_batch(batch, params) == expected
+    assert "out of memory with 7 prompts at a time; going on with 4" in capsys.readouterr().err
+    most = 0
+    with pytest.raises(UserError, match="the device's memory is too small"):
+        engine._answer_batch(batch, params)
