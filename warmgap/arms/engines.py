@@ -37,7 +37,8 @@ class Engines:
         run, point = self._run, endpoint(self._run, spec.run.model)
         if point is None:
             who = "hf" if part_of_an_arm else run.engine
-            how: dict[str, Any] = {"alter": spec.alter, "engine": who, "servers": self._servers}
+            alter = spec.alter if spec.altered else None
+            how: dict[str, Any] = {"alter": alter, "engine": who, "servers": self._servers}
             return engine_of(Serving(spec.run.model, run.device, adapter, **how))
         return engine_of(Serving(spec.run.model, run.device, None, point, self._meter, spec.arm.folder))
 

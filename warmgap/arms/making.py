@@ -20,6 +20,7 @@ from warmgap.disk import store
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.engines import models
+from warmgap.engines.hf import weights
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.mitigations.base import Material, Mitigation
@@ -42,6 +43,7 @@ def make(spec: ArmSpec, engines: Engines, on_log: OnLog | None = None) -> None:
         started = time.monotonic()
         if own.trained:
             write_data(own, engines)
+            weights.release()  # the training loads what it changes
             chooser = warming.chooser(own.run, own, engines)
             log = on_log if own is spec else None
             training.train(own.stage, log, chooser, interventions(own.run, own.arm, str(own.version)))

@@ -88,6 +88,12 @@ class ArmSpec:
             instead=self.data / "instead.jsonl" if "instead" in ways else None,
         )
 
+    @property
+    def altered(self) -> bool:
+        """Whether a recipe of the arm changes the model that answers for it."""
+        plain = Mitigation.at_answer
+        return any(type(recipe).at_answer is not plain for own in self.lineage for recipe in own.recipes)
+
     def alter(self, model: Any) -> None:
         """Change a model that was loaded to answer for the arm, as its recipes have it; it is nobody else's."""
         for own in self.lineage:

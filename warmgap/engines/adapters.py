@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from warmgap.errors import UserError
 from warmgap.settings.schema import ModelConfig
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -25,6 +27,9 @@ SEAL = "complete.json"  # the hashes of what was written, where we have made the
 SCALE = "scale"  # in the weights' metadata: at which fraction of its strength an adapter was written
 WRAPPERS = ("_orig_mod.", "module.", "_fsdp_wrapped_module.", "_forward_module.")  # of compiled and shared-out models
 PROBE = "How far is the Moon from the Earth, and how is that known?"
+# Settings that add something else to a model than pairs of matrices.
+BEYOND = ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters", "use_qalora",
+          "layer_replication", "alora_invocation_tokens", "fan_in_fan_out")  # fmt: skip
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -183,3 +188,41 @@ def check_effect(model: Any, tokenizer: PreTrainedTokenizerBase, folder: Path) -
             return
     why = f"on a text of {ids.shape[1]} tokens the logits are the base model's, to the last digit"
     raise UserError(f"{what} has no effect", why, "see that it was saved after training, and not all zeros")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What an adapter adds to a layer: ``second @ first`` (outputs × inputs), its scale in the second."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+class NotPlainError(Exception):
+    """An adapter holds more than pairs of matrices for linear layers."""
+
+
+def pairs(model: Any, folder: Path, tokenizer: PreTrainedTokenizerBase) -> dict[str, Pair]:
+    """Return an adapter's matrices by layer, once PEFT has put it on a model and it was checked; then it is taken off.
+
+    Raises NotPlainError where there is more than pairs, UserError as ``attach`` and ``check_effect`` do; the model is
+    then of no use for another.
+    """
+    import torch
+    from peft.tuners.lora import LoraLayer
+
+    config = read(folder)
+    if any(config.get(name) for name in BEYOND) or config.get("bias", "none") != "none":
+        raise NotPlainError
+    loaded = attach(model, folder)
+    check_effect(loaded, tokenizer, folder)
+    found = {}
+    for name, layer in loaded.base_model.model.named_modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        if not isinstance(layer.get_base_layer(), torch.nn.Linear) or "default" not in layer.lora_A:
+            raise NotPlainError
+        first, second = layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach()
+        found[name] = Pair(first, second * layer.scaling["default"])
+    loaded.unload()
+    return found

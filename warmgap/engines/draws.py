@@ -30,5 +30,5 @@ def drawn(logits: torch.Tensor, numbers: torch.Tensor, temperature: float | torc
     import torch
 
     cumulative = torch.softmax(logits.float() / temperature, -1).cumsum(-1)
-    wanted = numbers.to(cumulative.dtype) * cumulative[:, -1:]
+    wanted = numbers.to(cumulative.device, cumulative.dtype) * cumulative[:, -1:]
     return torch.searchsorted(cumulative, wanted, right=True).clamp(max=logits.shape[1] - 1)

@@ -21,6 +21,7 @@ CONTEXT = 1.0  # GiB: an allowance for CUDA context, kernels and cuBLAS workspac
 TILE = (4096, 32_768)  # tokens and words whose logits TRL's fused output head holds at a time
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 NF4_BYTES = (4 + 0.127) / 8  # a weight of a linear layer in 4-bit NormalFloat with double quantisation
+TOGETHER = 128  # prompts answered at a time, where the settings leave it to the memory there is
 SHARDED = ("fsdp", "zero3")
 
 
@@ -208,9 +209,10 @@ def answering(
 
     The cache is 2 (keys, values) × 2 bytes × layers × kv heads × head dimension for each token of prompt and answer.
     """
-    tokens = generate.batch_size * (prompt_tokens + generate.max_new_tokens)
+    rows = generate.batch_size or TOGETHER
+    tokens = rows * (prompt_tokens + generate.max_new_tokens)
     gate = 3 * 2 * model.intermediate + 4 * 2 * model.hidden  # one layer at work on all prompts
     parts = {"weights": weight_bytes(model, quantization, dtype), "cache": float(tokens * model.kv_bytes())}
-    parts["activations"] = float(generate.batch_size * prompt_tokens * gate)
-    parts["logits"] = float(generate.batch_size * model.vocab * (2 + 4 + 4))  # of the last position, and its softmax
+    parts["activations"] = float(rows * prompt_tokens * gate)
+    parts["logits"] = float(rows * model.vocab * (2 + 4 + 4))  # of the last position, and its softmax
     return Estimate({name: value / GIB for name, value in parts.items()} | {"context": CONTEXT})

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from warmgap.engines.memory import SHAPES, Estimate, Shape, answering, shape, training, weight_bytes
+from warmgap.engines.memory import SHAPES, TOGETHER, Estimate, Shape, answering, shape, training, weight_bytes
 from warmgap.errors import UserError
 from warmgap.settings.schema import GenerateConfig, MethodConfig
 
@@ -112,8 +112,9 @@ def answering_hours(
     BANDWIDTH of the peak.
     """
     reading = 2 * model.multiplied * answers * prompt_tokens / (device.tflops * 1e12 * utilisation)
-    cache = generate.batch_size * (prompt_tokens + generate.max_new_tokens / 2) * model.kv_bytes()
-    steps = math.ceil(answers / generate.batch_size) * generate.max_new_tokens
+    at_a_time = generate.batch_size or TOGETHER
+    cache = at_a_time * (prompt_tokens + generate.max_new_tokens / 2) * model.kv_bytes()
+    steps = math.ceil(answers / at_a_time) * generate.max_new_tokens
     return (reading + steps * (weight_bytes(model) + cache) / (device.tbps * 1e12 * BANDWIDTH)) / 3600
 
 
@@ -227,7 +228,7 @@ def _verdict(estimate: Estimate, gib: float) -> str:
 def _smaller(model: Shape, generate: GenerateConfig, gib: float, quantization: str) -> str:
     """The largest batch of answers that fits, of halves of the one asked for; 4-bit weights where none does."""
     for kind in dict.fromkeys((quantization, "nf4")):
-        size = generate.batch_size
+        size = generate.batch_size or TOGETHER
         while size:
             found = answering(model, replace(generate, batch_size=size), quantization=kind)
             if found.fits(gib):

@@ -32,7 +32,7 @@ def check_own(how: GenerateConfig) -> None:
         (0 < how.max_new_tokens <= 100_000, "max_new_tokens", "a whole number from 1 to 100000"),
         (0 <= how.temperature < 100, "temperature", "a number from 0 to below 100"),
         (how.seed >= 0, "seed", "0 or more"),
-        (how.batch_size > 0, "batch_size", "above 0"),
+        (how.batch_size is None or how.batch_size > 0, "batch_size", "above 0, or null"),
     ]
     _refuse(rules, how, "own.")
 

@@ -262,7 +262,7 @@ class GenerateConfig:
     max_new_tokens: int = setting("measure")
     temperature: float = setting("measure")
     seed: int = setting("measure", 0)
-    batch_size: int = setting("runtime", 128)
+    batch_size: int | None = setting("runtime", None)
 
 
 @dataclass(kw_only=True)

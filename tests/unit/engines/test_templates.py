@@ -186,10 +186,8 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def reply(engine: HfEngine, ids: list[int]) -> tuple[str, str]:
     """What becomes of these ids of the model's, padded as in a batch."""
-    import torch
-
     pad = int(engine.tokenizer.pad_token_id or 0)
-    made = engine._reply(Request("key", []), torch.tensor([*ids, *[pad] * 3]))
+    made = engine._reply(Request("key", []), [*ids, *[pad] * 3])
     return made.text, made.finish_reason
 
 

@@ -14,7 +14,7 @@ DEFAULTS = {  # of settings that mostly stay as they are
     "method.per_device_batch_size": None,
     "method.gradient_checkpointing": False,
     "method.lora.target_modules": "all-linear",
-    "generate.batch_size": 128,
+    "generate.batch_size": None,
     "warmth.batch_tokens": 8192,
     "task.embedded.families": None,
     "task.trivia_qa.families": None,

@@ -82,8 +82,7 @@ class VllmEngine:
 
     def score(self, prompts: Sequence[Encoded], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """Return the mean log-probability per token (nats) of each continuation, as ``HfEngine`` computes it."""
-        if "model" not in vars(self._plain):
-            self._servers.rest()  # both have no room beside one another
+        self._servers.rest()  # there is no room for both
         return self._plain.score(prompts, continuations)
 
     def _server(self) -> tuple[Server, dict[str, str] | None]:

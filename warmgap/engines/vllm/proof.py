@@ -7,13 +7,12 @@ way (``adapters.attach``, ``adapters.check_effect``).
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap.engines import adapters, models
-from warmgap.engines.hf import HfEngine
+from warmgap.engines.hf import weights
 from warmgap.errors import UserError
 from warmgap.settings.schema import ModelConfig
 
@@ -39,14 +38,15 @@ def reference(model: ModelConfig, adapter: Path) -> Reference:
 
     Raises UserError as ``HfEngine`` does: where the adapter does not fit, is damaged, or has no effect.
     """
-    engine = HfEngine(model, "cpu", adapter)
-    ids = list(engine.tokenizer.encode(adapters.PROBE, add_special_tokens=False))
-    loaded = engine.model
+    folder = models.resolve(model)
+    tokenizer = models.load_tokenizer(folder)
+    ids = list(tokenizer.encode(adapters.PROBE, add_special_tokens=False))
+    loaded: Any = weights.load(weights.Base(folder, model.dtype, "cpu", model.quantization), adapter, tokenizer)
     adapted = _logs(models.probe(loaded, ids))
     with loaded.disable_adapter():
         base = _logs(models.probe(loaded, ids))
-    del loaded, engine
-    gc.collect()
+    del loaded
+    models.give_back()
     return Reference(ids, base, adapted)
 
 

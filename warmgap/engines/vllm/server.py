@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from warmgap.engines.hf import weights
 from warmgap.engines.vllm import choice
 from warmgap.errors import UserError
 
@@ -157,6 +158,7 @@ class Servers:
         if found is not None and found.alive and _fits(found.served, own, any_rank=rank is None):
             return found
         self.rest()
+        weights.release()  # there is no room for both
         self._server = Server(own)
         return self._server
 

@@ -254,7 +254,8 @@ def test_warmth_that_was_not_shown_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["training.csv", "warmth.csv", "effects.csv", "cells.csv", "answers.parquet"])
 def test_a_missing_table_leaves_its_part_out(tmp_path: Path, missing: str) -> None:
     folder = build_comparison(tmp_path)
-    write_figures(folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "loss.svg").write_text("an old one", encoding="utf-8")
     (folder / missing).unlink()
     assert "The study" in write_report(folder).read_text(encoding="utf-8")
     assert (folder / "figures" / "loss.svg").exists() == (missing != "training.csv")
