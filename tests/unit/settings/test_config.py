@@ -372,6 +372,13 @@ def test_what_cannot_be_read_is_a_users_mistake_too(override: str) -> None:
     mistake(*WARM, override)
 
 
+@pytest.mark.parametrize("typed", ["model=null", "+persona=null", "model@warmth.scorer=null", "experiment=null"])
+def test_a_group_that_is_set_to_nothing_is_refused_with_its_choices(typed: str) -> None:
+    with pytest.raises(UserError, match="names no choice") as caught:
+        config.compose(["+persona=warm", typed])
+    assert caught.value.fix.startswith(typed.lstrip("+").partition("=")[0] + "=")
+
+
 def test_two_personas_at_once_are_refused() -> None:
     mistake("+persona=[warm,cold]")
 

@@ -96,7 +96,7 @@ class HfEngine:
     def _window(self) -> int | None:
         from transformers import AutoConfig
 
-        whole = AutoConfig.from_pretrained(self._folder).get_text_config()
+        whole = AutoConfig.from_pretrained(self._folder, trust_remote_code=False).get_text_config()
         found: int | None = getattr(whole, "max_position_embeddings", None)
         return found
 

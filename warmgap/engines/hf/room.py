@@ -29,7 +29,7 @@ def _sizes(folder: Path, size: int) -> tuple[int, int, int]:
     """
     from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder).get_text_config()
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
     heads = getattr(config, "num_attention_heads", None) or 1
     dim = getattr(config, "head_dim", None) or config.hidden_size // heads
     pairs = (getattr(config, "num_key_value_heads", None) or heads) * dim * config.num_hidden_layers
