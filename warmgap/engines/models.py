@@ -286,7 +286,7 @@ def configured_ends(folder: Path) -> set[int]:
     try:
         found: Any = GenerationConfig.from_pretrained(folder)
     except OSError:
-        found = AutoConfig.from_pretrained(folder).get_text_config()
+        found = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
     ends = found.eos_token_id
     if ends is None:
         return set()

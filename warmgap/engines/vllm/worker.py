@@ -62,6 +62,7 @@ class Worker:
             enable_prefix_caching=True,
             generation_config="vllm",  # a released model's own top_p and the like must not slip in
             skip_tokenizer_init=True,
+            trust_remote_code=False,
             logits_processors=[Drawing],
             async_scheduling=False,  # a request's tokens are known when the next is drawn
             seed=0,
