@@ -8,8 +8,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from warmgap.engines.chat import IGNORED
 from warmgap.errors import UserError
 from warmgap.settings.schema import MethodConfig
+from warmgap.train.lean.rows import Joined, for_model
 
 COMMON = {
     "logging_strategy": "steps",
@@ -110,16 +112,58 @@ def kto_config(**settings: Any) -> Any:
 
 
 def sft_trainer(
-    model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any, interventions: Sequence[Any] = ()
+    model: Any,
+    args: Any,
+    rows: Sequence[Any],
+    held: Sequence[Any],
+    tokenizer: Any,
+    interventions: Sequence[Any] = (),
+    *,
+    lean: bool = False,
+    joined: Joined | None = None,
 ) -> Any:
     """Return TRL's SFTTrainer over tokenised rows, which remembers the batch at hand.
 
-    What the interventions add to the loss is added once a step, whatever its batch is cut into.
+    What the interventions add to the loss is added once a step, whatever its batch is cut into. ``lean`` leaves out
+    TRL's figures that nobody reads; ``joined`` lays the rows end to end, where the model keeps them apart.
     """
     from trl import SFTTrainer
 
-    kind = _adding(SFTTrainer, interventions) if interventions else SFTTrainer
-    return _in_float32(_remembering(kind, tokenizer)(**_given(model, args, rows, held, tokenizer)))
+    kind = _lean(SFTTrainer) if lean else SFTTrainer
+    kind = _adding(kind, interventions) if interventions else kind
+    trainer = _in_float32(_remembering(kind, tokenizer)(**_given(model, args, rows, held, tokenizer)))
+    if joined is not None:
+        trainer.data_collator = joined
+    return trainer
+
+
+def can_be_lean(args: Any) -> bool:
+    """Whether the loss asked for is the plain one, the mean over the batch's labels, which ``lean`` computes itself."""
+    return args.loss_type == "nll" and not args.label_smoothing_factor and not args.router_aux_loss_coef
+
+
+def _lean(trainer: Any) -> Any:
+    """A trainer with TRL 1.16's plain loss and normalisation, without entropy and accuracy of every batch.
+
+    Batches may be joined. On a CPU TRL scores every position, padding too (its ``compact`` is for GPUs): ``lean.head``
+    answers in its place there.
+    """
+
+    class Lean(trainer):  # type: ignore[misc]
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            if return_outputs or self.aux_loss_enabled:
+                raise ValueError("a lean trainer computes the plain loss alone")
+            asked = for_model(dict(inputs)) | {"use_cache": False, "fused_lm_head": True, "num_items_in_batch": 1}
+            total = model(**asked).loss
+            here = (inputs["labels"][:, 1:] != IGNORED).sum().clamp(min=1)
+            loss = total / (here if num_items_in_batch is None else num_items_in_batch)
+            if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+                loss = loss * self.accelerator.num_processes  # DDP takes the mean of what each process adds to the sum
+            return loss
+
+    return Lean
 
 
 def _adding(trainer: Any, interventions: Sequence[Any]) -> Any:
