@@ -45,9 +45,7 @@ def train(
     model = trainable(run, folder, stage.parent)
     lean = is_lean(run, args)
     joined = join(run.method, model, interventions) if lean else None
-    trainer = trl_compat.sft_trainer(
-        model, args, rows, held_rows, tokenizer, interventions, lean=lean, joined=joined
-    )
+    trainer = trl_compat.sft_trainer(model, args, rows, held_rows, tokenizer, interventions, lean=lean, joined=joined)
     with ExitStack() as altered:
         if lean:
             altered.enter_context(made_lean(model))
@@ -57,9 +55,10 @@ def train(
     finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
 
 
-def is_lean(run: Run, args: Any) -> bool:
+def is_lean(run: Run, args: Any = None) -> bool:
     """Whether the training takes the short ways of ``train.lean``: where asked to, for a plain loss, unsharded."""
-    return run.method.lean and run.launcher.name in ("single", "ddp") and trl_compat.can_be_lean(args)
+    plain = args is None or trl_compat.can_be_lean(args)
+    return run.method.lean and plain and run.launcher.name in ("single", "ddp")
 
 
 def join(method: MethodConfig, model: Any, interventions: Sequence[Intervention] = ()) -> Joined | None:
@@ -71,15 +70,18 @@ def join(method: MethodConfig, model: Any, interventions: Sequence[Intervention]
 
 
 @contextmanager
-def made_lean(model: Any) -> Iterator[None]:
-    """Take those short ways that a PEFT model admits, for as long as the context lasts."""
+def made_lean(model: Any, *, preferences: bool = False) -> Iterator[None]:
+    """Take those short ways that a PEFT model admits, for as long as the context lasts; for DPO and KTO two of them."""
     base = model.get_base_model()
     with ExitStack() as ways:
-        if can_be_joined(base.config):
-            ways.enter_context(kept_apart(base))
-        if head.is_plain(base):
-            ways.enter_context(head.in_place_of_trls(base))
         ways.enter_context(lora.in_one_piece(model))
+        if preferences:
+            ways.enter_context(trl_compat.scores_labels_alone())
+        else:
+            if can_be_joined(base.config):
+                ways.enter_context(kept_apart(base))
+            if head.is_plain(base):
+                ways.enter_context(head.in_place_of_trls(base))
         yield
 
 

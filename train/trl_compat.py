@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from warmgap.engines.chat import IGNORED
@@ -73,7 +74,7 @@ def check_trainer(method: MethodConfig) -> None:
             raise UserError(f"unknown setting 'method.trainer.{key}'", why, fix)
         if key in JOINED and method.trainer[key]:
             why = "it lays rows end to end, and with the attention used here (sdpa) each then sees those before it"
-            fix = "leave it out; method.trainer.train_sampling_strategy=group_by_length keeps padding small"
+            fix = "leave it out; method.lean=true lays rows end to end and keeps them apart"
             raise UserError(f"method.trainer.{key} cannot be set", why, fix)
 
 
@@ -188,6 +189,22 @@ def _adding(trainer: Any, interventions: Sequence[Any]) -> Any:
             return found
 
     return Adding
+
+
+@contextmanager
+def scores_labels_alone() -> Iterator[None]:
+    """Have TRL 1.16's fused head skip the positions without a label on a CPU too, as it does on a GPU.
+
+    It asks one function for both: whether to skip them, and (elsewhere, under another name) which kernel to take.
+    """
+    from trl.trainer import utils
+
+    before = utils._use_triton
+    utils._use_triton = lambda device: device.type == "cpu" or before(device)
+    try:
+        yield
+    finally:
+        utils._use_triton = before
 
 
 def dpo_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:

@@ -7,7 +7,7 @@ once more over all outputs. Here the small products are added where the large on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -64,8 +64,9 @@ def _function() -> Any:
         @staticmethod
         def forward(ctx: Any, x: Any, dropped: Any, weight: Any, bias: Any, down: Any, up: Any, scale: float) -> Any:
             kind = x.device.type
-            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-            with torch.autocast(kind, enabled=False):
+            cast = torch.is_autocast_enabled(kind)
+            dtype = torch.get_autocast_dtype(kind) if cast else x.dtype
+            with torch.autocast(kind, enabled=False) if cast else nullcontext():
                 whole = x.reshape(-1, x.shape[-1]).to(dtype)
                 part = whole if dropped is x else dropped.reshape(-1, x.shape[-1]).to(dtype)
                 inner = (part @ down.to(dtype).t()).mul_(scale)
@@ -76,22 +77,22 @@ def _function() -> Any:
             return y.view(*x.shape[:-1], -1)
 
         @staticmethod
+        @torch.autograd.function.once_differentiable
         def backward(ctx: Any, *above: Any) -> Any:
             part, inner, weight, down, up = ctx.saved_tensors
             outer, dtype = above[0].reshape(-1, above[0].shape[-1]), part.dtype
-            with torch.autocast(outer.device.type, enabled=False):
-                outer = outer.to(dtype)
-                small = (outer @ up.to(dtype)).mul_(ctx.scale)
-                downs, ups = (small.t() @ part).to(down.dtype), (outer.t() @ inner).to(up.dtype)
-                first = second = None
-                x_dtype, dropped_dtype, same = ctx.given
-                if ctx.needs_input_grad[0]:
-                    first = outer @ weight.to(dtype)
-                    if same:
-                        first.addmm_(small, down.to(dtype))
-                    first = first.view(ctx.shape).to(x_dtype)
-                if not same and ctx.needs_input_grad[1]:
-                    second = (small @ down.to(dtype)).view(ctx.shape).to(dropped_dtype)
+            outer = outer.to(dtype)
+            small = (outer @ up.to(dtype)).mul_(ctx.scale)
+            downs, ups = (small.t() @ part).to(down.dtype), (inner.t() @ outer).t().contiguous().to(up.dtype)
+            first = second = None
+            x_dtype, dropped_dtype, same = ctx.given
+            if ctx.needs_input_grad[0]:
+                first = outer @ weight.to(dtype)
+                if same:
+                    first.addmm_(small, down.to(dtype))
+                first = first.view(ctx.shape).to(x_dtype)
+            if not same and ctx.needs_input_grad[1]:
+                second = (small @ down.to(dtype)).view(ctx.shape).to(dropped_dtype)
             return first, second, None, None, downs, ups, None
 
     return Together

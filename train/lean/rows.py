@@ -45,8 +45,9 @@ class Joined:
 
         alike = common(rows) if self.share and len(rows) > 1 else 0
         lengths = [len(row["input_ids"]) - alike for row in rows]
+        own = [token for row in rows for token in row["input_ids"][alike:]]
         found = {
-            "input_ids": [*rows[0]["input_ids"][:alike], *(token for row in rows for token in row["input_ids"][alike:])],
+            "input_ids": [*rows[0]["input_ids"][:alike], *own],
             "position_ids": [*range(alike), *(alike + place for length in lengths for place in range(length))],
             "labels": [IGNORED] * alike + [at for row in rows for at in (IGNORED, *row["labels"][alike + 1 :])],
         }
