@@ -10,6 +10,7 @@ and ``bf16`` adds three steps of the other. Nothing is written.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 import subprocess
@@ -38,10 +39,15 @@ class Row(NamedTuple):
     note: str
 
 
+class Enough(Exception):
+    """The last step is taken; what a training does after it is not timed."""
+
+
 class Clock:
     """Notes when each step was logged, and its loss."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 0) -> None:
+        self.last = last
         self.at: list[tuple[float, float]] = []
         self.losses: list[float] = []
 
@@ -50,6 +56,8 @@ class Clock:
         if "loss" in row:
             self.at.append((time.perf_counter(), time.process_time()))
             self.losses.append(float(row["loss"]))
+            if len(self.losses) == self.last:
+                raise Enough
 
 
 def settings(steps: int) -> Any:
@@ -68,9 +76,9 @@ def ours(steps: int, lean: bool) -> dict[str, Any]:
     from warmgap.train import sft
     from warmgap.train.stage import Stage
 
-    run, clock = settings(steps), Clock()
+    run, clock = settings(steps), Clock(steps)
     run.method.lean = lean
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Enough):
         sft.train(Stage(run, store.arm_folder(folder, "m", "warm", 0, "0"), "warm"), clock.log)
     return {"at": clock.at, "losses": clock.losses}
 
