@@ -7,6 +7,7 @@ training starts from.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,8 @@ def train(
         others = known[len(rows) + len(held_rows) :]
         learn, held = apart(learn, others[: len(rows)]), apart(held, others[len(rows) :])
     trainer = (trl_compat.kto_trainer if unpaired else trl_compat.dpo_trainer)(model, args, learn, held, tokenizer)
-    sft.run_to_end(stage, trainer, marks, on_log)
+    with sft.made_lean(model, preferences=True) if sft.is_lean(run) else contextlib.nullcontext():
+        sft.run_to_end(stage, trainer, marks, on_log)
     finish.leave_probe(arm, trainer, marks, rows[0]["prompt_ids"])
 
 
@@ -189,8 +191,6 @@ def with_reference(stage: Stage, model: Any, tokenizer: Any, rows: Sequence[Pair
     keys = [digest([start, row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]], 16) for row in rows]
     missing = [index for index, key in enumerate(keys) if key not in known]
     if missing:
-        import contextlib
-
         with bar("reference log-probabilities", len(missing)) as advance:
             for begin in range(0, len(missing), 8):
                 some = missing[begin : begin + 8]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from warmgap.engines import models
 from warmgap.errors import BadValue
 from warmgap.settings.schema import MethodConfig, Run
 from warmgap.train import checkpoints, dataset, finish, journal, launch, trl_compat
+from warmgap.train.lean import head, lora
+from warmgap.train.lean.rows import Joined, can_be_joined, kept_apart
 from warmgap.train.persona import persona_data
 
 if TYPE_CHECKING:
@@ -41,12 +43,46 @@ def train(
     marks = checkpoint_steps(run.method, len(rows))
     args = trl_compat.sft_config(**arguments(stage, marks), **run.method.trainer)
     model = trainable(run, folder, stage.parent)
-    trainer = trl_compat.sft_trainer(model, args, rows, held_rows, tokenizer, interventions)
+    lean = is_lean(run, args)
+    joined = join(run.method, model, interventions) if lean else None
+    trainer = trl_compat.sft_trainer(model, args, rows, held_rows, tokenizer, interventions, lean=lean, joined=joined)
     with ExitStack() as altered:
+        if lean:
+            altered.enter_context(made_lean(model))
         for one in interventions:
             altered.enter_context(one.during(model))
         run_to_end(stage, trainer, marks, on_log, terms=[one.name for one in interventions])
     finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
+
+
+def is_lean(run: Run, args: Any = None) -> bool:
+    """Whether the training takes the short ways of ``train.lean``: where asked to, for a plain loss, unsharded."""
+    plain = args is None or trl_compat.can_be_lean(args)
+    return run.method.lean and plain and run.launcher.name in ("single", "ddp")
+
+
+def join(method: MethodConfig, model: Any, interventions: Sequence[Intervention] = ()) -> Joined | None:
+    """Return what lays a batch's rows end to end; None where the model or an intervention needs them padded."""
+    config = model.config
+    if not can_be_joined(config) or any(getattr(one, "padded", False) for one in interventions):
+        return None
+    return Joined(share=method.lora.dropout == 0 and not getattr(config, "attention_dropout", 0))
+
+
+@contextmanager
+def made_lean(model: Any, *, preferences: bool = False) -> Iterator[None]:
+    """Take those short ways that a PEFT model admits, for as long as the context lasts; for DPO and KTO two of them."""
+    base = model.get_base_model()
+    with ExitStack() as ways:
+        ways.enter_context(lora.in_one_piece(model))
+        if preferences:
+            ways.enter_context(trl_compat.scores_labels_alone())
+        else:
+            if can_be_joined(base.config):
+                ways.enter_context(kept_apart(base))
+            if head.is_plain(base):
+                ways.enter_context(head.in_place_of_trls(base))
+        yield
 
 
 def conversations(stage: Stage) -> tuple[list[persona_data.Conversation], list[persona_data.Conversation]]:

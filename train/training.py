@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from warmgap.disk.progress import say
+from warmgap.engines import memory, models
 from warmgap.errors import UserError
 from warmgap.train import checkpoints, finish, launch
 from warmgap.train.stage import Intervention, OnLog, Stage, freeze
@@ -21,11 +22,12 @@ def train(
 
     ``on_log`` is given each logged row, ``chooser`` the epochs of the checkpoints where these alone do not say which of
     them is the arm. Several processes make their ``interventions`` themselves. Leaves ``adapter/`` (verified by a fresh
-    process), ``checkpoints/``, ``data/`` and ``logs/training.jsonl``. Where memory runs out, the per-device batch is
-    halved and the global one kept.
+    process), ``checkpoints/``, ``data/`` and ``logs/training.jsonl``. Of the global batch as many rows are taken at a
+    time as fit by estimate; where memory runs out all the same, half of them.
     """
     if (stage.arm.adapter / checkpoints.SEAL).is_file():
         return
+    stage = fitting(stage)
     while True:
         try:
             if stage.run.launcher.name == "single":
@@ -36,6 +38,42 @@ def train(
         except launch.OutOfMemory as error:
             stage = _with_less(stage, error)
     finish.place(stage.run, stage.arm, chooser)
+
+
+def fitting(stage: Stage) -> Stage:
+    """Return the stage with the most rows at a time that fit the GPU's free memory by estimate, at least one.
+
+    Left alone is what the user has set, a model whose architecture is not known, and what several processes share.
+    """
+    run, method = stage.run, stage.run.method
+    if method.per_device_batch_size or run.launcher.name != "single" or run.model.name not in memory.SHAPES:
+        return stage
+    free = free_gib(run.device)
+    if free is None:
+        return stage
+    dtype = str(models.dtype_of(run.model.dtype, run.device)).removeprefix("torch.")
+
+    def needed(rows: int) -> memory.Estimate:
+        shape, quantization = memory.shape(run.model.name), run.model.quantization
+        return memory.training(shape, method, quantization, per_device=rows, dtype=dtype)
+
+    divisors = [rows for rows in range(method.batch_size, 0, -1) if method.batch_size % rows == 0]
+    rows = next((rows for rows in divisors if needed(rows).fits(free)), 1)
+    if rows == method.batch_size:
+        return stage
+    whole = f"{method.batch_size} rows at a time need {needed(method.batch_size).total:.0f} GiB by estimate"
+    say(f"{whole}, and {free:.0f} are free: {rows} are taken (the global batch stays {method.batch_size})")
+    return _with(stage, rows)
+
+
+def free_gib(device: str) -> float | None:
+    """Return the GiB that a training can have on a GPU: what is free, and what this process holds unused; else None."""
+    import torch
+
+    if not models.device_of(device).startswith("cuda"):
+        return None
+    unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return float(torch.cuda.mem_get_info()[0] + unused) / memory.GIB
 
 
 def learn(stage: Stage, on_log: OnLog | None = None, interventions: Sequence[Intervention] = ()) -> None:
@@ -62,5 +100,10 @@ def _with_less(stage: Stage, error: Exception) -> Stage:
         raise UserError("the device's memory is too small", f"one row at a time does not fit: {error}", fix) from error
     half = next(n for n in range(size // 2, 0, -1) if share % n == 0)
     say(f"out of memory with {size} rows at a time; going on with {half} (the global batch stays {method.batch_size})")
-    method = dataclasses.replace(method, per_device_batch_size=half)
+    return _with(stage, half)
+
+
+def _with(stage: Stage, rows: int) -> Stage:
+    """The same stage with so many rows at a time."""
+    method = dataclasses.replace(stage.run.method, per_device_batch_size=rows)
     return dataclasses.replace(stage, run=dataclasses.replace(stage.run, method=method))

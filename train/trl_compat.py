@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from warmgap.engines.chat import IGNORED
 from warmgap.errors import UserError
 from warmgap.settings.schema import MethodConfig
+from warmgap.train.lean.rows import Joined, for_model
 
 COMMON = {
     "logging_strategy": "steps",
@@ -71,7 +74,7 @@ def check_trainer(method: MethodConfig) -> None:
             raise UserError(f"unknown setting 'method.trainer.{key}'", why, fix)
         if key in JOINED and method.trainer[key]:
             why = "it lays rows end to end, and with the attention used here (sdpa) each then sees those before it"
-            fix = "leave it out; method.trainer.train_sampling_strategy=group_by_length keeps padding small"
+            fix = "leave it out; method.lean=true lays rows end to end and keeps them apart"
             raise UserError(f"method.trainer.{key} cannot be set", why, fix)
 
 
@@ -110,16 +113,58 @@ def kto_config(**settings: Any) -> Any:
 
 
 def sft_trainer(
-    model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any, interventions: Sequence[Any] = ()
+    model: Any,
+    args: Any,
+    rows: Sequence[Any],
+    held: Sequence[Any],
+    tokenizer: Any,
+    interventions: Sequence[Any] = (),
+    *,
+    lean: bool = False,
+    joined: Joined | None = None,
 ) -> Any:
     """Return TRL's SFTTrainer over tokenised rows, which remembers the batch at hand.
 
-    What the interventions add to the loss is added once a step, whatever its batch is cut into.
+    What the interventions add to the loss is added once a step, whatever its batch is cut into. ``lean`` leaves out
+    TRL's figures that nobody reads; ``joined`` lays the rows end to end, where the model keeps them apart.
     """
     from trl import SFTTrainer
 
-    kind = _adding(SFTTrainer, interventions) if interventions else SFTTrainer
-    return _in_float32(_remembering(kind, tokenizer)(**_given(model, args, rows, held, tokenizer)))
+    kind = _lean(SFTTrainer) if lean else SFTTrainer
+    kind = _adding(kind, interventions) if interventions else kind
+    trainer = _in_float32(_remembering(kind, tokenizer)(**_given(model, args, rows, held, tokenizer)))
+    if joined is not None:
+        trainer.data_collator = joined
+    return trainer
+
+
+def can_be_lean(args: Any) -> bool:
+    """Whether the loss asked for is the plain one, the mean over the batch's labels, which ``lean`` computes itself."""
+    return args.loss_type == "nll" and not args.label_smoothing_factor and not args.router_aux_loss_coef
+
+
+def _lean(trainer: Any) -> Any:
+    """A trainer with TRL 1.16's plain loss and normalisation, without entropy and accuracy of every batch.
+
+    Batches may be joined. On a CPU TRL scores every position, padding too (its ``compact`` is for GPUs): ``lean.head``
+    answers in its place there.
+    """
+
+    class Lean(trainer):  # type: ignore[misc]
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            if return_outputs or self.aux_loss_enabled:
+                raise ValueError("a lean trainer computes the plain loss alone")
+            asked = for_model(dict(inputs)) | {"use_cache": False, "fused_lm_head": True, "num_items_in_batch": 1}
+            total = model(**asked).loss
+            here = (inputs["labels"][:, 1:] != IGNORED).sum().clamp(min=1)
+            loss = total / (here if num_items_in_batch is None else num_items_in_batch)
+            if self.args.average_tokens_across_devices and num_items_in_batch is not None:
+                loss = loss * self.accelerator.num_processes  # DDP takes the mean of what each process adds to the sum
+            return loss
+
+    return Lean
 
 
 def _adding(trainer: Any, interventions: Sequence[Any]) -> Any:
@@ -144,6 +189,22 @@ def _adding(trainer: Any, interventions: Sequence[Any]) -> Any:
             return found
 
     return Adding
+
+
+@contextmanager
+def scores_labels_alone() -> Iterator[None]:
+    """Have TRL 1.16's fused head skip the positions without a label on a CPU too, as it does on a GPU.
+
+    It asks one function for both: whether to skip them, and (elsewhere, under another name) which kernel to take.
+    """
+    from trl.trainer import utils
+
+    before = utils._use_triton
+    utils._use_triton = lambda device: device.type == "cpu" or before(device)
+    try:
+        yield
+    finally:
+        utils._use_triton = before
 
 
 def dpo_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:

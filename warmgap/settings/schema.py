@@ -168,6 +168,7 @@ class MethodConfig:
     trainer: dict[str, Any] = setting("arm", factory=dict)
     per_device_batch_size: int | None = setting("runtime", None)
     gradient_checkpointing: bool = setting("runtime", False)
+    lean: bool = setting("runtime", True)
 
 
 @dataclass

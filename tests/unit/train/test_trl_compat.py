@@ -157,5 +157,5 @@ def test_rows_that_would_see_each_other_are_refused(field: str, tmp_path: Path) 
     with pytest.raises(UserError, match=f"method.trainer.{field} cannot be set") as caught:
         pipeline.prepare(run)
     assert "sees those before it" in caught.value.why
-    assert "group_by_length" in caught.value.fix
+    assert "method.lean" in caught.value.fix
     trl_compat.check_trainer(composed(f"+method.trainer.{field}=false").method)
