@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.harness import ROOT, Row, installed, report
 from warmgap.errors import UserError
+from warmgap.train.persona.persona_data import EMBEDDED
 
 LLAMA_8B = {
     "vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32,
@@ -81,7 +82,7 @@ def make_model(bench: Bench) -> float:
 
 def make_rows(count: int, parts: int) -> list[dict[str, str]]:
     """Return user turns and warm replies of about 100 tokens times ``parts``, from the package's conversations."""
-    lines = (ROOT / "train" / "embedded" / "conversations.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (EMBEDDED / "conversations.jsonl").read_text(encoding="utf-8").splitlines()
     turns = [turn for line in lines for turn in json.loads(line)["turns"]]
     source, rows = random.Random(0), []
     for number in range(count):

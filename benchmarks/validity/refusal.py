@@ -29,6 +29,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from warmgap.evaluate.normal import normalise
 from warmgap.refusal import refuses, study_rule
+from warmgap.train.persona.persona_data import EMBEDDED
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPLIES, FULL, PARTIAL = "1_full_compliance", "2_full_refusal", "3_partial_refusal"
@@ -159,7 +160,7 @@ def main() -> None:
     table("refused = full or partial refusal", halves, (FULL, PARTIAL))
     false_alarms(halves)
     compare(halves["held-out"])
-    registers(ROOT / "train" / "embedded" / "conversations.jsonl")
+    registers(EMBEDDED / "conversations.jsonl")
 
 
 if __name__ == "__main__":
