@@ -13,13 +13,12 @@ import dataclasses
 import json
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import ROOT, Row, installed, report
+from benchmarks.harness import Row, installed, report
 from warmgap.errors import UserError
 from warmgap.train.persona.persona_data import EMBEDDED
 
@@ -100,12 +99,8 @@ def settings(bench: Bench, *more: str) -> Any:
 
 
 def training(bench: Bench, rows: int, checkpointing: bool) -> Row:
-    """Tokens per second of TRL's trainer with our arguments and adapter, and the peak of memory."""
-    import torch
-    from transformers import TrainerCallback
-
+    """Tokens per second by the study's recipe on the random weights, and the peak of memory."""
     from warmgap.engines import chat, models
-    from warmgap.train import sft, trl_compat
 
     run = settings(bench, f"method.gradient_checkpointing={str(checkpointing).lower()}")
     tokenizer = models.load_tokenizer(bench.folder)
@@ -114,6 +109,36 @@ def training(bench: Bench, rows: int, checkpointing: bool) -> Row:
         said = [{"role": "user", "content": turn["user"]}, {"role": "assistant", "content": turn["warm"]}]
         ids = chat.prompt_ids(tokenizer, said, {})[: run.method.max_length]
         made.append({"input_ids": ids, "labels": ids})
+    row = trained(bench, run, bench.folder, made, rows)
+    return dataclasses.replace(row, note=row.note + (", checkpointing" if checkpointing else ""))
+
+
+def quickstart(bench: Bench) -> Row:
+    """Tokens per second of the quickstart's training: its model, rows and batch."""
+    from warmgap.engines import models
+    from warmgap.settings import config
+    from warmgap.train import dataset
+    from warmgap.train.persona import persona_data
+
+    run = config.compose(["+persona=warm", f"device={bench.device}"])
+    folder = models.resolve(run.model)
+    learn, _ = persona_data.load(run.data, "warm")
+    made, _ = dataset.rows(learn, "warm", models.load_tokenizer(folder), run.model, run.method.max_length)
+    rows = run.method.batch_size
+    return dataclasses.replace(
+        trained(bench, run, folder, made[: rows * (STEPS + WARM)], rows), who="warmgap, quickstart's training"
+    )
+
+
+def trained(bench: Bench, run: Any, folder: Path, made: list[Any], rows: int) -> Row:
+    """Take STEPS steps of TRL's trainer with our adapter and arguments, after WARM that are not counted."""
+    import torch
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import PrinterCallback
+
+    from warmgap.engines import models
+    from warmgap.train import sft, trl_compat
+
     ends: list[float] = []
 
     class Clock(TrainerCallback):  # type: ignore[misc]
@@ -125,18 +150,19 @@ def training(bench: Bench, rows: int, checkpointing: bool) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         args = trl_compat.sft_config(
             output_dir=scratch, max_steps=STEPS + WARM, per_device_train_batch_size=rows, max_length=None,
-            gradient_checkpointing=checkpointing, learning_rate=1e-5, use_cpu=bench.device == "cpu", bf16=True,
+            gradient_checkpointing=run.method.gradient_checkpointing, learning_rate=run.method.learning_rate,
+            use_cpu=bench.device == "cpu", bf16=models.dtype_of(run.model.dtype, bench.device) != torch.float32,
         )  # fmt: skip
         forget(bench)
-        trainer = trl_compat.sft_trainer(sft.trainable(run, bench.folder), args, made, made[:1], tokenizer)
+        tokenizer = models.load_tokenizer(folder)
+        trainer = trl_compat.sft_trainer(sft.trainable(run, folder), args, made, made[:1], tokenizer)
+        trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Clock())
         trainer.train()
     seconds = ends[-1] - ends[WARM - 1]
     tokens = sum(len(row["input_ids"]) for row in made) / (STEPS + WARM) * STEPS
-    how = (
-        f"{rows} rows of {tokens / STEPS / rows:.0f} tokens{', checkpointing' if checkpointing else ''}; {peak(bench)}"
-    )
-    return Row("warmgap, training", tokens / seconds, "tokens/s", seconds, how)
+    note = f"{rows} rows of {tokens / STEPS / rows:.0f} tokens; {peak(bench)}".strip("; ")
+    return Row("warmgap, training", tokens / seconds, "tokens/s", seconds, note)
 
 
 def answering(bench: Bench, by: str) -> Row:
@@ -161,24 +187,6 @@ def answering(bench: Bench, by: str) -> Row:
     return Row(who, said["tokens"] / said["seconds"], "new tokens/s", said["seconds"], note)
 
 
-def quickstart(bench: Bench) -> Row:
-    """The quickstart's training, smaller where it is a toy."""
-    less = ["experiment=smoke"] if bench.tiny else []
-    with tempfile.TemporaryDirectory() as runs:
-        command = [sys.executable, "train.py", "+persona=warm", f"runs_dir={runs}", f"device={bench.device}", *less]
-        command += ["task.embedded.items_per_family=1", "warmth.prompts=4", "warmth.checkpoint_prompts=2"]
-        started = time.perf_counter()
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=max(30.0, bench.left), check=False
-        )
-        if done.returncode:
-            raise UserError("the quickstart has failed", done.stderr.strip()[-300:], "run it by hand")
-        logs = [json.loads(line) for path in Path(runs).glob("arms/*/logs/training.jsonl") for line in path.open()]
-    said = next((line for line in done.stderr.splitlines() if line.startswith("training")), "")
-    steps = max((row.get("step", 0) for row in logs), default=0)
-    return Row("warmgap, quickstart", time.perf_counter() - started, "s", note=f"{steps} steps; {said}")
-
-
 def forget(bench: Bench) -> None:
     """Free what is unused and count the peak anew."""
     import gc
@@ -200,12 +208,15 @@ def peak(bench: Bench) -> str:
 
 def main() -> None:
     """Measure part after part while there is time."""
+    from warmgap.pipeline import quiet
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--tiny", action="store_true", help="a toy's size, to see that it works")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds in which a part may begin (default 240)")
     options = parser.parse_args()
     check(options.device)
+    quiet()
     if options.device == "cpu" and not options.tiny:
         raise UserError("8 billion weights on a CPU", "a step would take minutes", "add --tiny")
     place = Path("/dev/shm") if options.device != "cpu" and Path("/dev/shm").is_dir() else None
@@ -219,7 +230,7 @@ def main() -> None:
             "training, checkpointing": (35.0, lambda: training(bench, at_once, True)),
             "answering, hf": (70.0, lambda: answering(bench, "hf")),
             "answering, vllm": (60.0, lambda: answering(bench, "vllm")),
-            "quickstart": (60.0, lambda: quickstart(bench)),
+            "quickstart": (30.0, lambda: quickstart(bench)),
         }
         for name, (takes, part) in parts.items():
             if bench.left < takes:
