@@ -171,9 +171,9 @@ class Remote:
                 else:
                     del waiting[first]
                     yield self._choice(question, reply)
-        requests = [self._request(question, key, record) for key, record in waiting.items()]
+        requests = (self._request(question, key, record) for key, record in waiting.items())  # made while others wait
         replies: Iterable[ChatReply] = (
-            batches.ask(self.endpoint, requests, self._batch_journal)
+            batches.ask(self.endpoint, list(requests), self._batch_journal)
             if self.config.batch
             else self.endpoint.ask(requests)
         )
