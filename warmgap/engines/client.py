@@ -162,6 +162,8 @@ class Endpoint:
                     while stopped is None and len(pending) < self.config.concurrency:
                         if begun:
                             await asyncio.sleep(APART)
+                            if any(task.done() for task in pending):
+                                break  # what has come meanwhile is handed over first
                         begun += 1
                         request = next(waiting, None)
                         if request is None:
@@ -175,9 +177,12 @@ class Endpoint:
                     if not pending:
                         break
                     done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    errors = [error for task in done if isinstance(error := task.exception(), UserError)]
-                    stopped = stopped or next(iter(errors), None)
-                    yield [task.result() for task in done if not isinstance(task.exception(), UserError)]
+                    yield [task.result() for task in done if task.exception() is None]
+                    for error in [task.exception() for task in done]:
+                        if isinstance(error, UserError):
+                            stopped = stopped or error
+                        elif error is not None:
+                            raise error
             finally:
                 for task in pending:
                     task.cancel()
