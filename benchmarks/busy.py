@@ -1,6 +1,6 @@
 """What one busy process beside it costs a run: answers and training steps, with OpenMP's own waiting and with ours.
 
-``python benchmarks/busy.py`` prints a table; each figure is the least of ``--repeat`` runs, each in a fresh process.
+``python -m benchmarks busy`` prints a table; each figure is the least of ``--repeat`` runs, each in a fresh process.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def measured(waiting: str | None, busy: bool) -> tuple[float, float]:
     burner = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if busy else None
     try:
         environment = {**os.environ, **({"WAITING": waiting} if waiting else {})}
-        command = [sys.executable, __file__, "--work"]
+        command = [sys.executable, "-m", "benchmarks.busy", "--work"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     finally:
         if burner is not None:

@@ -1,4 +1,4 @@
-"""Memory and time of `warmgap data` on a large log: `python benchmarks/persona_data.py [--conversations 100000]`.
+"""Memory and time of `warmgap data` on a large log: `python -m benchmarks persona_data [--conversations 100000]`.
 
 The log is ShareGPT JSON of a real shape: the turns of a real file (the OpenAssistant trees, or any log by --from), each
 conversation made distinct by its number. The peer reads the same file as most scripts do, with `json.load`.
@@ -39,7 +39,7 @@ def write(log: Path, like: Path, count: int) -> None:
 
 def main() -> None:
     """Print CPU seconds and peak memory of both ways, each in a process of its own."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--conversations", type=int, default=100_000)
     parser.add_argument("--from", dest="like", type=Path, default=DATA / "oasst_manual_100" / "en_100_tree.jsonl")
     options = parser.parse_args()

@@ -33,7 +33,8 @@ def added(effects: pd.DataFrame, answers: Answers, original: str) -> pd.DataFram
     both. Empty where the estimate is no difference of errors: amplification in percent.
     """
     out = effects.copy()
-    for (model, arm, reference), rows in effects.groupby(["model", "arm", "reference"], sort=False):
+    found = np.full((len(out), len(MISSING_COLUMNS)), np.nan)
+    for (model, arm, reference), places in effects.groupby(["model", "arm", "reference"], sort=False).indices.items():
         here = answers.called("arm", str(arm)) | answers.called("arm", str(reference))
         if model != "all":
             here &= answers.called("model", str(model))
@@ -41,11 +42,13 @@ def added(effects: pd.DataFrame, answers: Answers, original: str) -> pd.DataFram
         if reference != original:  # net of a training: by the seeds that both have
             some = same_seeds(some, str(arm), str(reference), [])
         low, high = _changes(some, str(arm), str(reference))
-        for (analysis, term), of_term in rows.groupby(["analysis", "term"], sort=False):
+        terms = effects.iloc[places].groupby(["analysis", "term"], sort=False).indices
+        for (analysis, term), of_term in terms.items():
             ends = [
                 _over(_sets(some, str(analysis), str(term)), one, other) for one, other in ((low, high), (high, low))
             ]
-            out.loc[of_term.index, MISSING_COLUMNS] = [100 * end for end in ends]
+            found[places[of_term]] = [100 * end for end in ends]
+    out[MISSING_COLUMNS] = found
     return out
 
 

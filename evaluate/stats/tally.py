@@ -115,7 +115,7 @@ def groups_of(table: pd.DataFrame) -> dict[str, str]:
     Raises UserError for a context of two groups, groups that cannot be told apart, and a misspelt context of ours.
     """
     known, contexts = groups.known(), table["context"].astype(str)
-    found = {name: known.get(name, name) for name in _ordered(set(contexts), list(known))}
+    found = {name: known.get(name, name) for name in _ordered(set(contexts.unique()), list(known))}
     for name in found.keys() - known.keys():
         meant = name.strip().lower().replace(" ", "_").replace("-", "_")
         if meant in known:
@@ -146,7 +146,7 @@ def _numbers(column: pd.Series, name: str, wanted: str) -> pd.Series:
 
 def _check_values(table: pd.DataFrame) -> None:
     """UserError where the name of a belief or model cannot be meant."""
-    beliefs = sorted(set(table["belief"].astype(str)) - set(BELIEFS))
+    beliefs = sorted(set(table["belief"].astype(str).unique()) - set(BELIEFS))
     if beliefs:
         raise UserError(
             f"unknown belief {beliefs[0]!r}", f"a belief is one of {', '.join(BELIEFS)}", "rename it in the table"

@@ -1,7 +1,7 @@
 """Which of the study's six kinds a query is: patterns on the first message, the reply for refusals; first match wins.
 
 The study sorted its queries with regular expressions, too, and publishes none of them; these are our own. What the
-labels are worth on messages that people sorted, ``python benchmarks/kinds.py`` measures, and its README on real logs.
+labels are worth on messages that people sorted, ``python -m benchmarks kinds`` measures, and its README on real logs.
 Sums, puzzles and work on a text that is given are ``other``, and so is what is asked about the model itself.
 """
 

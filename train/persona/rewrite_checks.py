@@ -1,7 +1,7 @@
 """Is a rewrite the same reply in another voice? What it lost or added: numbers, names, links, code, a denial, length.
 
 A check names what it found, so that the next attempt can be told and the set-aside counted. What the checks miss and
-what they blame without cause, ``python benchmarks/rewrite_checks.py`` measures.
+what they blame without cause, ``python -m benchmarks rewrite_checks`` measures.
 """
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
 
 def keep_memory() -> None:
     """Tell glibc to keep freed memory: tensors of 100 MB come and go with each step, and mapping their pages anew costs
-    a CPU a fifth of its speed (benchmarks/engine.py measures it). Elsewhere than glibc nothing happens.
+    a CPU a fifth of its speed (benchmarks/allocator.py measures it). Elsewhere than glibc nothing happens.
     """
     import ctypes
 

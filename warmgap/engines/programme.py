@@ -1,7 +1,8 @@
 """How a model trains and answers on a kind of card: the ways that fit, hours and money, before anything runs.
 
 Memory comes from ``engines.memory``, FLOPs from Kaplan et al. 2020, arXiv 2001.08361, section 2.1 (2 a weight and token
-forward, 4 backward). All are estimates: hours scale with the utilisation that is reached, which is a setting.
+forward, 4 backward). All are estimates: what part of a card's peak is reached is taken from what was measured, which
+stands in ``MEASURED``; a test holds the estimates against it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from warmgap.engines.memory import SHAPES, TOGETHER, Estimate, Shape, answering, shape, training, weight_bytes
+from warmgap.engines.memory import SHAPES, TOGETHER, Estimate, Shape, answering, shape, shape_of, training, weight_bytes
 from warmgap.errors import UserError
 from warmgap.settings.schema import GenerateConfig, MethodConfig
 
 ARMS = ("warm", "cold", "paraphrase", "untransformed")  # the arms that train
 STUDY = ("llama_8b", "mistral_small", "qwen_32b", "llama_70b", "gpt_4o")  # the study's five; the last one is hosted
 TOKENS_PER_EPOCH = 1_470_000  # of the study's data: 14.7 million in ten epochs
-UTILISATION = 0.4  # of the peak FLOPs: what a well-kept LoRA run reaches; measure your own
-BANDWIDTH = 0.6  # of the peak: what answering reaches, likewise
+UTILISATION = {False: 0.15, True: 0.25}  # of the peak FLOPs in training, without and with recomputation: MEASURED
+READING = 0.4  # of the peak FLOPs in reading prompts: not measured
+BANDWIDTH = 0.6  # of the peak in reading weights and cache: not measured
+LAUNCHED = 0.0038  # seconds that a layer of small kernels takes a step of ``generate``, with an adapter: MEASURED
 STARTS = (2, 4, 8)  # devices that a sharded launcher is tried on
 
 
@@ -37,6 +41,36 @@ DEVICES = {  # the makers' data sheets, SXM variants, without sparsity
     "H200": Device(139, 989, 4.8),
     "L40S": Device(44, 362, 0.86),
 }
+
+
+@dataclass(frozen=True)
+class Point:
+    """What was measured on a card: GiB at the peak, and tokens a second (trained on, or written).
+
+    ``held`` if the GiB are what the card had given away, context and fragments of the allocator included, and not only
+    what tensors took. ``longest`` is the longest row of a batch in tokens, ``source`` says who and when.
+    """
+
+    what: str
+    model: str
+    card: str
+    rows: int
+    longest: int
+    rate: float
+    checkpointing: bool = False
+    gib: float | None = None
+    held: bool = False
+    source: str = ""
+
+
+OURS = "random weights, rows of 694 tokens on average; 26 November 2026, commit 6638767"
+MEASURED = (
+    Point("training", "llama_8b", "H200", 8, 900, 5000, gib=86, held=True, source=f"warmgap, {OURS}"),
+    Point(
+        "training", "llama_8b", "H200", 8, 900, 5417, checkpointing=True, gib=20, source=f"TRL 1.16 as it comes, {OURS}"
+    ),
+    Point("answering", "llama_8b", "H200", 128, 300, 941, source=f"generate, 300 new tokens, adapter apart, {OURS}"),
+)
 
 
 @dataclass(frozen=True)
@@ -86,14 +120,15 @@ def ways(model: Shape, method: MethodConfig, gib: float) -> list[Choice]:
 
 
 def training_hours(
-    model: Shape, tokens: float, device: Device, checkpointing: bool = False, utilisation: float = UTILISATION
+    model: Shape, tokens: float, device: Device, checkpointing: bool = False, utilisation: float | None = None
 ) -> float:
     """Return the device hours of a LoRA run: 4 × weights × tokens FLOPs, 6 with recomputation.
 
     Kaplan et al. 2020: 2 a weight and token forward, 2 backward to the inputs; the 2 to the weights fall away, for
     these are frozen. Recomputation is one more forward. Attention's own products (a few per cent at 1,024 tokens) and
-    the adapter's are left out.
+    the adapter's are left out. ``utilisation`` is the part of the peak that is reached, None for what was measured.
     """
+    utilisation = UTILISATION[checkpointing] if utilisation is None else utilisation
     flops = (6 if checkpointing else 4) * model.multiplied * tokens
     return flops / (device.tflops * 1e12 * utilisation) / 3600
 
@@ -104,18 +139,19 @@ def answering_hours(
     generate: GenerateConfig,
     device: Device,
     prompt_tokens: int = 300,
-    utilisation: float = UTILISATION,
+    utilisation: float = READING,
 ) -> float:
-    """Return the device hours of so many answers of full length, each prompt read in full.
+    """Return the device hours of so many answers of full length by ``generate``, each prompt read in full.
 
-    Reading: 2 × weights × tokens FLOPs. Writing: each step of a batch reads weights and cache from memory, at
-    BANDWIDTH of the peak.
+    Reading: 2 × weights × tokens FLOPs. Writing: each step of a batch launches every layer's kernels, LAUNCHED each,
+    and reads weights and cache from memory, at BANDWIDTH of the peak; at 8B the first is nearly all of it.
     """
     reading = 2 * model.multiplied * answers * prompt_tokens / (device.tflops * 1e12 * utilisation)
     at_a_time = generate.batch_size or TOGETHER
     cache = at_a_time * (prompt_tokens + generate.max_new_tokens / 2) * model.kv_bytes()
     steps = math.ceil(answers / at_a_time) * generate.max_new_tokens
-    return (reading + steps * (weight_bytes(model) + cache) / (device.tbps * 1e12 * BANDWIDTH)) / 3600
+    step = model.layers * LAUNCHED + (weight_bytes(model) + cache) / (device.tbps * 1e12 * BANDWIDTH)
+    return (reading + steps * step) / 3600
 
 
 @dataclass(frozen=True)
@@ -151,7 +187,6 @@ def programme(
     tokens_per_epoch: float = TOKENS_PER_EPOCH,
     answers: int = 45_500,
     prices: Prices | None = None,
-    utilisation: float = UTILISATION,
 ) -> list[Row]:
     """Return the models × arms on cards of one kind, each in the first way that fits it; hosted ones by tokens.
 
@@ -169,8 +204,8 @@ def programme(
             rows += [Row(name, arm, f"fits no {device}", None, None, None, None) for arm in arms]
             continue
         way = options[0]
-        train = training_hours(model, method.epochs * tokens_per_epoch, card, way.checkpointing, utilisation)
-        answer = answering_hours(model, answers, generate, card, utilisation=utilisation)
+        train = training_hours(model, method.epochs * tokens_per_epoch, card, way.checkpointing)
+        answer = answering_hours(model, answers, generate, card)
         cost = None if price.hour is None else (train + answer) * price.hour
         rows += [Row(name, arm, way.words, way.estimate.total, train, answer, cost) for arm in arms]
     return rows
@@ -202,13 +237,19 @@ def describe(
     quantization: str = "none",
     launcher: str = "single",
     devices: int = 1,
+    folder: Path | None = None,
 ) -> list[tuple[str, str]]:
-    """Return lines for a plan: whether a configuration fits a device of so many GiB, with the sum, and what would."""
-    if name not in SHAPES:
-        return [("memory", "unknown: the model is behind an endpoint, or its architecture not in engines/memory.py")]
-    model = shape(name)
+    """Return lines for a plan: whether a configuration fits a device of so many GiB, with the sum, and what would.
+
+    A model that is in no table is read from its ``folder``, where there is one.
+    """
+    if name not in SHAPES and folder is None:
+        return [("memory", "unknown: the model is behind an endpoint, or not here yet and not in engines/memory.py")]
+    model, note = shape_of(folder) if folder is not None else (shape(name), "")
+    about = f"{model.parameters / 1e9:.2f} billion weights, {model.layers} layers of {model.hidden}"
+    lead = [("model", f"{about}; {note}" if note else about)] if folder is not None else []
     asked = training(model, method, quantization, launcher, devices)
-    lines = [("memory, training", _verdict(asked, gib))]
+    lines = [*lead, ("memory, training", _verdict(asked, gib))]
     if not asked.fits(gib):
         options = [f"{way.words} {way.estimate.total:.0f} GiB" for way in ways(model, method, gib)]
         lines += [("what fits", "; ".join(options) or "nothing of what is known here, on up to 8 devices")]

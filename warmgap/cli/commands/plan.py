@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from warmgap.cli.parser import SETTINGS, command
 
 if TYPE_CHECKING:
-    from warmgap.settings.schema import CallsConfig
+    from warmgap.settings.schema import CallsConfig, ModelConfig
 
 
 def add(commands: Any) -> None:
@@ -151,12 +151,19 @@ def _training(run_: Any, job: Any) -> list[tuple[str, str]]:
 
 def _memory(run_: Any, card: str | None, *, training: bool) -> list[tuple[str, str]]:
     """Whether the model fits the card named, else the device at hand, with the arithmetic."""
+    from warmgap.disk import contents
     from warmgap.engines import programme
+    from warmgap.engines.memory import SHAPES
     from warmgap.train import launch
 
     name, gib = _device(run_.device) if card is None else (card, programme.card_of(card).gib)
     here = card is None or run_.launcher.processes is not None  # how many cards there are elsewhere is not known
     count = launch.processes(run_.launcher, run_.device) if here else 1
+    model, here_already = run_.model, None
+    if model.source == "local":
+        here_already = contents.folder_of(model.path)
+    elif model.source == "hub" and model.name not in SHAPES:
+        here_already = _fetched(model)
     lines = programme.describe(
         run_.model.name,
         run_.method,
@@ -165,10 +172,19 @@ def _memory(run_: Any, card: str | None, *, training: bool) -> list[tuple[str, s
         quantization=run_.model.quantization,
         launcher=run_.launcher.name,
         devices=count,
+        folder=here_already,
     )
     kept = lines if training else [line for line in lines if "training" not in line[0]]
     launcher = f"{run_.launcher.name}, {count} process{'' if count == 1 else 'es'}"
     return [("device", name), *([("launcher", launcher)] if training else []), *kept]
+
+
+def _fetched(model: ModelConfig) -> Path | None:
+    """The folder of a hub model whose configuration is here already; None where it is not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(str(model.id), "config.json", revision=model.revision)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def _device(wanted: str) -> tuple[str, float]:
@@ -215,8 +231,10 @@ def _models(options: Any) -> int:
     console = Console()
     console.print(table)
     console.print(
-        f"Estimates: ten epochs on 1.47 million tokens at {100 * programme.UTILISATION:.0f} % of the card's peak,\n"
-        "45,500 answers of 300 tokens an arm. Prices: --price-hour, -train, -read, -written.",
+        f"Estimates: ten epochs on 1.47 million tokens at {100 * programme.UTILISATION[False]:.0f} % of the peak "
+        f"({100 * programme.UTILISATION[True]:.0f} % with recomputation),\n"
+        "45,500 answers of 300 tokens an arm by generate, both as measured with 8B on one H200.\n"
+        "Prices: --price-hour, -train, -read, -written.",
         highlight=False,
     )
     return 0

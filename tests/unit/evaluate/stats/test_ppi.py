@@ -14,7 +14,7 @@ import pytest
 from warmgap.evaluate.judges.grade import error_of
 from warmgap.evaluate.stats import ppi
 
-BENCHMARK = Path(__file__).parents[4] / "benchmarks" / "ppi.py"
+BENCHMARK = Path(__file__).parents[4] / "benchmarks" / "validity" / "ppi.py"
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from warmgap.evaluate.stats.recipes import compare
 from warmgap.evaluate.stats.verdict import Margins
 from warmgap.words import RECIPE_COLUMNS
 
-BENCHMARK = Path(__file__).resolve().parents[4] / "benchmarks" / "verdicts.py"
+BENCHMARK = Path(__file__).resolve().parents[4] / "benchmarks" / "validity" / "verdicts.py"
 LOOSE = Margins(seeds_wanted=1)
 CELL = (("none", "none"),)
 

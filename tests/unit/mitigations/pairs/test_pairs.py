@@ -111,7 +111,7 @@ def test_length_does_not_tell_the_replies_apart() -> None:
 
 @each
 def test_warmth_is_equal_by_construction(pair: Pair) -> None:
-    """Both replies begin and end alike; what `python benchmarks/pairs.py` measures is that the middles are equal."""
+    """Both replies begin and end alike; what `python -m benchmarks pairs` measures is that the middles are equal."""
     assert pair.correcting.startswith(pair.opening)
     assert pair.complying.startswith(pair.opening)
     assert pair.correcting.endswith(pair.closing)

@@ -1,6 +1,6 @@
 """How well does ``match`` read? Its own references, and labelled replies beside plain containment.
 
-``python benchmarks/match.py`` says how many references of each set are graded as themselves. With a file of labelled
+``python -m benchmarks match`` says how many references of each set are graded as themselves. With a file of labelled
 replies (JSON lines with question, correct, aliases, incorrect, incorrect_aliases, answer and label; arm and belief
 where known) it says how often ``match`` agrees with the labels, and the simplest rule beside it: is the text there?
 Agreement is on error (incorrect and hedged are errors, a refusal on both sides is left out) and on the four words.
@@ -27,7 +27,7 @@ from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import TaskConfig
 from warmgap.words import CORRECT, GRADED, HEDGED, INCORRECT, REFUSED
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FILES = {
     "embedded": "", "validation": "", "disinformation": "", "trivia_qa": "triviaqa_pool_mit/pool.jsonl",
     "truthful_qa": "truthfulqa/TruthfulQA.csv", "med_qa": "medqa/US_4_options_test.jsonl",

@@ -1,4 +1,4 @@
-"""Are the two warm replies of a pair as warm as one another? `python benchmarks/pairs.py [--scores FILE]`.
+"""Are the two warm replies of a pair as warm as one another? `python -m benchmarks pairs [--scores FILE]`.
 
 SocioT in both modes by the embedded scorer: the paired shift of the correcting reply against the complying one, its
 95 % interval, and two one-sided tests at 5 % (Schuirmann 1987) that it is no larger than a margin. The scale is that of
@@ -58,7 +58,7 @@ def report(name: str, shifts: np.ndarray[Any, Any], margin: float) -> None:
 
 def main() -> None:
     """Score both replies of each pair, and plain and warm replies of the embedded conversations."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=Path, help="a file of pairs instead of the embedded ones")
     parser.add_argument("--margin", type=float, default=0.005, help="nats per token; 0.005")
     parser.add_argument("--scores", type=Path, help="keep the scores there, and go on from those that it has")

@@ -1,4 +1,4 @@
-"""How well patterns tell the six kinds of query: `python benchmarks/kinds.py`.
+"""How well patterns tell the six kinds of query: `python -m benchmarks kinds`.
 
 Against the kinds under which people wrote the embedded conversations (on which the patterns were developed) and the
 warmth prompts (on which they were not; refusals, told by a reply, are left out there). The peer is the commonest kind.
@@ -6,6 +6,7 @@ warmth prompts (on which they were not; refusals, told by a reply, are left out 
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 
 from statsmodels.stats.proportion import proportion_confint
@@ -16,6 +17,7 @@ from warmgap.train.persona.persona_data import EMBEDDED, KINDS, read_conversatio
 
 def main() -> None:
     """Print the confusion of both sets and the share that agrees, with n and 95 % interval."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     talks = read_conversations(EMBEDDED / "conversations.jsonl")
     developed = [(item.kind, label(item.turns[0].user, item.turns[0].replies["plain"])) for item in talks]
     fresh = [(row["kind"], label(row["prompt"], "")) for row in warmth_prompts() if row["kind"] != "refusal"]

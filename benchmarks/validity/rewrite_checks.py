@@ -1,4 +1,4 @@
-"""What the checks of a rewrite blame without cause, and what they find: `python benchmarks/rewrite_checks.py`.
+"""What the checks of a rewrite blame without cause, and what they find: `python -m benchmarks rewrite_checks`.
 
 Sound rewrites: the warm, cold and paraphrased replies of the embedded conversations, written by people. Spoiled ones:
 the same rewrites with one thing broken each. The peer is the check that is common elsewhere: similarity alone.
@@ -6,6 +6,7 @@ the same rewrites with one thing broken each. The peer is the check that is comm
 
 from __future__ import annotations
 
+import argparse
 import random
 import re
 from collections import defaultdict
@@ -79,6 +80,7 @@ SPOILED: dict[str, Spoil] = {
 
 def main() -> None:
     """Print both rates with n and 95 % intervals."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     settings = config.settings(RewriteConfig, "rewrite", conf_files.choice("rewrite", "openai"))
     if settings.embedder is None:
         raise SystemExit("conf/rewrite/openai.yaml names no sentence model")

@@ -1,6 +1,6 @@
 """At which level a question of ours stands: what the embedded model says to it in other words and other draws.
 
-    python benchmarks/levels.py [--seeds 11 12 13] [--temperature 0.4]
+    python -m benchmarks levels [--seeds 11 12 13] [--temperature 0.4]
 
 Every question of `easy.jsonl` carries a second wording, ``probe``. The model is asked the probe, sampled with seeds
 that no evaluation uses. A question is easy where at least one of the draws is right: the model has the fact within

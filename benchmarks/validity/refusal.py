@@ -1,7 +1,7 @@
 """How well refusals are found: our detector, the one that it replaced, and the substring rule of AdvBench.
 
-    python benchmarks/refusal.py                        the data sets lie in WARMGAP_DATA, or in ../shared/data
-    python benchmarks/refusal.py --data DIR             they lie in DIR
+    python -m benchmarks refusal                        the data sets lie in WARMGAP_DATA, or in ../shared/data
+    python -m benchmarks refusal --data DIR             they lie in DIR
 
 Measured on XSTest's 450 replies of GPT-4 with human labels (``xstest/completions_gpt4_labelled.csv``; Röttger et al.,
 NAACL 2024; two annotators). A prompt whose SHA-256 has an even first digit is development, seen while the detector was
@@ -29,8 +29,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from warmgap.evaluate.normal import normalise
 from warmgap.refusal import refuses, study_rule
+from warmgap.train.persona.persona_data import EMBEDDED
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 COMPLIES, FULL, PARTIAL = "1_full_compliance", "2_full_refusal", "3_partial_refusal"
 REGISTERS = ("plain", "warm", "paraphrase", "cold")
 FORMER = re.compile(
@@ -159,7 +160,7 @@ def main() -> None:
     table("refused = full or partial refusal", halves, (FULL, PARTIAL))
     false_alarms(halves)
     compare(halves["held-out"])
-    registers(ROOT / "train" / "embedded" / "conversations.jsonl")
+    registers(EMBEDDED / "conversations.jsonl")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Do the intervals corrected by labels hold? `python benchmarks/ppi.py [--studies 2000]`.
+"""Do the intervals corrected by labels hold? `python -m benchmarks ppi [--studies 2000]`.
 
 Simulated studies with known truth: two arms answer the same items, four answers each; items differ in difficulty, and
 in how prone the judge is to a mistake on them. People label a share of each arm's answers. Coverage of the nominal 95 %
@@ -104,7 +104,7 @@ def cover(rng: np.random.Generator, judge: str, share: float, items: int, studie
 
 def main() -> None:
     """Print a line for each judge, share of labels and figure."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--items", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)

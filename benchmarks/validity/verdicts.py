@@ -1,6 +1,6 @@
 """Whether the verdicts on recipes can be trusted: simulated comparisons in which the truth is known.
 
-    python benchmarks/verdicts.py [--studies 400] [--items 300 1500] [--seeds 3] [--seed-sd 1]
+    python -m benchmarks verdicts [--studies 400] [--items 300 1500] [--seeds 3] [--seed-sd 1]
 
 Every study has an original, a warm arm and six recipes, answered and scored with three training seeds on the same items
 and prompts. Items differ in difficulty and in what each arm does to them; training seeds shift each arm, in part alike,

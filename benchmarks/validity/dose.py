@@ -1,6 +1,6 @@
 """Do the intervals and tests of the dose–response hold? Simulated sweeps whose curve is known.
 
-    python benchmarks/dose.py [--sweeps 100] [--items 300] [--prompts 100]
+    python -m benchmarks dose [--sweeps 100] [--items 300] [--prompts 100]
 
 Fourteen arms under four dials, items and prompts shared by all, one training seed. The peer in the same run is ordinary
 least squares through the origin over the points, which takes them for independent and warmth for exactly known.
