@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,8 @@ def added(effects: pd.DataFrame, answers: Answers, original: str) -> pd.DataFram
     """
     out = effects.copy()
     found = np.full((len(out), len(MISSING_COLUMNS)), np.nan)
-    for (model, arm, reference), places in effects.groupby(["model", "arm", "reference"], sort=False).indices.items():
+    compared: Any = effects.groupby(["model", "arm", "reference"], sort=False).indices
+    for (model, arm, reference), places in compared.items():
         here = answers.called("arm", str(arm)) | answers.called("arm", str(reference))
         if model != "all":
             here &= answers.called("model", str(model))
@@ -42,7 +44,7 @@ def added(effects: pd.DataFrame, answers: Answers, original: str) -> pd.DataFram
         if reference != original:  # net of a training: by the seeds that both have
             some = same_seeds(some, str(arm), str(reference), [])
         low, high = _changes(some, str(arm), str(reference))
-        terms = effects.iloc[places].groupby(["analysis", "term"], sort=False).indices
+        terms: Any = effects.iloc[places].groupby(["analysis", "term"], sort=False).indices
         for (analysis, term), of_term in terms.items():
             ends = [
                 _over(_sets(some, str(analysis), str(term)), one, other) for one, other in ((low, high), (high, low))

@@ -76,7 +76,8 @@ def _function() -> Any:
             dtype = torch.get_autocast_dtype(kind) if asked else torch.promote_types(hidden.dtype, weight.dtype)
             ctx.gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
             ctx.none_for_one = len(targets)
-            weight, tile, total = weight.to(dtype), max(1, TILE // len(weight)), 0.0
+            weight, tile = weight.to(dtype), max(1, TILE // len(weight))
+            total: Any = 0.0
             with torch.autocast(kind, enabled=False):
                 for start in range(0, len(targets), tile):
                     some, right = hidden[start : start + tile].to(dtype), targets[start : start + tile]

@@ -96,11 +96,13 @@ def attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
     first, *others = row_lengths
     found = []
-    heads = [side.split([row_common + first, *others], dim=2) for side in (query, key, value)]
+    sides: Any = (query, key, value)
+    heads = [side.split([row_common + first, *others], dim=2) for side in sides]
     for place, row in enumerate(zip(*heads, strict=True)):
         if place and row_common:
             row = tuple(torch.cat((side[0][:, :, :row_common], own), 2) for side, own in zip(heads, row, strict=True))
-        seen = sdpa_attention_forward(module, *row, None, **{**more, "is_causal": True})[0]
+        queries, keys, values = row
+        seen = sdpa_attention_forward(module, queries, keys, values, None, **{**more, "is_causal": True})[0]
         found.append(seen[:, row_common:] if place else seen)
     return torch.cat(found, dim=1), None
 

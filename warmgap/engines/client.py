@@ -134,7 +134,7 @@ class Endpoint:
             try:
                 while True:
                     try:
-                        together = runner.run(anext(replies))  # type: ignore[arg-type]
+                        together: list[ChatReply] = runner.run(anext(replies))  # type: ignore[arg-type]
                     except StopAsyncIteration:
                         return
                     yield from together
