@@ -1,4 +1,4 @@
-"""How fast prompts are answered: ``python -m benchmarks answer [--prompts N] [--peers a,b] [--with openvino,vllm]``.
+"""How fast prompts are answered: ``python -m benchmarks answer [--prompts N] [--peers a,b] [--with vllm]``.
 
 Prompts of the quickstart's grid, greedy, 48 new tokens, by the original and by a LoRA adapter (random, rank 8 on all
 linear layers: it costs what a trained one does). Each contestant runs in a process of its own; loading and a first few
@@ -27,7 +27,7 @@ from warmgap.settings.schema import Run
 
 BATCH = 32  # of the peers
 PEERS = ("plain", "inspect_hf", "lm_eval_hf")
-MORE = ("openvino", "vllm")
+MORE = ("vllm",)
 LEAST = 0.99  # of the texts, that have to be equal
 
 

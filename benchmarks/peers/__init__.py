@@ -23,7 +23,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PINNED: dict[str, tuple[str, ...]] = {
     "inspect_ai": ("inspect-ai==0.3.285",),
     "lm_eval": ("lm-eval==0.4.13",),
-    "openvino": ("optimum-intel[openvino]==2.2.0", "openvino-genai==2026.4.1.0"),
 }
 OTHER = {"vllm": "vllm-env"}  # made elsewhere: its torch is its own (ENGINEERING.md says how)
 
