@@ -1,44 +1,35 @@
 """How fast the quickstart's adapter is trained, beside TRL's trainer with the defaults of ``trl sft``, in one run.
 
-    python benchmarks/train.py [STEPS [bf16]]
+    python -m benchmarks train [--steps N] [--bf16]
 
 The same rows, order, global batch, LoRA and schedule on every way, each in a process of its own; prints tokens per
 second (padding not counted), by the clock and by processor time, and how far the loss curves are apart. ``trl sft``
 computes in bfloat16 unless told otherwise, which a CPU without it emulates, for minutes a step; the peer is in float32,
-and ``bf16`` adds three steps of the other. Nothing is written.
+and ``--bf16`` adds three steps of the other.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import math
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+from benchmarks.harness import OURS, ROOT, Row, report
 
 WAYS = {
     "ours": "",
     "trl": "TRL's SFTTrainer, defaults of `trl sft`, float32",
-    "before": "method.lean=false",
+    "before": "method.lean=false: padded rows, all logits",
 }
 ROUNDED = "trl_bf16"  # with `bf16`: the peer as `trl sft` comes
 ROWS = 213  # that the quickstart trains on
 MARK = 3.0  # times the peer's tokens per second
-
-
-class Row(NamedTuple):
-    """A line of the table."""
-
-    who: str
-    value: float
-    unit: str
-    seconds: float
-    note: str
 
 
 class Enough(Exception):
@@ -133,9 +124,8 @@ def child(way: str, steps: int) -> None:
 
 def measured(way: str, steps: int) -> dict[str, Any]:
     """Run one way in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), way, str(steps)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "benchmarks.train", way, str(steps)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -154,23 +144,21 @@ def apart(one: list[float], other: list[float]) -> float:
     return max(abs(a - b) / b for a, b in zip(one, other, strict=False))
 
 
-def main(steps: int, rounded: bool) -> None:
+def main() -> None:
     """Run every way and print the table."""
-    ways = WAYS | ({ROUNDED: "as `trl sft` comes, bfloat16"} if rounded else {})
-    found = {way: measured(way, min(steps, 3) if way == ROUNDED else steps) for way in ways}
+    parser = argparse.ArgumentParser(prog="python -m benchmarks train", description=__doc__)
+    parser.add_argument("--steps", type=int, default=12, help="optimiser steps of each way; the first is not timed")
+    parser.add_argument("--bf16", action="store_true", help="the peer in bfloat16 as well, three steps")
+    options = parser.parse_args()
+    ways = WAYS | ({ROUNDED: "as `trl sft` comes, bfloat16"} if options.bf16 else {})
+    found = {way: measured(way, min(options.steps, 3) if way == ROUNDED else options.steps) for way in ways}
     tokens, peer = found["trl"]["tokens"], found["trl"]["losses"]
-    speed = {way: rates(one, tokens) for way, one in found.items()}
     rows = []
     for way, said in ways.items():
-        wall, cpu, seconds = speed[way]
+        wall, cpu, seconds = rates(found[way], tokens)
         note = f"{cpu:.0f} a second of processor time; losses within {apart(found[way]['losses'], peer):.1e} of trl's"
-        rows.append(Row(f"{way} ({said})" if said else way, wall, "tokens/s", seconds, note))
-    for row in rows:
-        print(f"{row.who:62s} {row.value:7.1f} {row.unit}  {row.seconds:6.1f} s  {row.note}")
-    for way in list(ways)[1:]:
-        wall, cpu = speed["ours"][0] / speed[way][0], speed["ours"][1] / speed[way][1]
-        print(f"ours / {way}: {wall:.2f} by the clock, {cpu:.2f} by processor time")
-    print(f"mark: >= {MARK:g} x trl; mean loss {statistics.fmean(peer):.3f}, {steps} steps, {tokens[-1]} tokens")
+        rows.append(Row(OURS if way == "ours" else said, wall, "tokens/s", seconds, note))
+    report(f"train: {options.steps} steps, {tokens[-1]} tokens", rows, f">= {MARK:g} x trl sft, an equal loss curve")
 
 
 if __name__ == "__main__":
@@ -180,4 +168,4 @@ if __name__ == "__main__":
     if sys.argv[1:] and sys.argv[1] in (*WAYS, ROUNDED):
         child(sys.argv[1], int(sys.argv[2]))
     else:
-        main(int(sys.argv[1]) if sys.argv[1:] else 12, "bf16" in sys.argv)
+        main()
