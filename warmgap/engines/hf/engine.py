@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,8 @@ from warmgap.settings.schema import GenerateConfig, ModelConfig, identity
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
+
+SPREAD = 4  # no prompt of a batch is so many times as long as another
 
 
 class HfEngine:
@@ -267,14 +268,17 @@ class _Drawn:
 def batches(requests: Sequence[Request], rows: Callable[[int], int]) -> list[list[Request]]:
     """Cut requests into batches, longest prompts first; the result does not depend on the order given.
 
-    ``rows`` says how many prompts of a length share a batch. In a batch no prompt is twice as long as another, and
-    prompts that begin alike stand together.
+    ``rows`` says how many prompts of a length share a batch. Prompts that begin alike stand together, unless one is
+    SPREAD times as long as another: the cache of a row is as wide as the longest of its batch.
     """
-    ordered = sorted(requests, key=lambda one: (-len(one.prompt).bit_length(), list(one.prompt), one.key))
+    left = sorted(requests, key=lambda one: -len(one.prompt))
     found: list[list[Request]] = []
-    for _, group in itertools.groupby(ordered, key=lambda one: len(one.prompt).bit_length()):
-        some = list(group)
-        size = max(1, rows(max(len(one.prompt) for one in some)))
+    while left:
+        longest = len(left[0].prompt)
+        some = [one for one in left if len(one.prompt) * SPREAD > longest]
+        left = left[len(some) :]
+        some.sort(key=lambda one: (list(one.prompt), one.key))
+        size = max(1, rows(longest))
         found += [some[start : start + size] for start in range(0, len(some), size)]
     return found
 

@@ -9,7 +9,7 @@ from warmgap.engines import models
 from warmgap.engines.hf.weights import Base, memory
 
 SHARE = {"cpu": 0.25, "cuda": 0.85}  # of a device's whole memory: what is free at the moment would change the batches
-MOST = {"cpu": 128, "cuda": 1024}  # more are hardly faster, and more is done again after an interruption
+MOST = {"cpu": 256, "cuda": 1024}  # more are hardly faster, and more is done again after an interruption
 SAMPLING = 16  # bytes for a word of a row's logits: themselves, in float32, their softmax, its running sum
 
 
