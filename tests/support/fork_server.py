@@ -147,13 +147,18 @@ def _server() -> socket.socket:
 
 
 def import_everything() -> None:
-    """Import libraries and every module of ours."""
+    """Import libraries and every module of ours, but for those that only a process of vLLM's imports."""
     for name in LIBRARIES:
         importlib.import_module(name)
     for folder, _, names in os.walk(ROOT / "warmgap", followlinks=True):
         for name in names:
             if name.endswith(".py") and not name.startswith("_"):
-                importlib.import_module(".".join((Path(folder) / name).relative_to(ROOT).with_suffix("").parts))
+                module = ".".join((Path(folder) / name).relative_to(ROOT).with_suffix("").parts)
+                try:
+                    importlib.import_module(module)
+                except ModuleNotFoundError as error:
+                    if error.name != "vllm":
+                        raise
 
 
 def threads() -> list[str]:
