@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmgap.disk import store
 from warmgap.disk.progress import bar
-from warmgap.engines import models
+from warmgap.engines import models, packages
 from warmgap.settings.schema import ModelConfig, digest, identity
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def score_texts(
 
     Texts are scored so many at a time; what the ``journal`` holds is not scored again, so that a stopped call goes on.
     """
-    made_by = [identity(scorer, "arm"), dtype, models.CONVERSION]
+    made_by = [identity(scorer, "arm"), dtype, packages.CONVERSION]
     done = {key: row["values"] for key, row in store.journal_by_key(journal).items()} if journal else {}
     model: SocioT | None = None
     found: list[Warmth] = []

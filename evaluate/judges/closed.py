@@ -8,7 +8,6 @@ its last line; anything else is no choice.
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -60,19 +59,13 @@ class Question:
 
     def messages(self, key: str, record: Record, *, structured: bool) -> list[Message]:
         """Return the prompt for a record; ``key`` keeps apart records that are equal."""
-        system, user, form = self.texts(structured)
-        fields = {"code": digest([key, record], 12), "record": encode(record), "form": form}
-        text = re.sub(r"\{(code|record|form)\}", lambda match: fields[match[1]], user)
-        return [{"role": "system", "content": system}, {"role": "user", "content": text}]
-
-    @functools.lru_cache(maxsize=16)  # noqa: B019  (questions are few, and last as long as the process)
-    def texts(self, structured: bool) -> tuple[str, str, str]:
-        """Return what every record is asked with, read from the disk once: system prompt, user's turn, reply's form."""
         listed = ", ".join(self.choices[:-1]) + f" or {self.choices[-1]}"
         form = read_prompt(FORMS[0]).replace("{choices}", listed)
         if not structured:
             form = read_prompt(FORMS[1]).replace("{lines}", "\n".join(f"VERDICT: {choice}" for choice in self.choices))
-        return read_prompt(self.system), read_prompt("judge_user.txt"), form
+        fields = {"code": digest([key, record], 12), "record": encode(record), "form": form}
+        text = re.sub(r"\{(code|record|form)\}", lambda match: fields[match[1]], read_prompt("judge_user.txt"))
+        return [{"role": "system", "content": read_prompt(self.system)}, {"role": "user", "content": text}]
 
 
 @dataclass(frozen=True)

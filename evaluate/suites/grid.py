@@ -7,7 +7,7 @@ for, balanced over items.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from warmgap.evaluate.suites import contexts
 from warmgap.evaluate.suites.base import Prompt, Suite
@@ -36,27 +36,19 @@ def build(
     belief: dict[str, BeliefConfig],
     grid: GridConfig,
 ) -> list[Prompt]:
-    """Return the prompts of all items in a list; ``prompts`` yields the same."""
-    return list(prompts(items, context, belief, grid))
-
-
-def prompts(
-    items: Iterable[Item],
-    context: dict[str, ContextConfig],
-    belief: dict[str, BeliefConfig],
-    grid: GridConfig,
-) -> Iterator[Prompt]:
-    """Yield the prompts of all items, in the order of items and of the configuration.
+    """Return the prompts of all items, in the order of items and of the configuration.
 
     Which contexts and beliefs an item gets follows from its rank within its task and family, so that a part of the grid
     stays balanced; statements are drawn by ``contexts.statement``.
     """
     ranks: dict[tuple[str, str], int] = {}
+    prompts: list[Prompt] = []
     for item in items:
         rank = ranks.get((item.task, item.family), 0)
         ranks[item.task, item.family] = rank + 1
         for name, claimed in _kept(rank, list(_cells(rank, list(context), list(belief), grid)), grid, len(context)):
-            yield _render(item, name, claimed, context, belief, grid.seed)
+            prompts.append(_render(item, name, claimed, context, belief, grid.seed))
+    return prompts
 
 
 def _kept(rank: int, cells: list[tuple[str, str]], grid: GridConfig, contexts_known: int) -> list[tuple[str, str]]:

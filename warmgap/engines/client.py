@@ -25,9 +25,7 @@ from warmgap.settings.schema import EndpointConfig
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is taken for one that does not answer
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds, where a server does not say how long to wait
-APART = (
-    0.002  # seconds between two requests that could begin at once: else they, and all after them, queue for this CPU
-)
+APART = 0.002  # seconds between requests that could begin at once: else they, and all after them, queue for this CPU
 GIVE_UP_AFTER = 8  # requests in a row that failed for good: the endpoint is down, not the question at fault
 REJECTED = 40  # requests in a row that it found invalid: a filter may reject a few, not all of them
 _DATE = re.compile(r"(?:^|[-_@:])(?:20\d\d-\d\d-\d\d|20\d{6}|2[3-9](?:0[1-9]|1[0-2]))(?:$|[-_@:.])")
@@ -153,7 +151,6 @@ class Endpoint:
             base_url=self.config.base_url,
             timeout=self.config.timeout,
             max_retries=0,  # ours waits as long as the server says, and counts
-            http_client=_transport(),
         )
         async with client:
             try:
@@ -326,16 +323,6 @@ class Endpoint:
             fix = f"see that {self.config.base_url} is up, then run again: only what is missing is asked for"
             raise UserError(f"{self._failures} requests in a row have failed", text, fix)
         return ChatReply(request.key, error=text)
-
-
-def _transport() -> Any:
-    """Return the library's client over aiohttp where that is installed, with less CPU time a request; else None."""
-    import openai
-
-    try:
-        return openai.DefaultAioHttpClient()
-    except RuntimeError:  # it is not installed, or too old
-        return None
 
 
 class Malformed(Exception):

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from warmgap.disk.once import once
 from warmgap.errors import UserError
 from warmgap.settings import plugins
 
@@ -33,9 +34,14 @@ def read_prompt(name: str) -> str:
     """Return the text of a file in ``conf/prompts``, ours or from outside, without surrounding blank space."""
     for folder in folders():
         if (folder / "prompts" / name).is_file():
-            return (folder / "prompts" / name).read_text(encoding="utf-8").strip()
+            return _text(folder / "prompts" / name)
     known = ", ".join(sorted({path.name for folder in folders() for path in (folder / "prompts").glob("*.txt")}))
     raise UserError(f"no prompt {name!r}", f"conf/prompts has {known}", "name one of these, or add a file")
+
+
+@once
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
 
 
 def choice(group: str, name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import tiny
 
 from warmgap.engines import adapters, engine_of, models
 from warmgap.engines.base import Reply, Request, Serving
-from warmgap.engines.hf import HfEngine, engine
+from warmgap.engines.hf import HfEngine
 from warmgap.engines.vllm import choice, proof
 from warmgap.engines.vllm.engine import MARK, VllmEngine
 from warmgap.engines.vllm.server import Servers
@@ -144,7 +144,8 @@ def test_it_stops_where_a_loaded_model_does(configured: bool, tmp_path: Path) ->
     made = tiny.model(tmp_path / "model", eos_token_id=[257, 258])
     if not configured:
         (made / "generation_config.json").unlink()
-    assert models.configured_ends(made) == engine._configured_ends(models.load(made, dtype="float32", device="cpu"))
+    loaded = models.load(made, dtype="float32", device="cpu")
+    assert models.configured_ends(made) == set(loaded.generation_config.eos_token_id) == {257, 258}
 
 
 # ---- its process ----

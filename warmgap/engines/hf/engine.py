@@ -128,9 +128,7 @@ class HfEngine:
             written = self._write(batch, params)
         except torch.OutOfMemoryError as error:
             if len(batch) == 1:
-                why = (
-                    f"one prompt of {len(batch[0].prompt)} tokens at a time does not fit: {str(error).splitlines()[0]}"
-                )
+                why = f"one prompt of {len(batch[0].prompt)} tokens alone does not fit: {str(error).splitlines()[0]}"
                 fix = "lower generate.max_new_tokens, set model.quantization=nf4, or use a larger device"
                 raise UserError("the device's memory is too small", why, fix) from error
             written = None
@@ -173,7 +171,7 @@ class HfEngine:
 
     @functools.cached_property
     def _ends(self) -> list[int]:
-        return sorted(chat.end_ids(self.tokenizer) | _configured_ends(self.model))
+        return sorted(chat.end_ids(self.tokenizer) | models.configured_ends(self._folder))
 
     @functools.cached_property
     def _header(self) -> list[int]:
@@ -287,13 +285,6 @@ def _uniforms(key: str, params: GenerateConfig) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(draws.uniforms(key, params.seed, params.max_new_tokens))
-
-
-def _configured_ends(model: Any) -> set[int]:
-    ends = getattr(model.generation_config, "eos_token_id", None)
-    if ends is None:
-        return set()
-    return set(ends) if isinstance(ends, (list, tuple)) else {int(ends)}
 
 
 def _pad_left(rows: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
