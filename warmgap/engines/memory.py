@@ -10,6 +10,7 @@ was measured beside them is in ``programme.MEASURED``, and the sources of the fo
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -210,21 +211,14 @@ def _by_weights(folder: Path) -> Shape:
         why = "its kind is not known here, and its weights have no layers that could be counted"
         raise UserError(f"the architecture of {folder} is not known", why, "plan with a model of its size")
     vocab, hidden = max(tables, key=lambda size: size[0] * size[1])
-    inside = sum(_count(size) for name, size in shapes.items() if re.search(r"\.\d+\.", name) and len(size) > 1)
-    small = sum(_count(size) for name, size in shapes.items() if re.search(r"\.\d+\.", name) and len(size) < 2)
+    inside = sum(math.prod(size) for name, size in shapes.items() if re.search(r"\.\d+\.", name) and len(size) > 1)
+    small = sum(math.prod(size) for name, size in shapes.items() if re.search(r"\.\d+\.", name) and len(size) < 2)
     outputs = Counter(size[0] for name, size in shapes.items() if re.search(r"\bk_proj\.weight$", name))
     keys = outputs.most_common(1)[0][0] if outputs else hidden
     width = max(1, round((inside / layers - 2 * hidden * (hidden + keys)) / (3 * hidden)))
     heads = max(1, hidden // 64)
     whole = Shape(layers, hidden, width, heads, max(1, keys // 64), 64, vocab, len(tables) == 1, small=small // layers)
     return replace(whole, last=0)
-
-
-def _count(size: tuple[int, ...]) -> int:
-    found = 1
-    for one in size:
-        found *= one
-    return found
 
 
 def training(
