@@ -24,7 +24,7 @@ class Benchmark:
 SPEED = {
     "answer": Benchmark(
         "answers/s of the quickstart's prompts, original and with an adapter",
-        "plain generate, inspect_ai, lm-evaluation-harness",
+        "plain generate, inspect_ai, lm-evaluation-harness; vllm, OpenVINO",
         ">= 3, 8 and 2 × as many; >= 99 % of the texts equal", "15 min",
     ),
     "choice": Benchmark(

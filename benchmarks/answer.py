@@ -1,10 +1,11 @@
-"""How fast prompts are answered: ``python -m benchmarks answer [--prompts N] [--peers a,b] [--with vllm]``.
+"""How fast prompts are answered: ``python -m benchmarks answer [--prompts N] [--peers a,b] [--with vllm,openvino]``.
 
 Prompts of the quickstart's grid, greedy, 48 new tokens, by the original and by a LoRA adapter (random, rank 8 on all
 linear layers: it costs what a trained one does). Each contestant runs in a process of its own; loading and a first few
 answers are not counted. Ours goes through ``engine.answer``. Peers: ``plain`` is transformers' ``generate`` in batches
 of 32 in the order given with PEFT's adapter attached, ``inspect_hf`` inspect_ai's provider, ``lm_eval_hf``
-lm-evaluation-harness; their texts have to be ours in 99 % of the prompts at least.
+lm-evaluation-harness; ``--with`` adds ``vllm`` (make test-vllm makes its environment) and ``openvino`` (OpenVINO GenAI,
+the original alone). Their texts have to be ours in 99 % of the prompts at least.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from benchmarks import peers
 from benchmarks.harness import Row, report
+from benchmarks.peers.gguf_file import half
 from warmgap.disk.contents import cache_dir
 from warmgap.engines import models
 from warmgap.engines.hf import HfEngine
@@ -27,7 +29,7 @@ from warmgap.settings.schema import Run
 
 BATCH = 32  # of the peers
 PEERS = ("plain", "inspect_hf", "lm_eval_hf")
-MORE = ("vllm",)
+MORE = ("vllm", "openvino")
 LEAST = 0.99  # of the texts, that have to be equal
 
 
@@ -101,12 +103,16 @@ def main() -> None:
     run = config.compose(["+persona=warm", f"generate.max_new_tokens={options.new_tokens}"])
     quiet()
     job, rows, versions = job_of(run, options.prompts), [], {}
+    if "openvino" in names:
+        job["gguf"] = str(half(run.model))
     for which in ("original", "adapter"):
         if options.only in (None, which):
             job["adapter"] = None if which == "original" else str(adapter(run))
             row, ours, _ = row_of("ours", job, None)
             rows.append(row)
             for name in names:
+                if (name, which) == ("openvino", "adapter"):  # it reads none with this kind of file
+                    continue
                 try:
                     row, _, version = row_of(name, job, ours)
                 except UserError as error:

