@@ -1,7 +1,7 @@
 """The embedded model as a GGUF file in float16, for a peer that reads no safetensors.
 
-The package's own weights are in 4 bits, each block with a scale and an offset. A reader that rounds the offsets has other
-weights: OpenVINO GenAI gave other texts for 113 of 128 prompts. Unpacked to float16 they are what warmgap reads.
+The package's own weights are in 4 bits, each block with a scale and an offset. A reader that rounds the offsets has
+other weights: OpenVINO GenAI gave other texts for 113 of 128 prompts. Unpacked to float16 they are what warmgap reads.
 """
 
 from __future__ import annotations
