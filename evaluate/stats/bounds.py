@@ -184,7 +184,7 @@ def missing(table: pd.DataFrame, arm: str, reference: str) -> Missing | None:
 def _clustered(change: Floats, item: Ints) -> Mean:
     """The mean of ``change``, (n,), with its standard error clustered by item."""
     estimate = float(change.mean())
-    cluster = np.unique(item, return_inverse=True)[1]
+    cluster = tally.dense(item)[0]
     residual = np.bincount(cluster, weights=change - estimate)
     groups = len(residual)
     se = math.sqrt(groups / (groups - 1) * float(residual @ residual)) / len(change) if groups > 1 else math.nan

@@ -241,8 +241,8 @@ def _margins(pair: Pair, question: Question) -> fx.Margins:
     a, kept = pair.answers, question.rows
     rows = fx.Rows(
         arm=pair.is_arm[kept].astype(np.int64),
-        level=np.unique(question.level[kept], return_inverse=True)[1],
-        covariates=tuple(np.unique(getattr(a, name)[kept], return_inverse=True)[1] for name in question.covariates),
+        level=tally.dense(question.level[kept])[0],
+        covariates=tuple(tally.dense(getattr(a, name)[kept])[0] for name in question.covariates),
         length=a.chars[kept] if question.length else None,
         error=a.error[kept],
         item=a.item[kept],
@@ -270,7 +270,7 @@ def _checked(pair: Pair, one: Answered) -> tuple[Answered, list[str]]:
         terms = [term for term, hit in zip(one.terms, found, strict=True) if hit]
         if terms:
             notes.append(f"{start}: {', '.join(terms)} {text}.")
-    items = len(np.unique(a.item[one.question.rows]))
+    items = tally.dense(a.item[one.question.rows])[1]
     if items < 2:
         notes.append(f"{start}: one item only; clustered and bootstrap errors are empty.")
     elif items < FEW_ITEMS:
@@ -308,4 +308,4 @@ def counts(pair: Pair, one: Answered, used: Sequence[int], errors: str) -> tuple
     """How many answers (for the bootstrap, pairs) and items the terms ``used`` run over."""
     sets = one.pairs if errors == "bootstrap" else list(one.question.terms.values())
     union = np.logical_or.reduce([sets[index] for index in used])
-    return int(union.sum()), len(np.unique(pair.answers.item[union]))
+    return int(union.sum()), tally.dense(pair.answers.item[union])[1]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.linalg import qr
 from scipy.special import expit, ndtr
 
-from warmgap.evaluate.stats.tally import Floats, Ints, Mask, mixed
+from warmgap.evaluate.stats.tally import Floats, Ints, Mask, dense, mixed
 
 Z95 = 1.959963984540054
 ITERATIONS = 100
@@ -186,8 +186,8 @@ def _inverse(information: Floats) -> Floats:
 
 def _sandwich(rows: Rows, design: _Design, chance: Floats, inverse: Floats) -> Floats:
     """Covariance of the coefficients with errors clustered by item, (K, K), NaN with fewer than two items."""
-    items, cluster = np.unique(rows.item, return_inverse=True)
-    n, k, groups = len(rows.error), design.observed.shape[1], len(items)
+    cluster, groups = dense(rows.item)
+    n, k = len(rows.error), design.observed.shape[1]
     if groups < 2 or n <= k:
         return np.full((k, k), np.nan)
     residual = rows.error - chance[design.pattern]
@@ -218,8 +218,7 @@ def ratio(above: float, below: float, covariance: Floats) -> tuple[float, float]
 
 def columns(sets: Sequence[Mask], item: Ints, value: Floats) -> tuple[Floats, Floats]:
     """Sums of ``value`` and counts per item, (G, T) each, for T sets of rows given as masks over (n,)."""
-    items, cluster = np.unique(item, return_inverse=True)
-    size = len(items)
+    cluster, size = dense(item)
     sums = [np.bincount(cluster[rows], weights=value[rows], minlength=size) for rows in sets]
     counts = [np.bincount(cluster[rows], minlength=size).astype(np.float64) for rows in sets]
     return np.stack(sums, axis=1), np.stack(counts, axis=1)

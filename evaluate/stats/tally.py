@@ -58,6 +58,16 @@ class Answers:
         return codes == names.index(name) if name in names else np.zeros(len(self), dtype=np.bool_)
 
 
+def dense(codes: Ints) -> tuple[Ints, int]:
+    """Codes, (n,), numbered anew in their order without gaps, and how many different ones there are.
+
+    What ``np.unique`` gives with ``return_inverse``, by counting instead of sorting: for codes that are not much larger
+    than there are rows, none below 0.
+    """
+    there = np.bincount(codes) > 0
+    return (np.cumsum(there) - 1)[codes], int(there.sum())
+
+
 def mixed(columns: Sequence[tuple[Ints, int]]) -> Ints:
     """One integer per row for each combination of ``columns``, given as (codes, how many codes there are)."""
     code = np.zeros(len(columns[0][0]), dtype=np.int64)
@@ -195,7 +205,7 @@ def code(table: pd.DataFrame) -> Answers:
     chars = table["n_chars"].to_numpy(np.float64) if "n_chars" in table else np.full(len(table), np.nan)
     return Answers(
         **{name: codes for name, (codes, _) in columns.items()},
-        item=np.unique(mixed([(tasks, int(tasks.max()) + 1), (items, int(items.max()) + 1)]), return_inverse=True)[1],
+        item=dense(mixed([(tasks, int(tasks.max()) + 1), (items, int(items.max()) + 1)]))[0],
         error=table["error"].to_numpy(np.float64),
         chars=chars,
         names={name: names for name, (_, names) in columns.items()},
