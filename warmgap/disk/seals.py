@@ -1,7 +1,7 @@
 """Seals: what a folder holds by the hashes of its files, written last, so that it is known to be whole and as written.
 
-An adapter and a checkpoint have ``complete.json``, a finished comparison ``complete``. Journals grow, so ``counted.json``
-of an arm tells how far each of them had come when a run ended, and by which checksum that part is known.
+An adapter and a checkpoint have ``complete.json``, a finished comparison ``complete``. Journals grow, so an
+arm's ``counted.json`` tells how far each of them had come when a run ended, and by which checksum that part is known.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a command is stopped from outside: SIGTERM and SIGHUP end it as Ctrl-C does, and none of them in the middle of a write.
+"""How a command is stopped from outside: SIGTERM and SIGHUP end it as Ctrl-C does, none in the middle of a write.
 
 A signal becomes a KeyboardInterrupt where the command is at work. While something is written that must be whole
 (``whole``), it waits for the write to end, which takes milliseconds; so does a second one.
@@ -42,6 +42,18 @@ def heeded() -> Iterator[None]:
     finally:
         for number, known in before.items():
             signal.signal(number, known)
+
+
+@contextmanager
+def put_back() -> Iterator[None]:
+    """Put back, at the end of the block, what signals did before: a library changes it and leaves it so."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, known in before.items():
+                signal.signal(number, known)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

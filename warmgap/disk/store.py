@@ -21,6 +21,8 @@ from warmgap.version import FORMAT
 
 LOSSES = "losses.jsonl"  # the training log as it was when a checkpoint was kept
 OLD = 3600  # seconds after which a scratch file that nobody has renamed is nobody's
+LOST = "copy it back from elsewhere; or delete the line: what it says is lost"
+CHECKS = "delete it: runs with control=… write it again from the answers on disk"
 AGAIN = "copy it back from elsewhere, or delete it and run what wrote it again"
 
 
@@ -128,8 +130,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     check_format(folder, manifest)
     said = manifest.get("config")
-    if said is not None and said != _sum_of(settings):
-        why = f"its checksum is {_sum_of(settings)}, and {path.name} says {said}: it was changed, or is not whole"
+    if said is not None and said != sum_of(settings):
+        why = f"its checksum is {sum_of(settings)}, and {path.name} says {said}: it was changed, or is not whole"
         fix = f"undo the change; or delete it and {path.name}, and the run writes both anew, with today's date"
         raise Damaged(f"{settings} is not what was written", why, fix)
     return manifest
@@ -143,7 +145,8 @@ def check_format(folder: Path, made: Any) -> None:
         raise UserError(f"{folder} was made by a newer version", why, "update warmgap, or name another runs folder")
 
 
-def _sum_of(path: Path) -> str:
+def sum_of(path: Path) -> str:
+    """Return the checksum of a whole file, or ``absent``."""
     return sums.of(path.read_bytes()) if path.is_file() else "absent"
 
 

@@ -1,8 +1,8 @@
 """Checksums of what lies on disk: written with it, looked at whenever it is read.
 
-A row of a journal and a JSON file of ours end with ``sum``, the CRC-32 of the rest: a changed byte is always seen, and the
-file stays JSON that anybody can read. What an earlier version wrote has none and is read as it is. A folder is sealed by
-the SHA-256 of its files (see ``seals``).
+A row of a journal and a JSON file of ours end with ``sum``, the CRC-32 of the rest: a changed byte is always seen, and
+the file stays JSON that anybody can read. What an earlier version wrote has none and is read as it is. A folder is
+sealed by the SHA-256 of its files (see ``seals``).
 """
 
 from __future__ import annotations
@@ -64,14 +64,17 @@ def signed(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def checked(data: bytes) -> Any:
-    """Return what a JSON file of ours holds, without its checksum. Raises ValueError where it is not what was written."""
+    """Return what a JSON file of ours holds, without its checksum.
+
+    Raises ValueError where it is not what was written.
+    """
     value = intake.parse(data)
     if not isinstance(value, dict):
         return value
     said = value.pop(SUM, None)
-    if said is None and (tail := _TAIL.search(data.replace(b"\n", b" ").replace(b'" }', b'"}'))):
-        if _HEX.fullmatch(tail[2]):
-            raise BadSum("its checksum cannot be read")
+    tail = _TAIL.search(data.replace(b"\n", b" ").replace(b'" }', b'"}'))
+    if said is None and tail and _HEX.fullmatch(tail[2]):
+        raise BadSum("its checksum cannot be read")
     if said is not None and of(_plainly(value)) != said:
         raise BadSum("its checksum is another than was written with it")
     return value
