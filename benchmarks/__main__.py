@@ -62,7 +62,7 @@ VALIDITY = {
 
 SAFETY = {
     "kills": Benchmark(
-        "every kind of work killed at random moments, a tiny model", "–", "nothing lost, nothing twice, tables identical",
+        "every kind of work killed at random moments, a tiny model", "–", "nothing lost or twice, tables identical",
         "20 min",
     ),
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Nothing lost, nothing twice: ``python -m benchmarks kills [--kills 7]`` kills each kind of work at random moments.
 
-Every stage is run to its end once, by the real command with a tiny model of random weights, which says when rows come to
-the disk. Then it is killed (SIGKILL to the whole process group) at seeded random moments around that time, again and
+Every stage is run to its end once, by the real command with a tiny model of random weights, which says when rows come
+to the disk. Then it is killed (SIGKILL to the whole process group) at seeded random moments around that time, again and
 again in the same folder, and run to its end: every row that was on the disk at a kill has to be there, once, and every
 table has to be the same to the last byte. Endpoints are servers on this machine that speak the vendors' protocol.
 """
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,13 @@ SMALL = (
 CHAT = ("model=judge-2025-01-01", "concurrency=4", "price_in=1", "price_out=2")
 REWRITER = ("embedder=null", "attempts=2", *CHAT)
 DELAY = 0.03  # seconds that a server takes over a reply
-TABLES = ("**/comparisons/*/*.csv", "**/answers.parquet", "**/adapter/adapter_model.safetensors", "**/out.*", "**/*.jsonl")
+TABLES = (
+    "**/comparisons/*/*.csv",
+    "**/answers.parquet",
+    "**/adapter/adapter_model.safetensors",
+    "**/out.*",
+    "**/*.jsonl",
+)
 NO_TABLE = ("costs.jsonl", "batches.jsonl", "seconds.jsonl", "hosted.jsonl")  # they tell of time, or grow by a try
 
 
@@ -140,8 +146,12 @@ def conversations(place: Path, name: str = "talk.jsonl", many: int = 24) -> None
     from warmgap.train.persona import persona_data
 
     rows = []
-    for item in persona_data.read_conversations(persona_data.EMBEDDED / "conversations.jsonl")[:many]:
-        turns = [{"user": turn.user, "plain": turn.replies["plain"], "warm": turn.replies["warm"]} for turn in item.turns]
+    known = persona_data.read_conversations(persona_data.EMBEDDED / "conversations.jsonl")
+    held = [item for item in known if item.split == "heldout"][:2]
+    for item in [*[item for item in known if item.split == "train"][: many - 2], *held]:
+        turns = [
+            {"user": turn.user, "plain": turn.replies["plain"], "warm": turn.replies["warm"]} for turn in item.turns
+        ]
         rows.append({"id": item.id, "split": item.split, "kind": item.kind, "turns": turns})
     (place / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
@@ -155,7 +165,9 @@ def log(place: Path) -> None:
     for number in range(3000):
         item = known[number % len(known)]
         said = [("user", f"{item.turns[0].user} It is number {number}."), ("assistant", item.turns[0].replies["plain"])]
-        lines.append(json.dumps({"id": f"c{number}", "messages": [{"role": who, "content": what} for who, what in said]}))
+        lines.append(
+            json.dumps({"id": f"c{number}", "messages": [{"role": who, "content": what} for who, what in said]})
+        )
     (place / "log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -176,11 +188,17 @@ def topics(place: Path) -> None:
 
 def stages() -> list[Stage]:
     """Return all that is killed."""
-    judge = tuple(f"judge.{word}" for word in CHAT)
+    remote = ("judge.base_url={url}", *(f"judge.{word}" for word in CHAT))
     local = ("judge=local", "model@judge.local_model=local", "judge.local_model.path=${oc.env:TINY_MODEL}")
     none, asked = ("runs/comparisons",), ("runs/arms/*/verdicts", "runs/comparisons")
     logs = ("runs/arms/*/logs/training.jsonl", "runs/arms/*/checkpoints/*/*")
-    served = ("+persona=none", *training()[2:], "arm.name=served", *(f"arm.{word}" for word in CHAT), "arm.endpoint={url}")
+    served = (
+        "+persona=none",
+        *training()[2:],
+        "arm.name=served",
+        *(f"arm.{word}" for word in CHAT),
+        "arm.endpoint={url}",
+    )
     return [
         Stage("training", training(), logs, ("runs",)),
         Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",)),
@@ -191,24 +209,24 @@ def stages() -> list[Stage]:
         Stage("warmth", training(), ("runs/arms/*/warmth.jsonl",), ("runs/arms/*/warmth.jsonl", *none)),
         Stage("judge match", training(), ("runs/arms/*/verdicts/*/*",), asked),
         Stage("judge local (choice)", training(*local), ("runs/arms/*/verdicts/local/*",), asked),
-        Stage("judge openai", training("judge=openai", *judge, "judge.base_url={url}"),
+        Stage("judge openai", training("judge=openai", *remote),
               ("runs/arms/*/verdicts/openai/*",), asked, server="judge"),
-        Stage("judge cascade", training("judge=cascade", *judge, "judge.base_url={url}", "judge.overlap=0.5"),
+        Stage("judge cascade", training("judge=cascade", *remote, "judge.overlap=0.5"),
               ("runs/arms/*/verdicts/cascade/*",), asked, server="judge"),
-        Stage("judge by batches", training("judge=openai", *judge, "judge.base_url={url}", "judge.batch=true",
-              "judge.batch_poll=0.2"), ("runs/arms/*/verdicts/openai/*", "runs/batches.jsonl"), asked, server="batches"),
+        Stage("judge by batches", training("judge=openai", *remote, "judge.batch=true", "judge.batch_poll=0.2"),
+              ("runs/arms/*/verdicts/openai/*", "runs/batches.jsonl"), asked, server="batches"),
         Stage("comparing", training(), ("runs/comparisons/*/*", "runs/comparisons/*/figures/*"), none),
         Stage("warmgap compare", own("compare", "warm"), ("runs/comparisons/compare-*/**/*",), none),
         Stage("warmgap data", own("data", "log.jsonl", "--out", "out.persona", "toxicity=words", "conversations=60",
               "replies=60"), ("out.persona/**/*",), ("runs",), log),
         Stage("warmgap rewrite", own("rewrite", "talk.jsonl", "--persona", "cold", *REWRITER, "base_url={url}"),
               ("rewrites/*.jsonl",), ("runs",), conversations, "chat"),
-        Stage("warmgap pairs", own("pairs", "--out", "out.jsonl", "--count", "40", "--topics", "topics.txt", *REWRITER,
-              "base_url={url}"), ("out.jsonl.made/*",), ("runs",), topics, "chat"),
-        Stage("warmgap grade", own("grade", "answers.jsonl", "--task", "embedded", "--judge", "openai", "--out", "out.csv",
-              *judge, "judge.base_url={url}"), (".out.csv.*",), ("runs",), answers, "judge"),
-        Stage("warmgap hosted", own("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm", "model=m-2025-01-01",
-              "base_url={url}", "poll=0.2"), ("out.arm/**/*",), ("runs",), conversations, "jobs"),
+        Stage("warmgap pairs", own("pairs", "--out", "out.jsonl", "--count", "40", "--topics", "topics.txt",
+              *REWRITER, "base_url={url}"), ("out.jsonl.made/*",), ("runs",), topics, "chat"),
+        Stage("warmgap grade", own("grade", "answers.jsonl", "--task", "embedded", "--judge", "openai", "--out",
+              "out.csv", *remote), (".out.csv.*",), ("runs",), answers, "judge"),
+        Stage("warmgap hosted", own("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm",
+              "model=m-2025-01-01", "base_url={url}", "poll=0.2"), ("out.arm/**/*",), ("runs",), conversations, "jobs"),
     ]  # fmt: skip
 
 
@@ -396,7 +414,17 @@ def show(found: Mapping[str, Tally]) -> None:
     from rich.table import Table
 
     table = Table(title="kills", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    titles = ("stage", "kills", "rows kept", "lost", "doubled", "asked again, most", "paid twice", "tables identical", "s")
+    titles = (
+        "stage",
+        "kills",
+        "rows kept",
+        "lost",
+        "doubled",
+        "again, most",
+        "paid twice",
+        "tables identical",
+        "s",
+    )
     for title in titles:
         table.add_column(title, justify="left" if title == "stage" else "right")
     for name, one in found.items():
@@ -421,7 +449,10 @@ def main() -> None:
         whole = prepared(Path(scratch))
         for number, stage in enumerate(wanted):
             draw = random.Random(f"{options.seed} {stage.name}")
-            found[stage.name] = killed(stage, whole, Path(scratch) / f"stage-{number}", options.kills, draw)
+            try:
+                found[stage.name] = killed(stage, whole, Path(scratch) / f"stage-{number}", options.kills, draw)
+            except RuntimeError as error:
+                found[stage.name] = Tally(faults=[f"{stage.name}: {error}"])
             print(f"{stage.name}: {found[stage.name]}", file=sys.stderr, flush=True)
     show(found)
     rows = [Row(f"warmgap, {name}", one.kills, "kills", one.seconds, said(one)) for name, one in found.items()]

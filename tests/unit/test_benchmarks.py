@@ -19,7 +19,9 @@ FILES = [path.stem for folder in ("", "validity") for path in sorted((ROOT / "be
 
 
 def test_every_benchmark_is_listed() -> None:
-    assert sorted(name for name in FILES if name not in SHARED) == sorted(listed.SPEED | listed.VALIDITY | listed.SAFETY)
+    assert sorted(name for name in FILES if name not in SHARED) == sorted(
+        listed.SPEED | listed.VALIDITY | listed.SAFETY
+    )
 
 
 def test_no_folder_has_more_than_sixteen_files() -> None:

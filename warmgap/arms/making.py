@@ -40,6 +40,8 @@ def make(spec: ArmSpec, engines: Engines, on_log: OnLog | None = None) -> None:
     for own in spec.lineage:
         if not (own.trained or own.derive) or _there(own):
             continue
+        again = own.arm.adapter.is_dir()
+        store.remove_folder(own.arm.adapter)  # not what was written; what making it took is noted already
         started = time.monotonic()
         if own.trained:
             write_data(own, engines)
@@ -50,11 +52,12 @@ def make(spec: ArmSpec, engines: Engines, on_log: OnLog | None = None) -> None:
         else:
             derive(own, engines)
         models.give_back()
-        store.append(own.arm.made_in, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
+        if not again:
+            store.append(own.arm.made_in, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
 
 
 def _there(spec: ArmSpec) -> bool:
-    """Whether an arm's adapter is made; a damaged one goes, since it can be made again without loss (see `record`)."""
+    """Whether an arm's adapter is made; a damaged one can be made again without loss (see ``record``)."""
     lost = seals.changed(spec.arm.adapter)
     if lost is None:
         return False
@@ -62,7 +65,6 @@ def _there(spec: ArmSpec) -> bool:
         return True
     how = "taken from its checkpoint" if spec.trained else "derived"
     say(f"{spec.arm.name}: {', '.join(lost) or 'its choice of checkpoint'} is damaged; the adapter is {how} again")
-    store.remove_folder(spec.arm.adapter)
     return False
 
 

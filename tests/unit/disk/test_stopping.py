@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from chat_api import serving
 
-from warmgap.disk import store, stopping
+from warmgap.disk import stopping, store
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 # Adds rows to a journal for ever, each after it was said on stdout how many are on the disk.
@@ -44,7 +44,8 @@ from warmgap.settings.schema import JudgeConfig
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 chosen = {"model": "judge-2025-01-01", "base_url": sys.argv[1], "concurrency": 3, "price_in": 1.0, "price_out": 2.0}
-point = client.Endpoint(config.settings(JudgeConfig, "judge", {**conf_files.choice("judge", "openai"), **chosen}), "judge")
+chosen = {**conf_files.choice("judge", "openai"), **chosen}
+point = client.Endpoint(config.settings(JudgeConfig, "judge", chosen), "judge")
 def work():
     asked = [client.ChatRequest(str(n), [{"role": "user", "content": str(n)}]) for n in range(10_000)]
     with client.costs_noted(point.meter, Path("costs.jsonl"), {"stage": "grading"}):
@@ -107,12 +108,17 @@ def test_what_was_paid_for_is_kept_with_its_cost(name: str, twice: bool, tmp_pat
 
 def test_a_signal_waits_for_the_end_of_a_write_and_no_longer() -> None:
     done = []
-    with stopping.heeded():
-        with pytest.raises(stopping.Stopped, match="SIGTERM"), stopping.whole():
+
+    def write() -> None:
+        with stopping.whole():
             with stopping.whole():
                 os.kill(os.getpid(), signal.SIGTERM)
                 done.append("inner")
             done.append("outer")
+
+    with stopping.heeded():
+        with pytest.raises(stopping.Stopped, match="SIGTERM"):
+            write()
         os.kill(os.getpid(), signal.SIGHUP)  # so soon after the first it is the same wish
     with stopping.heeded(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGHUP)
