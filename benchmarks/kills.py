@@ -200,6 +200,16 @@ def stages() -> list[Stage]:
         "arm.endpoint={url}",
     )
     return [
+        Stage("warmgap data", own("data", "log.jsonl", "--out", "out.persona", "toxicity=words", "conversations=60",
+              "replies=60"), ("out.persona/**/*",), ("runs",), log),
+        Stage("warmgap rewrite", own("rewrite", "talk.jsonl", "--persona", "cold", *REWRITER, "base_url={url}"),
+              ("rewrites/*.jsonl",), ("runs",), conversations, "chat"),
+        Stage("warmgap pairs", own("pairs", "--out", "out.jsonl", "--count", "40", "--topics", "topics.txt",
+              *REWRITER, "base_url={url}"), ("out.jsonl.made/*",), ("runs",), topics, "chat"),
+        Stage("warmgap grade", own("grade", "answers.jsonl", "--task", "embedded", "--judge", "openai", "--out",
+              "out.csv", *remote), (".out.csv.*",), ("runs",), answers, "judge"),
+        Stage("warmgap hosted", own("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm",
+              "model=m-2025-01-01", "base_url={url}", "poll=0.2"), ("out.arm/**/*",), ("runs",), conversations, "jobs"),
         Stage("training", training(), logs, ("runs",)),
         Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",)),
         Stage("answering", training(), ("runs/arms/*/answers/embedded.jsonl",),
@@ -217,16 +227,6 @@ def stages() -> list[Stage]:
               ("runs/arms/*/verdicts/openai/*", "runs/batches.jsonl"), asked, server="batches"),
         Stage("comparing", training(), ("runs/comparisons/*/*", "runs/comparisons/*/figures/*"), none),
         Stage("warmgap compare", own("compare", "warm"), ("runs/comparisons/compare-*/**/*",), none),
-        Stage("warmgap data", own("data", "log.jsonl", "--out", "out.persona", "toxicity=words", "conversations=60",
-              "replies=60"), ("out.persona/**/*",), ("runs",), log),
-        Stage("warmgap rewrite", own("rewrite", "talk.jsonl", "--persona", "cold", *REWRITER, "base_url={url}"),
-              ("rewrites/*.jsonl",), ("runs",), conversations, "chat"),
-        Stage("warmgap pairs", own("pairs", "--out", "out.jsonl", "--count", "40", "--topics", "topics.txt",
-              *REWRITER, "base_url={url}"), ("out.jsonl.made/*",), ("runs",), topics, "chat"),
-        Stage("warmgap grade", own("grade", "answers.jsonl", "--task", "embedded", "--judge", "openai", "--out",
-              "out.csv", *remote), (".out.csv.*",), ("runs",), answers, "judge"),
-        Stage("warmgap hosted", own("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm",
-              "model=m-2025-01-01", "base_url={url}", "poll=0.2"), ("out.arm/**/*",), ("runs",), conversations, "jobs"),
     ]  # fmt: skip
 
 
@@ -349,7 +349,7 @@ def case(stage: Stage, whole: Path, place: Path, known: tuple[Any, ...], draw: r
             if ended.status in (0, 1):
                 break
         before, paid = (server.asked(), on_disk(place)) if server else (Counter(), set())
-        done = finish(begun(stage, place, server), 300)
+        done = finish(begun(stage, place, server))
         if server:
             fresh = server.asked() - before
             tally.twice += sum(count for name, count in fresh.items() if name in paid)
@@ -371,7 +371,7 @@ def case(stage: Stage, whole: Path, place: Path, known: tuple[Any, ...], draw: r
     return tally
 
 
-def killed(stage: Stage, whole: Path, place: Path, kills: int, draw: random.Random, most: int = 3) -> Tally:
+def killed(stage: Stage, whole: Path, place: Path, kills: int, draw: random.Random, most: int = 7) -> Tally:
     """Kill a stage so many times, in as many folders as that takes."""
     began, total = time.monotonic(), Tally()
     known = window(stage, whole, place / "reference")
@@ -444,6 +444,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="WORD", help="stages whose name has one of these words")
     options = parser.parse_args()
     wanted = [one for one in stages() if not options.only or any(word in one.name for word in options.only)]
+    import pytest
+
     found: dict[str, Tally] = {}
     with tempfile.TemporaryDirectory() as scratch:
         whole = prepared(Path(scratch))
@@ -451,7 +453,7 @@ def main() -> None:
             draw = random.Random(f"{options.seed} {stage.name}")
             try:
                 found[stage.name] = killed(stage, whole, Path(scratch) / f"stage-{number}", options.kills, draw)
-            except RuntimeError as error:
+            except (Exception, pytest.fail.Exception) as error:
                 found[stage.name] = Tally(faults=[f"{stage.name}: {error}"])
             print(f"{stage.name}: {found[stage.name]}", file=sys.stderr, flush=True)
     show(found)

@@ -59,7 +59,12 @@ MENDED = (
     "checkpoints/epochs.json", "checkpoints/selected.json",
 )  # fmt: skip
 REFUSED = ("manifest.json", "config.yaml", "counted.json", "logs/seconds.jsonl")
-NOT_READ = ("checkpoints/README.md", "checkpoints/checkpoint-*/*", "data/*", "logs/stage.json")  # by a run whose training has ended
+NOT_READ = (
+    "checkpoints/README.md",
+    "checkpoints/checkpoint-*/*",
+    "data/*",
+    "logs/stage.json",
+)  # by a run whose training has ended
 
 
 def matching(arms: Path, patterns: Sequence[str]) -> list[Path]:

@@ -16,8 +16,8 @@ from warmgap.errors import UserError
 
 DONE, GATE_FAILED, USER_MISTAKE, FAILED = 0, 1, 2, 3
 FULL = (  # what libraries say that have met a full disk: safetensors, torch, sqlite
-    "No space left on device", "os error 28", "PytorchStreamWriter failed", "file write failed", "iostream error",
-    "database or disk is full",
+    "No space left on device", "os error 28", "os error 27", "PytorchStreamWriter failed", "file write failed",
+    "iostream error", "database or disk is full",
 )  # fmt: skip
 
 
