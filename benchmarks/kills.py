@@ -33,7 +33,8 @@ SMALL = (
     "data.max_conversations=8", "task.embedded.items_per_family=2", "warmth.prompts=8", "warmth.checkpoint_prompts=4",
     "bootstrap=100", "generate.batch_size=8", "runs_dir=runs",
 )  # fmt: skip
-CHAT = ("model=judge-2025-01-01", "concurrency=4", "price_in=1", "price_out=2")
+UNDER_WAY = 4  # requests at once
+CHAT = ("model=judge-2025-01-01", f"concurrency={UNDER_WAY}", "price_in=1", "price_out=2")
 REWRITER = ("embedder=null", "attempts=2", *CHAT)
 DELAY = 0.03  # seconds that a server takes over a reply
 TABLES = (
