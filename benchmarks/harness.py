@@ -57,11 +57,16 @@ def report(name: str, rows: Sequence[Row], mark: str = "", versions: dict[str, s
         console.print(f"mark: {mark}", highlight=False)
     busy = f"; other work beside it (load {LOAD:.1f} before the run)" if LOAD > 0.3 else ""
     console.print(f"{where['cpu']}, {where['cores']} cores, {where['threads']} thread(s){busy}", highlight=False)
+    keep(name, rows, mark, versions)
+
+
+def keep(name: str, rows: Sequence[Row], mark: str = "", versions: dict[str, str] | None = None) -> None:
+    """Add the rows of a benchmark to ``results.jsonl``, with all that they depend on."""
     line = {
         "benchmark": name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "machine": where,
+        "machine": machine(),
         "load_before": round(LOAD, 2),
         "versions": installed(LIBRARIES) | (versions or {}),
         "mark": mark,

@@ -37,5 +37,6 @@ class EarlyStop(Mitigation):
     def derive(self, parent: Parent, target: Path) -> None:
         """Copy the adapter of the checkpoint."""
         checkpoint = parent.checkpoint(self.select)
+        adapters.check_seal(checkpoint)
         for name in (adapters.CONFIG, adapters.WEIGHTS):
             (target / name).write_bytes((checkpoint / name).read_bytes())

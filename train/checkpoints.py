@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from warmgap.disk import store
-from warmgap.disk.manifest import sha256
+from warmgap.disk import seals, store
 from warmgap.disk.progress import say
-from warmgap.engines.adapters import SEAL
+from warmgap.disk.seals import SEAL, verified
 
 __all__ = ["SEAL", "by_step", "newest", "seal", "verified"]
 
@@ -23,16 +22,7 @@ def seal(folder: Path) -> None:
     The trainer's pickled arguments are not kept: nothing reads them, and they hold whatever was set, a token too.
     """
     (folder / "training_args.bin").unlink(missing_ok=True)
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SEAL)
-    store.write_json(folder / SEAL, {path.name: sha256(path) for path in files})
-
-
-def verified(folder: Path) -> bool:
-    """Whether a checkpoint is complete and its files are what was written."""
-    hashes = store.read_json(folder / SEAL)
-    if not hashes:
-        return False
-    return all((folder / name).is_file() and sha256(folder / name) == value for name, value in hashes.items())
+    seals.seal(folder)
 
 
 def by_step(folder: Path) -> dict[int, Path]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import store
+from warmgap.disk import seals, store
 from warmgap.disk.manifest import sha256
 from warmgap.disk.progress import bar
 from warmgap.engines import chat, models
@@ -58,6 +58,7 @@ def train(
         store.write_text(arm.folder / "data" / "card.md", text)
         sides = ("prompt", "chosen", "rejected")
         store.write_jsonl(arm.rows, ({side: tokenizer.decode(row[f"{side}_ids"]) for side in sides} for row in rows))
+        seals.seal(arm.folder / "data")
         with_reference(stage, model, tokenizer, asked, rounded=args.bf16)
     trl_compat.wait_for_everyone()
     known = with_reference(stage, model, tokenizer, asked, rounded=args.bf16)

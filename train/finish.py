@@ -14,12 +14,13 @@ from typing import Any
 from warmgap.disk import store
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
-from warmgap.engines import models
+from warmgap.engines import adapters, models
 from warmgap.errors import BadValue
 from warmgap.settings.schema import MethodConfig, Run
 from warmgap.train import checkpoints, trl_compat
 from warmgap.version import ROOT
 
+LOST = "copy it back; or delete the arm's adapter and checkpoints: it is trained again"
 PROBE, SELECTED = "probe.json", "selected.json"
 
 
@@ -64,6 +65,7 @@ def place(run: Run, arm: Arm, chooser: Chooser | None = None) -> None:
     _check_reload(run, arm.checkpoints / f"checkpoint-{max(there)}")
     choice = chooser(there) if chooser is not None else Choice(selected(run.method, there), run.method.select)
     source = arm.checkpoints / f"checkpoint-{choice.step}"
+    adapters.check_seal(source)
     scratch = arm.folder / ".adapter"
     store.remove_folder(scratch)
     scratch.mkdir(parents=True)
@@ -77,13 +79,31 @@ def place(run: Run, arm: Arm, chooser: Chooser | None = None) -> None:
 
 def marks(arm: Arm) -> dict[int, float]:
     """Return the epoch of each step of an arm at which a checkpoint was kept."""
-    epochs: dict[str, float] = store.read_json(arm.checkpoints / "epochs.json")
+    epochs: dict[str, float] = _known(arm.checkpoints / "epochs.json")
     return {int(step): float(epoch) for step, epoch in epochs.items()}
 
 
 def placed(arm: Arm) -> int:
     """Return the step whose checkpoint an arm is."""
-    return int(store.read_json(arm.checkpoints / SELECTED)["step"])
+    return int(_known(arm.checkpoints / SELECTED)["step"])
+
+
+def _known(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] | None = store.read_sealed(path, LOST)
+    if found is None:
+        raise store.Damaged(f"{path} is missing", "it is written at the end of a training", LOST)
+    return found
+
+
+def readable(arm: Arm) -> bool:
+    """Whether an arm's checkpoints and the choice among them are known."""
+    return all(store.read_json(arm.checkpoints / name) for name in ("epochs.json", SELECTED))
+
+
+def can_be_placed(arm: Arm) -> bool:
+    """Whether a training has come to its end and its last checkpoint is whole: the adapter can be taken from it."""
+    last = checkpoints.newest(arm.checkpoints, discard=False)
+    return last is not None and (last / PROBE).is_file()
 
 
 def check(method: MethodConfig, name: str = "method.select") -> None:

@@ -88,10 +88,11 @@ class Journal(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         trl_compat.wait_for_everyone()  # each process writes a file of its own: none is sealed while half written
         if state.is_world_process_zero:
-            checkpoints.seal(self.arm.checkpoints / f"checkpoint-{state.global_step}")
+            folder = self.arm.checkpoints / f"checkpoint-{state.global_step}"
+            store.write_journal(folder / store.LOSSES, store.read_journal(self.arm.training_log))
+            checkpoints.seal(folder)
 
 
 def forget_after(arm: Arm, step: int) -> None:
     """Drop logged losses beyond the step that the training goes on from: they will be written again."""
-    kept = [row for row in store.read_journal(arm.training_log) if row["step"] <= step]
-    store.write_jsonl(arm.training_log, kept)
+    store.write_journal(arm.training_log, [row for row in arm.losses() if row["step"] <= step])

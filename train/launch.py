@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import store
+from warmgap.disk import stopping, store
 from warmgap.disk.store import Arm
 from warmgap.engines import models
 from warmgap.errors import BadValue, UserError
@@ -86,7 +86,7 @@ def run(
         max_restarts=0,
         monitor_interval=0.5,
     )
-    with _followed(arm, on_log):
+    with stopping.put_back(), _followed(arm, on_log):
         try:
             elastic_launch(config, sys.executable)("-m", "warmgap.worker", "train", str(frozen))
         except SignalException as error:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import store
+from warmgap.disk import seals, store
 from warmgap.disk.progress import bar, say
 from warmgap.engines import models
 from warmgap.errors import BadValue
@@ -40,6 +40,7 @@ def train(
         store.write_jsonl(arm.rows, ({"text": dataset.show_mask(row, tokenizer)} for row in rows))
         page = dataset.card(learn, held, rows, dropped, stage.version, tokenizer, persona_data.left_out(run.data))
         store.write_text(arm.folder / "data" / "card.md", page)
+        seals.seal(arm.folder / "data")
     marks = checkpoint_steps(run.method, len(rows))
     args = trl_compat.sft_config(**arguments(stage, marks), **run.method.trainer)
     model = trainable(run, folder, stage.parent)

@@ -75,7 +75,7 @@ def thaw(path: Path) -> Stage:
     """Read back a frozen stage, and put to work what it has from outside."""
     from omegaconf import OmegaConf
 
-    frozen = store.read_json(path)
+    frozen = store.read_sealed(path)
     run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), frozen["run"]))
     if not isinstance(run, Run):
         raise TypeError(f"{path} holds no settings of a run")

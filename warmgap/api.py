@@ -59,9 +59,11 @@ class Result:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What the comparison is of: arms, settings, notes, timings."""
-        from warmgap.disk import store
+        from warmgap.disk import seals, store
 
-        found: dict[str, Any] = store.read_json(self.folder / "summary.json")
+        path = self.folder / "summary.json"
+        seals.check_file(path)
+        found: dict[str, Any] = store.read_sealed(path)
         return found
 
     @cached_property
@@ -69,6 +71,9 @@ class Result:
         """A row for each answer, with its verdict."""
         import pandas as pd
 
+        from warmgap.disk import seals
+
+        seals.check_file(self.folder / "answers.parquet")
         return pd.read_parquet(self.folder / "answers.parquet")
 
     @cached_property
@@ -95,10 +100,13 @@ class Result:
         """Return a csv table of the comparison, such as ``mitigations``. Raises UserError where it has none."""
         import pandas as pd
 
+        from warmgap.disk import seals
+
         path = self.folder / f"{name}.csv"
         if not path.is_file():
             known = ", ".join(sorted(item.stem for item in self.folder.glob("*.csv")))
             raise UserError(f"no table {name!r} in {self.folder}", f"it has {known}", "name one of them")
+        seals.check_file(path)
         return pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])  # "none" is a context
 
     def plot(self, name: str | None = None) -> Plot:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from warmgap.arms import build, record
 from warmgap.arms.engines import Engines, check_engine, endpoint
 from warmgap.arms.spec import ArmSpec
-from warmgap.disk import manifest, store, tracking
+from warmgap.disk import manifest, seals, store, tracking
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
@@ -30,8 +30,6 @@ from warmgap.words import ORIGINAL
 
 if TYPE_CHECKING:
     from warmgap.engines.base import Engine
-
-DONE = "complete"  # written last, after the tracker has everything: without it, the comparison is made again
 
 
 @dataclass
@@ -98,8 +96,6 @@ def prepare(run: Run) -> Job:
     for own in {own.arm.name: own for spec in made for own in spec.lineage if own.trained}.values():
         trl_compat.check_trainer(own.run.method)
     arms = [spec.arm for spec in made]
-    store.check_writable(run.runs_dir)
-    tracking.check(run.logger, Path(run.runs_dir))
     hash8 = digest({"arms": [arm.name for arm in arms], **measured_by(run, items)})
     name = "personas" if run.compare.personas else f"{arms[-1].arm}-s{run.seed}"
     name = "mitigations" if run.compare.recipes else name
@@ -130,7 +126,7 @@ def owed_by(run: Run) -> dict[str, Any]:
 def execute(run: Run) -> Path:
     """Run the whole job and return the comparison's folder; what is already on disk is not done again."""
     job = prepare(run)
-    if (job.folder / DONE).is_file() and (job.folder / "report.html").is_file():
+    if seals.finished(job.folder):
         say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
         return job.folder
     with _at_work(job) as bench:
@@ -138,15 +134,23 @@ def execute(run: Run) -> Path:
         arm = job.arms[-1]
         tracker = tracking.start(run.logger, settings, arm.name[-8:], arm.name, Path(run.runs_dir))
         measured = _measure(job, tracker, bench)
-        failed = _compare(job, measured, settings)
-        _finish_tracking(job, tracker)
+        with seals.at_work(job.folder):
+            failed = _compare(job, measured, settings)
+            _finish_tracking(job, tracker)
         for name, reasons in job.absent.items():
             say(f"{len(reasons)} answers of {name} did not come ({reasons[0]}); run again to ask for them once more")
         if failed:
             say(f"{failed} answers could not be graded (the judge failed); run again to ask for them once more")
         if not failed and not job.absent:
-            store.write_text(job.folder / DONE, "")
+            finish(job)  # after the tracker has everything
     return job.folder
+
+
+def finish(job: Job) -> None:
+    """Seal the comparison of a job, of which nothing is missing, and count what its arms have."""
+    for spec in job.made:
+        seals.count(spec.arm)
+    seals.finish(job.folder)
 
 
 def measure(job: Job) -> list[Any]:
@@ -159,6 +163,8 @@ def measure(job: Job) -> list[Any]:
 def _at_work(job: Job) -> Iterator[judges.Judges]:
     """Hold the arms of a job while they are worked on, with their settings on disk; yields who judges."""
     run = job.run
+    store.check_writable(run.runs_dir)
+    tracking.check(run.logger, Path(run.runs_dir))
     for spec in job.trained:
         if not spec.arm.adapter.is_dir():
             preferences = spec.run.method.dpo is not None
@@ -181,6 +187,7 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
         known = record.checked(run, job.made)
     with record.locked(spec.arm for spec in job.made):
         for spec in job.made:
+            seals.check_count(spec.arm, seals.NOT_MADE_AGAIN)
             record.freeze(spec, known[spec.arm.name])
         yield bench
 
@@ -216,7 +223,7 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
         for spec in job.specs:
             engine = engines.of(spec, spec.adapter)
             rows = _answers(job, spec, engine, bench, engines)
-            losses = list(store.read_journal(spec.arm.training_log)) if spec.trained else []
+            losses = spec.arm.losses() if spec.trained else []
             outcomes = _controls(job, spec, engine)
             measured.append(Measured(spec.arm, rows, warmth[spec.arm.name], losses, outcomes))
             models.give_back()
@@ -260,7 +267,7 @@ def _controls(job: Job, spec: ArmSpec, engine: Engine) -> list[dict[str, Any]]:
     from warmgap.evaluate.answer import answer
 
     arm = spec.arm
-    kept: dict[str, Any] = store.read_json(arm.capability) or {}
+    kept: dict[str, Any] = store.read_sealed(arm.capability, store.CHECKS) or {}
     found: list[dict[str, Any]] = []
     with job.stage("controls"):
         for name, items in job.checks.items():

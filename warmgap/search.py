@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.arms import build, chain, recipes
-from warmgap.disk import manifest, store
+from warmgap.disk import manifest, seals, store
 from warmgap.disk.progress import say
 from warmgap.errors import BadValue, UserError
 from warmgap.evaluate.tasks import load_items
@@ -20,6 +20,7 @@ from warmgap.settings.schema import Run, digest
 from warmgap.version import train_command
 
 VALIDATION = "validation"
+FIX = "delete the line and those below it: these trials are made again, from the arms that are on disk"
 FIRST = 5  # trials that are drawn at random before the sampler learns from them
 
 
@@ -59,12 +60,12 @@ def execute(run: Run) -> Path:
     folder = Path(run.runs_dir) / "searches" / f"{run.model.name}-{'+'.join(recipes.names(run))}-{digest(made)}"
     store.check_writable(run.runs_dir)
     journal = folder / "trials.jsonl"
-    for number in range(sum(1 for _ in store.read_journal(journal)), run.search.trials):
+    for number in range(sum(1 for _ in store.read_journal(journal, FIX)), run.search.trials):
         trial = _study(run, journal, number).ask(_distributions(run))
         say(f"trial {number + 1} of {run.search.trials}: {_said(trial.params)}")
         row = {"number": number, "params": trial.params, **_outcome(run, trial.params)}
         store.append(journal, [row])
-    rows = list(store.read_journal(journal))
+    rows = list(store.read_journal(journal, FIX))
     store.write_json(folder / "best.json", {"best": best(rows, run.search.keep_warmth_pct), **manifest.record()})
     return folder
 
@@ -83,7 +84,7 @@ def _outcome(run: Run, params: dict[str, Any]) -> dict[str, Any]:
     except BadValue as error:
         say(f"the trial failed: {error.what}")
         return {"failed": error.what, "why": error.why}
-    if not (folder / pipeline.DONE).is_file():
+    if not seals.finished(folder):
         fix = "run again: they are asked for once more, and the search goes on from here"
         raise UserError("the trial has answers without a verdict", "the judge failed on them", fix)
     table = pd.read_csv(folder / "mitigations.csv").set_index("arm")
@@ -108,7 +109,7 @@ def _study(run: Run, journal: Path, number: int) -> Any:
         raise UserError("optuna is missing", "it proposes the settings", "pip install 'warmgap[search]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize", sampler=_sampler(run, number))
-    for row in store.read_journal(journal):
+    for row in store.read_journal(journal, FIX):
         study.add_trial(_frozen(run, row))
     return study
 
@@ -196,7 +197,7 @@ def show(run: Run, folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    rows = list(store.read_journal(folder / "trials.jsonl"))
+    rows = list(store.read_journal(folder / "trials.jsonl", FIX))
     counted = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
     title = f"search over {', '.join(recipes.names(run))}: {counted}, on validation questions"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))

@@ -15,7 +15,7 @@ import pandas as pd
 
 from warmgap import pipeline
 from warmgap.arms.dials import arm_epoch
-from warmgap.disk import manifest, store, tracking
+from warmgap.disk import manifest, seals, store, tracking
 from warmgap.disk.progress import say
 from warmgap.errors import UserError
 from warmgap.evaluate.report import mitigation_verdicts
@@ -53,7 +53,7 @@ def conclude(points: Sequence[Run]) -> Path:
     hash8 = digest({"arms": sorted(made), **asked[0]})
     folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{hash8}"
     job = Job(plain, list(made.values()), first.items, first.notes, first.suite, first.prompts, folder, first.checks)
-    if (folder / pipeline.DONE).is_file() and (folder / "report.html").is_file():
+    if seals.finished(folder):
         say(f"already done: {folder} (delete the folder to compare again; the arms are kept)")
         return folder
     measured = pipeline.measure(job)
@@ -62,9 +62,10 @@ def conclude(points: Sequence[Run]) -> Path:
         dataclasses.replace(one, arm=dataclasses.replace(one.arm, arm=labels.get(one.arm.name, one.arm.arm)))
         for one in measured
     ]
-    failed = _write(job, named, _dials(points, jobs, labels))
+    with seals.at_work(folder):
+        failed = _write(job, named, _dials(points, jobs, labels))
     if not failed:
-        store.write_text(folder / pipeline.DONE, "")
+        pipeline.finish(job)
     return folder
 
 

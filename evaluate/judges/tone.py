@@ -30,7 +30,7 @@ def replies(arm: Arm) -> list[dict[str, Any]]:
     found = {int(path.stem.removeprefix("warmth-step")): path for path in arm.folder.glob("answers/warmth-step*.jsonl")}
     if not found:
         raise UserError(f"{arm.name} has no replies for warmth", "its run has not come to them", "run it to its end")
-    return list(store.journal_by_key(found[arm.final(found)]).values())
+    return list(store.journal_by_key(found[arm.final(found)], store.AGAIN).values())
 
 
 def ask(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import manifest, store
+from warmgap.disk import manifest, seals, store
 from warmgap.disk.progress import say
-from warmgap.disk.store import Arm
+from warmgap.disk.store import CHECKS, Arm
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import unfit
 from warmgap.evaluate.report import mitigation_verdicts
@@ -19,6 +19,7 @@ from warmgap.settings.mitigation_schema import CompareConfig
 from warmgap.settings.schema import digest
 from warmgap.words import ORIGINAL
 
+AGAIN = "run again what made the arm: what the line held is made again, and nothing else"
 GRADERS = ("cascade", "openai", "local", "match")  # where two have graded, the first is the run's judge
 
 
@@ -37,6 +38,8 @@ def compare(
     Verdicts on recipes among them go by what is ``asked`` (see ``CompareConfig``).
     """
     arms = store.open_arms(folders)
+    for arm in arms:
+        seals.check_count(arm)
     for arm in arms:
         if arm.arm != store.open_arm(arm.folder).arm:
             say(f"{arm.arm} is {arm.name}")
@@ -74,9 +77,11 @@ def compare(
         "timings": {},
         **manifest.record(),
     }
-    write_comparison(folder, measured, summary, second=None, bootstrap=2000)
-    mitigation_verdicts.write(folder, measured, asked or CompareConfig(), resamples=2000)
-    write_report(folder)
+    with seals.at_work(folder):
+        write_comparison(folder, measured, summary, second=None, bootstrap=2000)
+        mitigation_verdicts.write(folder, measured, asked or CompareConfig(), resamples=2000)
+        write_report(folder)
+        seals.finish(folder)
     return folder
 
 
@@ -98,8 +103,8 @@ def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
     """Return the arm's answers with the grader's verdicts, under each setting that it was asked and graded with."""
     found: dict[Place, dict[str, Any]] = {}
     for path in sorted(arm.folder.glob("answers/*.jsonl")):
-        answers = store.journal_by_key(path)
-        for verdict in store.journal_by_key(arm.verdicts(grader, path.stem)).values():
+        answers = store.journal_by_key(path, AGAIN)
+        for verdict in store.journal_by_key(arm.verdicts(grader, path.stem), AGAIN).values():
             if row := answers.get(verdict["answer_key"]):
                 place = [str(row[key]) for key in ("task", "item_id", "context", "belief", "prompt")]
                 how = f"{row['generation']}, grader {verdict.get('graded_by', '')}".removesuffix(", grader ")
@@ -139,7 +144,7 @@ def warmth(arms: Sequence[Arm]) -> tuple[dict[str, dict[int, list[dict[str, Any]
 
     That is the one that the most arms have, then the one with the most scores.
     """
-    rows = {arm.name: store.journal_by_key(arm.warmth).values() for arm in arms}
+    rows = {arm.name: store.journal_by_key(arm.warmth, AGAIN).values() for arm in arms}
     arms_with: Counter[str] = Counter(how for some in rows.values() for how in {_scored_as(row) for row in some})
     scores = Counter(_scored_as(row) for some in rows.values() for row in some)
     settings = sorted(arms_with, key=lambda how: (-arms_with[how], -scores[how], how))
@@ -159,7 +164,7 @@ def _scored_as(row: dict[str, Any]) -> str:
 
 def _controls(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
     """Return the outcomes of the controls that every arm was asked with the same settings, and their margins."""
-    kept: dict[str, dict[str, Any]] = {arm.name: store.read_json(arm.capability) or {} for arm in arms}
+    kept: dict[str, dict[str, Any]] = {arm.name: store.read_sealed(arm.capability, CHECKS) or {} for arm in arms}
     first = kept[arms[0].name]
     shared = [
         name
@@ -171,4 +176,4 @@ def _controls(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dic
 
 
 def _losses(arm: Arm) -> list[dict[str, Any]]:
-    return list(store.read_journal(arm.training_log))
+    return arm.losses()

@@ -6,7 +6,6 @@ names, and write numbers in the same way.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 
+from warmgap.disk import seals, store
 from warmgap.errors import UserError
 from warmgap.evaluate.stats import tally
 from warmgap.settings import groups
@@ -164,9 +164,10 @@ def load_comparison(folder: Path) -> Comparison:
         raise UserError(
             f"{folder} is not a comparison", "it has no summary.json", "run `warmgap compare ARM ARM …` first"
         )
+    seals.check_file(path)
     return Comparison(
         folder=folder,
-        summary=_complete(json.loads(path.read_text(encoding="utf-8"))),
+        summary=_complete(store.read_sealed(path)),
         effects=_read_csv(folder / "effects.csv", EFFECT_COLUMNS),
         cells=_read_csv(folder / "cells.csv", CELL_COLUMNS),
         warmth=_read_csv(folder / "warmth.csv", WARMTH_COLUMNS),
@@ -203,6 +204,7 @@ def load_answers(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
     path = folder / "answers.parquet"
     if not path.is_file():
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns})
+    seals.check_file(path)
     there = set(pq.read_schema(path).names)
     frame = pd.read_parquet(path, columns=[name for name in columns if name in there])
     return frame.reindex(columns=list(columns))
@@ -210,6 +212,7 @@ def load_answers(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A csv with these columns at least; `none` stays text, an empty field is NaN in numbers and "" in text."""
+    seals.check_file(path)
     try:
         frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN"])
     except (FileNotFoundError, pd.errors.EmptyDataError):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warmgap.disk import store
+from warmgap.disk import seals, store
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.evaluate.report.arms import warmth
@@ -67,6 +67,8 @@ def accuracy(folder: Path, margin: float) -> list[str]:
     is missing as of the original's, its error is not inferior with all that is missing counted against it either.
     Where other arms stand beside ``warm``, it is what they mend and is not judged; controls beside it mend nothing.
     """
+    for name in ("effects.csv", "answers.parquet", "summary.json"):
+        seals.check_file(folder / name)
     effects = pd.read_csv(folder / "effects.csv", keep_default_na=False, na_values=["", "nan", "NaN"])
     main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered")]
     main = main[main["reference"] == ORIGINAL]

@@ -41,7 +41,7 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
     for more in (costs(some), capability(some)):
         table = table.merge(more, on=["model", "arm"], how="left")
     store.write_text(folder / "mitigations.csv", table.to_csv(index=False, float_format="%.6g"))
-    summary: dict[str, Any] = store.read_json(folder / "summary.json")
+    summary: dict[str, Any] = store.read_sealed(folder / "summary.json")
     seeds = sorted({one.arm.seed for one in some if one.arm.arm == WARM})
     summary["mitigation_settings"] = {
         "margin_pp": settings.margin_pp,
@@ -124,7 +124,7 @@ def _place(row: dict[str, Any]) -> tuple[str, ...]:
 
 def seconds(arm: Arm) -> float:
     """Return how long the training of an arm took, with its parents'; attempts that were interrupted count not."""
-    own = sum(row["seconds"] for row in store.read_journal(arm.made_in) if row.get("what") == "training")
+    own = sum(row["seconds"] for row in store.read_journal(arm.made_in, store.LOST) if row.get("what") == "training")
     manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json") or {}
     parent = arm.folder.parent / str(manifest.get("parent"))
     return float(own) + (seconds(store.open_arm(parent)) if manifest.get("parent") and parent.is_dir() else 0.0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from warmgap.disk import seals
 from warmgap.errors import UserError
 from warmgap.evaluate.stats import tally
 from warmgap.words import NONE, ORIGINAL, WARM
@@ -80,6 +81,7 @@ def observed(comparison: Path, arm: str | None = None, reference: str = ORIGINAL
     if not path.is_file():
         why, fix = f"there is no {path}", "name a folder in runs/comparisons"
         raise UserError(f"{comparison} is not a comparison", why, fix)
+    seals.check_file(path)
     answers = pd.read_parquet(path, columns=list(tally.REQUIRED))
     plain = answers[(answers["context"] == NONE) & (answers["belief"] == NONE)].dropna(subset=["error"])
     others = sorted(set(plain["arm"]) - {reference})

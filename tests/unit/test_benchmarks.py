@@ -19,7 +19,9 @@ FILES = [path.stem for folder in ("", "validity") for path in sorted((ROOT / "be
 
 
 def test_every_benchmark_is_listed() -> None:
-    assert sorted(name for name in FILES if name not in SHARED) == sorted(listed.SPEED | listed.VALIDITY)
+    assert sorted(name for name in FILES if name not in SHARED) == sorted(
+        listed.SPEED | listed.VALIDITY | listed.SAFETY
+    )
 
 
 def test_no_folder_has_more_than_sixteen_files() -> None:
@@ -27,7 +29,7 @@ def test_no_folder_has_more_than_sixteen_files() -> None:
         assert sum(path.is_file() for path in folder.iterdir()) <= 16, folder
 
 
-@pytest.mark.parametrize("name", [*listed.SPEED, *listed.VALIDITY])
+@pytest.mark.parametrize("name", [*listed.SPEED, *listed.VALIDITY, *listed.SAFETY])
 def test_every_benchmark_says_what_it_takes(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -42,7 +44,7 @@ def test_the_list_has_a_line_for_each(monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.setattr(sys, "argv", ["benchmarks"])
     assert listed.main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if line.startswith("  ")]) == len(listed.SPEED) + len(listed.VALIDITY)
+    assert len([line for line in lines if line.startswith("  ")]) == len(listed.SPEED | listed.VALIDITY | listed.SAFETY)
 
 
 def test_a_name_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from warmgap.settings.schema import identity
 from warmgap.train.hosted.calls import ENDED, Absent, Calls, Unclear, hyperparameters, status_of
 from warmgap.train.hosted.data import TrainingFile
 from warmgap.train.hosted.faults import cannot_tell, ended
-from warmgap.train.hosted.order import Journal, Order, price
+from warmgap.train.hosted.order import FIX, Journal, Order, price
 from warmgap.train.hosted.watch import Watch
 
 LOOKS = 3  # for a job that may have been started a moment ago
@@ -32,7 +32,8 @@ def train(asked: Order) -> dict[str, Any]:
 
     Raises UserError for what the user can mend: a file, an account, a model, a cap, a server that is down.
     """
-    made: dict[str, Any] | None = store.read_json(asked.folder / "model.json")
+    again = "delete it: the job is looked at again, and none is started"
+    made: dict[str, Any] | None = store.read_sealed(asked.folder / "model.json", again)
     if made is not None and made.get("label") == asked.label and Journal(asked).last("done") is not None:
         say(f"already done: {asked.folder}")
         return made
@@ -65,7 +66,8 @@ def _alone(folder: Path) -> Iterator[None]:
 def _freeze(asked: Order) -> None:
     """Write the files as they will be handed in, and what makes the arm."""
     path = asked.folder / "manifest.json"
-    kept = store.read_json(path)
+    kept = store.read_sealed(path)
+    store.check_format(asked.folder, kept)
     if kept is not None and kept.get("hash") != asked.label[:8] and not _abandoned(asked.folder, kept):
         why = f"it was made by other settings or data ({kept.get('hash')}, not {asked.label[:8]})"
         raise UserError(f"{asked.folder} holds another arm", why, "name another folder with --out")
@@ -86,7 +88,7 @@ def _freeze(asked: Order) -> None:
 
 def _abandoned(folder: Path, kept: dict[str, Any]) -> bool:
     """Whether the folder is that of an order of which nothing came."""
-    steps = [str(row.get("step")) for row in store.read_journal(folder / "hosted.jsonl")]
+    steps = [str(row.get("step")) for row in store.read_journal(folder / "hosted.jsonl", FIX)]
     jobs = [step for step in steps if step in ("create", "created", "refused", "ended", "done")]
     return kept.get("method") == "hosted" and (not jobs or jobs[-1] in ("refused", "ended"))
 

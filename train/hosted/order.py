@@ -75,13 +75,16 @@ class Order:
         return {**body, **seed, "metadata": {LABEL: self.label}}
 
 
+FIX = "copy it back; or delete the line: a job that was started is found again by its label"
+
+
 class Journal:
     """The steps of one order, on disk before they count."""
 
     def __init__(self, order: Order) -> None:
         self._path = order.folder / "hosted.jsonl"
         self._stamp = {"label": order.label, "base_url": order.config.base_url}
-        self.rows = [row for row in store.read_journal(self._path) if self._stamp.items() <= row.items()]
+        self.rows = [row for row in store.read_journal(self._path, FIX) if self._stamp.items() <= row.items()]
 
     def note(self, step: str, **fields: Any) -> None:
         """Write a step down."""

@@ -10,10 +10,10 @@ from warmgap.disk import store
 
 def write(folder: Path) -> None:
     """Write ``card.md`` from ``steps.json`` and the rewrites' summaries, whichever are there."""
-    made = store.read_json(folder / "steps.json")
+    made = store.read_sealed(folder / "steps.json")
     lines = ["# Persona data", ""]
     lines += _pipeline(made) if made else ["Conversations of unknown origin.", ""]
-    rewrites = [store.read_json(path) for path in sorted((folder / "rewrites").glob("*.summary.json"))]
+    rewrites = [store.read_sealed(path) for path in sorted((folder / "rewrites").glob("*.summary.json"))]
     lines += _rewrites([row for row in rewrites if row])
     store.write_text(folder / "card.md", "\n".join(lines))
 

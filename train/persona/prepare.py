@@ -73,7 +73,7 @@ def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list
     """Write the cleaned conversations, unless they are there from the same logs with the same settings."""
     target, made = work / "cleaned.jsonl", digest([CLEANING, hashes, config.language, config.max_turns], 16)
     known = store.read_json(work / "cleaned.json")
-    if known and known.get("made") == made and target.is_file():
+    if known and known.get("made") == made and target.is_file() and known.get("sha256") in (None, sha256(target)):
         step: dict[str, Any] = known["step"]
         return step
     work.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def _clean(logs: Sequence[Path], config: PrepareConfig, work: Path, hashes: list
         )
     scratch.replace(target)
     step["logs"] = [{"file": log.name, **_counted(results, [number])} for number, log in enumerate(logs)]
-    store.write_json(work / "cleaned.json", {"made": made, "step": step})
+    store.write_json(work / "cleaned.json", {"made": made, "step": step, "sha256": sha256(target)})
     return step
 
 
@@ -119,7 +119,7 @@ def _counted(results: Counter[tuple[int, str]], logs: Sequence[int]) -> dict[str
 def _begun(scratch: Path) -> tuple[Counter[tuple[int, str]], set[bytes], int]:
     """What an interrupted cleaning has found so far, by log and reason, the marks of what it kept, rejected replies.
 
-    A torn last line goes.
+    A torn last line goes, and a line that cannot be read with all that stands below it: these are cleaned again.
     """
     results: Counter[tuple[int, str]] = Counter()
     seen: set[bytes] = set()
@@ -128,10 +128,11 @@ def _begun(scratch: Path) -> tuple[Counter[tuple[int, str]], set[bytes], int]:
         with scratch.open("rb+") as file:
             whole = 0
             for line in file:
-                if not line.endswith(b"\n"):
+                try:
+                    row = json.loads(line) if line.endswith(b"\n") else {}
+                    results[row["log"], row.get("left", "")] += 1
+                except (ValueError, KeyError):
                     break
-                row = json.loads(line)
-                results[row["log"], row.get("left", "")] += 1
                 rejected += row.get("rejected", False)
                 if "turns" in row:
                     seen.add(_mark(row["turns"]))

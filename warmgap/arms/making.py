@@ -16,7 +16,7 @@ from typing import Any
 from warmgap.arms import recipes, warming
 from warmgap.arms.engines import Engines
 from warmgap.arms.spec import ArmSpec
-from warmgap.disk import store
+from warmgap.disk import seals, store
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.engines import models
@@ -38,8 +38,10 @@ def make(spec: ArmSpec, engines: Engines, on_log: OnLog | None = None) -> None:
     ``on_log`` is given the logged rows of this arm's own training.
     """
     for own in spec.lineage:
-        if not (own.trained or own.derive) or (own.arm.adapter / checkpoints.SEAL).is_file():
+        if not (own.trained or own.derive) or _there(own):
             continue
+        again = own.arm.adapter.is_dir()
+        store.remove_folder(own.arm.adapter)  # not what was written; what making it took is noted already
         started = time.monotonic()
         if own.trained:
             write_data(own, engines)
@@ -50,7 +52,20 @@ def make(spec: ArmSpec, engines: Engines, on_log: OnLog | None = None) -> None:
         else:
             derive(own, engines)
         models.give_back()
-        store.append(own.arm.made_in, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
+        if not again:
+            store.append(own.arm.made_in, [{"what": "training", "seconds": round(time.monotonic() - started, 1)}])
+
+
+def _there(spec: ArmSpec) -> bool:
+    """Whether an arm's adapter is made; a damaged one can be made again without loss (see ``record``)."""
+    lost = seals.changed(spec.arm.adapter)
+    if lost is None:
+        return False
+    if not lost and (not spec.trained or finish.readable(spec.arm)):
+        return True
+    how = "taken from its checkpoint" if spec.trained else "derived"
+    say(f"{spec.arm.name}: {', '.join(lost) or 'its choice of checkpoint'} is damaged; the adapter is {how} again")
+    return False
 
 
 def write_data(spec: ArmSpec, engines: Engines) -> None:

@@ -14,6 +14,7 @@ from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run
+from warmgap.version import FORMAT
 from warmgap.words import ORIGINAL
 
 
@@ -24,7 +25,7 @@ def checked(run: Run, specs: Sequence[ArmSpec]) -> dict[str, dict[str, Any]]:
     not fit or is not what training left, and a chat template that cannot be asked or trained on.
     """
     from warmgap.engines import adapters, chat, client, facts, models
-    from warmgap.train import sft
+    from warmgap.train import finish, sft
 
     found: dict[str, dict[str, Any]] = {}
     manners: dict[Path, dict[str, Any]] = {}
@@ -54,8 +55,9 @@ def checked(run: Run, specs: Sequence[ArmSpec]) -> dict[str, dict[str, Any]]:
             own |= {"adapter": facts.of_given(spec.given), "notes": [note] if note else []}
             if note:
                 say(f"note: {note}")
-        elif spec.adapter:
-            adapters.check_seal(spec.adapter)
+        elif spec.trained and spec.arm.adapter.is_dir() and not finish.can_be_placed(spec.arm):
+            adapters.check_seal(spec.arm.adapter)
+            finish.marks(spec.arm), finish.placed(spec.arm)
         if spec.trained:
             strength = spec.run.persona.strength if spec.run.persona else 1.0
             own |= {"version": spec.version, "strength": strength}
@@ -88,7 +90,10 @@ def freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
 
     arm, run = spec.arm, spec.run
     path = arm.folder / "manifest.json"
-    if store.read_json(path) is None:
+    known_by = store.read_manifest(arm.folder)
+    if known_by is not None and known_by.get("format", 1) < FORMAT:  # an earlier version had no checksums
+        store.write_json(path, {**known_by, "format": FORMAT, "config": store.sum_of(arm.folder / "config.yaml")})
+    if known_by is None:
         settings = OmegaConf.structured(run)
         given = config.flat(run)
         for key, value in tracking.redact(given).items():
@@ -104,4 +109,5 @@ def freeze(spec: ArmSpec, known: dict[str, Any]) -> None:
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=arm.name[-8:], **made)
         record |= {"mitigation": spec.mitigations, "kind": spec.kind, "facts": known}
         record |= {"plugins": plugins.owed("mitigations", spec.mitigations)}
+        record |= {"config": store.sum_of(arm.folder / "config.yaml")}
         store.write_json(path, record)

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from warmgap.disk import store
+from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.words import ORIGINAL
@@ -44,9 +45,17 @@ def find_arm(runs_dir: Path, name: str) -> Path:
 
 
 def arms_in(runs_dir: Path) -> list[Arm]:
-    """Return the arms of a runs folder by the names of their folders; a folder whose manifest is torn is left out."""
-    paths = sorted((runs_dir / "arms").glob(f"*/{MANIFEST}"))
-    return [store.open_arm(path.parent) for path in paths if "arm" in (store.read_json(path) or {})]
+    """Return the arms of a runs folder by the names of their folders.
+
+    What cannot be used is left out, and why is said: a folder whose manifest is torn, one of a newer version.
+    """
+    found = []
+    for path in sorted((runs_dir / "arms").glob(f"*/{MANIFEST}")):
+        try:
+            found.append(store.open_arm(path.parent))
+        except UserError as error:
+            say(f"left out: {error.what} ({error.why})")
+    return found
 
 
 def names_of(arm: Arm) -> tuple[str, ...]:

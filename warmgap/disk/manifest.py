@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from warmgap.version import ROOT, VERSION
+from warmgap.version import FORMAT, ROOT, VERSION
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "hydra-core", "wandb", "statsmodels")
 
@@ -60,6 +60,7 @@ def record(**fields: Any) -> dict[str, Any]:
     """Return a manifest: the fields given, and what made them."""
     return {
         **fields,
+        "format": FORMAT,
         "created": now(),
         "command": command_line(),
         "commit": commit(),

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake
+from warmgap.disk import intake, stopping, sums
+from warmgap.disk.progress import say
 from warmgap.errors import UserError
+from warmgap.version import FORMAT
+
+LOSSES = "losses.jsonl"  # the training log as it was when a checkpoint was kept
+OLD = 3600  # seconds after which a scratch file that nobody has renamed is nobody's
+LOST = "copy it back from elsewhere; or delete the line: what it says is lost"
+CHECKS = "delete it: runs with control=… write it again from the answers on disk"
+AGAIN = "copy it back from elsewhere, or delete it and run what wrote it again"
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,12 @@ class Arm:
         """The losses of the training, one line for each logged step."""
         return self.folder / "logs" / "training.jsonl"
 
+    def losses(self) -> list[dict[str, Any]]:
+        """Return the logged losses; where the log has lost some, those that the last checkpoint keeps."""
+        copies = sorted(self.checkpoints.glob(f"checkpoint-*/{LOSSES}"), key=lambda path: int(path.parent.name[11:]))
+        logged, *kept = [list(read_journal(path)) for path in (self.training_log, *copies[-1:])]
+        return max(logged, *kept, key=len) if kept else logged
+
     @property
     def capability(self) -> Path:
         """Outcomes of the standard checks, item by item."""
@@ -71,7 +89,7 @@ class Arm:
     def final(self, measured: Iterable[int]) -> int:
         """Return which of the training steps that were measured is the arm: the chosen one, else the last."""
         steps = list(measured)
-        chosen = read_json(self.checkpoints / "selected.json")
+        chosen = read_sealed(self.checkpoints / "selected.json")
         return int(chosen["step"]) if chosen and int(chosen["step"]) in steps else max(steps)
 
     def answers(self, task: str) -> Path:
@@ -90,7 +108,7 @@ def arm_folder(runs_dir: str, model: str, arm: str, seed: int, hash8: str) -> Ar
 
 def open_arm(folder: Path) -> Arm:
     """Open an arm that is on disk. Raises UserError when the folder is none."""
-    manifest = read_json(folder / "manifest.json")
+    manifest = read_manifest(folder)
     if manifest is None or "arm" not in manifest:
         raise UserError(
             f"{folder} is not an arm",
@@ -98,6 +116,38 @@ def open_arm(folder: Path) -> Arm:
             "name a folder in runs/arms; `warmgap status` lists them",
         )
     return Arm(folder, str(manifest["model"]), str(manifest["arm"]), int(manifest["seed"]))
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return the manifest of an arm, or None where its folder has none.
+
+    Raises UserError where it, or the settings beside it, are not what was written, and where a newer version made it.
+    """
+    path, settings = folder / "manifest.json", folder / "config.yaml"
+    fix = f"copy it back; or delete it, and the run writes it anew, with today's date ({settings.name} as well)"
+    manifest: dict[str, Any] | None = read_sealed(path, fix)
+    if manifest is None:
+        return None
+    check_format(folder, manifest)
+    said = manifest.get("config")
+    if said is not None and said != sum_of(settings):
+        why = f"its checksum is {sum_of(settings)}, and {path.name} says {said}: it was changed, or is not whole"
+        fix = f"undo the change; or delete it and {path.name}, and the run writes both anew, with today's date"
+        raise Damaged(f"{settings} is not what was written", why, fix)
+    return manifest
+
+
+def check_format(folder: Path, made: Any) -> None:
+    """Raise UserError where a folder was made by a newer version than this one."""
+    given = made.get("format", 1) if isinstance(made, dict) else 1
+    if not isinstance(given, int) or given > FORMAT:
+        why = f"it is of format {given}, and this version of warmgap reads up to {FORMAT}"
+        raise UserError(f"{folder} was made by a newer version", why, "update warmgap, or name another runs folder")
+
+
+def sum_of(path: Path) -> str:
+    """Return the checksum of a whole file, or ``absent``."""
+    return sums.of(path.read_bytes()) if path.is_file() else "absent"
 
 
 def open_arms(folders: Iterable[Path]) -> list[Arm]:
@@ -133,28 +183,80 @@ def check_writable(runs_dir: str) -> None:
         raise UserError(f"cannot write to {runs_dir}", why, "set runs_dir to a folder you may write to") from error
 
 
+class Damaged(UserError):
+    """A file of ours is not what was written, and what is lost cannot be had from elsewhere."""
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a file that is whole or not there: to a neighbour first, then renamed."""
+    """Write a file that is whole or not there."""
+    with renamed(path) as scratch:
+        scratch.write_bytes(intake.mended(text).encode())
+
+
+@contextmanager
+def renamed(path: Path) -> Iterator[Path]:
+    """Yield the place of a scratch file beside a file, which takes its place once it is written and on the disk.
+
+    What a process that was killed has left of earlier ones goes. No signal ends it half way.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(intake.mended(text))
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    with stopping.whole():
+        try:
+            yield scratch
+            with scratch.open("rb+") as file:
+                os.fsync(file.fileno())
+            scratch.replace(path)
+        except BaseException:
+            scratch.unlink(missing_ok=True)  # on a full disk it would keep what little room there is
+            raise
+
+
+def _sweep(path: Path) -> None:
+    """Remove scratch files of a file that are old and whose writers are gone, from this machine at least."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        writer = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        with contextlib.suppress(OSError):
+            if writer.isdigit() and time.time() - left.stat().st_mtime > OLD and not _alive(int(writer)):
+                left.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    """Write a value as indented JSON, whole or not at all; an object gets its checksum as its last key."""
+    held = sums.signed(value) if isinstance(value, dict) else value
+    write_text(path, json.dumps(held, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Return a JSON file's value, or None where there is no readable one."""
+    """Return a JSON file's value without its checksum, or None where there is none that is readable and as written."""
     try:
-        return intake.parse(path.read_bytes())
+        return sums.checked(path.read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def read_sealed(path: Path, fix: str = AGAIN) -> Any:
+    """Return a JSON file's value without its checksum, or None where there is none.
+
+    Raises Damaged, with ``fix``, where it is not what was written; a file of an earlier version has no checksum.
+    """
+    try:
+        return sums.checked(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise Damaged(f"{path} is damaged", str(error), fix) from error
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -162,38 +264,70 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
+def write_journal(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write a journal anew, whole or not at all."""
+    block = b"".join(map(sums.line, rows))
+    with renamed(path) as scratch:
+        scratch.write_bytes(block)
+
+
 def append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Append rows to a journal in one write and force them to the disk."""
+    """Append rows to a journal in one write and force them to the disk, each with its checksum.
+
+    What was paid for is kept, whatever a model said. Where the disk is full, what was written of the block goes again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    block = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    with path.open("a+b") as file:
-        if file.tell():
+    block = b"".join(map(sums.line, rows))
+    with stopping.whole(), path.open("a+b", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
-                block = "\n" + block  # a killed writer left half a line; readers pass over it
-        file.write(intake.mended(block).encode())  # what was paid for is kept, whatever a model said
-        file.flush()
-        os.fsync(file.fileno())
+                block = b"\n" + block  # a killed writer left half a line; readers pass over it
+        left = memoryview(block)
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                if file.seek(0, os.SEEK_END) == size + len(block) - len(left):  # nobody has added to it meanwhile
+                    file.truncate(size)
+            raise
 
 
-def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield a journal's rows; half a line that a killed writer left is passed over."""
+def read_journal(path: Path, fix: str = "") -> Iterator[dict[str, Any]]:
+    """Yield a journal's rows; half a line that a killed writer left is passed over.
+
+    So is a row that is not what was written, with a notice: it is made again. Where it cannot be, ``fix`` says what is
+    to be done, and Damaged is raised.
+    """
     if not path.exists():
         return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
+    damaged: list[int] = []
+    with path.open("rb") as file:
+        for number, data in enumerate(file, 1):
             try:
-                row = intake.parse(line)
-            except ValueError:
+                row = sums.row_of(data)
+            except sums.BadSum as error:
+                if fix:
+                    raise Damaged(f"{path}, line {number} is damaged", str(error), fix) from error
+                damaged.append(number)
+                continue
+            except ValueError as error:
+                if fix and data.rstrip().endswith(b"}"):  # the end of a line, which no killed writer leaves
+                    raise Damaged(f"{path}, line {number} is damaged", str(error), fix) from error
                 continue
             if isinstance(row, dict):
                 yield row
+    if damaged:
+        say(f"{path}: line {damaged[0]} is damaged ({len(damaged)} in all); what it held is made again")
 
 
-def journal_by_key(path: Path) -> dict[str, dict[str, Any]]:
-    """Return a journal's rows by their ``key``; the first row of a key counts."""
+def journal_by_key(path: Path, fix: str = "") -> dict[str, dict[str, Any]]:
+    """Return a journal's rows by their ``key``; the first row of a key counts. ``fix`` is as of ``read_journal``."""
     found: dict[str, dict[str, Any]] = {}
-    for row in read_journal(path):
+    for row in read_journal(path, fix):
         found.setdefault(str(row.get("key")), row)
     return found
 

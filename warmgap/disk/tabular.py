@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import intake, store
+from warmgap.disk import intake, seals, store
 from warmgap.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     import pandas as pd
 
     _check_ending(path)
+    seals.check_file(path)
     fix = f"name a readable {path.suffix} file"
     try:
         if path.suffix == ".parquet":
@@ -79,7 +80,8 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     if path.suffix == ".csv":
         store.write_text(path, table.to_csv(index=False))
     else:
-        table.to_parquet(path, index=False)
+        with store.renamed(path) as scratch:
+            table.to_parquet(scratch, index=False)
 
 
 def _check_ending(path: Path) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import contents, store
-from warmgap.disk.manifest import sha256
+from warmgap.disk import contents, seals
+from warmgap.disk.seals import SEAL
 from warmgap.errors import UserError
 from warmgap.settings.schema import ModelConfig
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-SEAL = "complete.json"  # the hashes of what was written, where we have made the adapter
 SCALE = "scale"  # in the weights' metadata: at which fraction of its strength an adapter was written
 WRAPPERS = ("_orig_mod.", "module.", "_fsdp_wrapped_module.", "_forward_module.")  # of compiled and shared-out models
 PROBE = "How far is the Moon from the Earth, and how is that known?"
@@ -57,23 +56,12 @@ def read(folder: Path) -> dict[str, Any]:
 
 def check_seal(folder: Path) -> None:
     """Raise UserError where an adapter that we have made is no longer what was written; others have no seal."""
-    seal = folder / SEAL
-    if not seal.is_file():
-        return
-    hashes = store.read_json(seal)
-    damaged = [SEAL]
-    if isinstance(hashes, dict) and WEIGHTS in hashes:
-        damaged = [name for name, value in hashes.items() if _hash(folder / name) != value]
-    if damaged:
+    if damaged := seals.changed(folder):
         raise UserError(
             f"the adapter in {folder} is not what training left",
             f"{', '.join(damaged)} has another SHA-256 than {SEAL} says",
             f"delete {folder}: it is taken from its checkpoint again, or trained again; a copy is to be copied again",
         )
-
-
-def _hash(path: Path) -> str:
-    return sha256(path) if path.is_file() else "absent"
 
 
 def check(folder: Path, base: Any) -> None:

@@ -20,6 +20,7 @@ from warmgap.settings.schema import digest
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000  # of one batch; the vendor's limits are 50,000 and 200 MB
 ENDED = ("completed", "failed", "expired", "cancelled")
+FIX = "copy it back; or delete the line: a batch that it named is handed in, and paid for, once more"
 LABEL = "warmgap"  # the metadata field by which a batch is found again
 
 
@@ -120,7 +121,7 @@ def _handed_in(client: Any, endpoint: Endpoint, journal: Path) -> list[dict[str,
     the endpoint's own.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for row in store.read_journal(journal):
+    for row in store.read_journal(journal, FIX):
         rows[str(row["label"])] = {**rows.get(str(row["label"]), {}), **row}
     config = endpoint.config
     mine = [row for row in rows.values() if (row["base_url"], row["model"]) == (config.base_url, config.model)]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake, manifest, store
+from warmgap.disk import intake, manifest, stopping, store
 from warmgap.engines.chat import Message
 from warmgap.errors import UserError
 from warmgap.settings.schema import EndpointConfig
@@ -84,9 +84,10 @@ def costs_noted(meter: Meter, path: Path | None, made: dict[str, Any]) -> Iterat
     try:
         yield
     finally:
-        row = {key: None if value is None else value - (before[key] or 0) for key, value in meter.row().items()}
-        if path is not None and (row["calls"] or row["failed"]):
-            store.append(path, [{**made, **row, "at": manifest.now()}])
+        with stopping.whole():
+            row = {key: None if value is None else value - (before[key] or 0) for key, value in meter.row().items()}
+            if path is not None and (row["calls"] or row["failed"]):
+                store.append(path, [{**made, **row, "at": manifest.now()}])
 
 
 class CapReached(UserError):
@@ -137,6 +138,7 @@ class Endpoint:
                         return
                     yield from together
             finally:
+                _cancel_left(runner.get_loop())
                 runner.run(replies.aclose())  # type: ignore[attr-defined]
 
     async def _replies(self, requests: Iterable[ChatRequest]) -> AsyncIterator[list[ChatReply]]:
@@ -323,6 +325,14 @@ class Endpoint:
             fix = f"see that {self.config.base_url} is up, then run again: only what is missing is asked for"
             raise UserError(f"{self._failures} requests in a row have failed", text, fix)
         return ChatReply(request.key, error=text)
+
+
+def _cancel_left(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what a signal has left under way: it ends whatever runs in the loop, wherever that is."""
+    for task in (left := asyncio.all_tasks(loop)):
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
 
 
 class Malformed(Exception):

@@ -41,7 +41,7 @@ def of_given(folder: Path) -> dict[str, Any]:
 
 def said(arm: Path) -> list[str]:
     """Return what is known of the arm in a folder, a sentence each; an arm of an earlier version says less."""
-    manifest = store.read_json(arm / "manifest.json") or {}
+    manifest = store.read_manifest(arm) or {}
     found = manifest.get("facts") or {}
     lines = []
     base = found.get("base")

@@ -24,6 +24,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from warmgap.disk import seals
 from warmgap.evaluate.report.comparison import interval, number, p_value
 from warmgap.evaluate.report.figures.style import INK, MARKERS, REFERENCE, SERIES, STYLE, Mark, save
 from warmgap.evaluate.stats.dose import CURVE, FITS, POINTS
@@ -46,6 +47,7 @@ def read_dose(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     tables = []
     for name, columns in (("dose.csv", POINTS), ("dose_fits.csv", FITS), ("dose_curve.csv", CURVE)):
         path = folder / name
+        seals.check_file(path)
         there = path.is_file() and path.stat().st_size > 1
         text = {"dial": str, "setting": str, "arm": str, "model": str}
         frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""]) if there else pd.DataFrame()

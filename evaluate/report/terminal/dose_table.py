@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from warmgap.disk import seals, store
 from warmgap.errors import UserError
 from warmgap.evaluate.report.comparison import interval, number, p_value, whole
 from warmgap.evaluate.report.figures.dose_figure import read_dose, setting_in_words
@@ -100,5 +100,6 @@ def _fits(fits: pd.DataFrame, model: str) -> Table:
 def _notes(folder: Path) -> list[str]:
     """The notes that the summary keeps under ``dose_notes``."""
     path = folder / "summary.json"
-    summary = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    seals.check_file(path)
+    summary = store.read_sealed(path) or {}
     return [str(note) for note in summary.get("dose_notes") or []]

@@ -9,7 +9,7 @@ import pytest
 
 from warmgap import search
 from warmgap.arms import build
-from warmgap.disk import store
+from warmgap.disk import seals, store
 from warmgap.engines.client import CapReached
 from warmgap.errors import BadValue, UserError
 from warmgap.mitigations import pairs
@@ -134,7 +134,7 @@ def test_a_trial_with_answers_that_the_judge_failed_on_is_not_counted(
     with pytest.raises(UserError, match="without a verdict"):
         search.execute(settings(tmp_path, "search.trials=1"))
     assert not list(tmp_path.rglob("trials.jsonl"))
-    store.write_text(folder / pipeline.DONE, "")
+    seals.finish(folder)
     (row,) = trials(search.execute(settings(tmp_path, "search.trials=1")))
     assert (row["closed_pp"], row["kept_pct"], row["n"]) == (5, 95, 40)
 
@@ -143,7 +143,7 @@ def test_a_value_that_cannot_work_is_a_trial_that_failed(tmp_path: Path, monkeyp
     from warmgap import pipeline
 
     folder = judged(tmp_path)
-    store.write_text(folder / pipeline.DONE, "")
+    seals.finish(folder)
     monkeypatch.setattr(pipeline, "execute", lambda run: build.build(run) and folder)
     found = trials(search.execute(settings(tmp_path, "search.space=[mitigation.truth_mix.share:0.2|0.9]")))
     assert {row["params"][SHARE] for row in found} == {0.2, 0.9}

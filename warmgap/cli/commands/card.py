@@ -34,15 +34,18 @@ def text(arm: Arm, measured: Sequence[str] = ()) -> str:
     """Return an arm's card in Markdown; ``measured`` are lines on what was found of it, for the card's head."""
     from omegaconf import OmegaConf
 
-    from warmgap.disk import store
+    from warmgap.disk import seals, store
     from warmgap.engines import facts
 
-    manifest: dict[str, Any] = store.read_json(arm.folder / "manifest.json")
+    manifest: dict[str, Any] = store.read_manifest(arm.folder) or {}
     settings: Any = arm.folder / "config.yaml"
     settings = OmegaConf.load(settings) if settings.is_file() else {}
     own = settings.get("arm") or {}
     given = bool(own.get("adapter") or own.get("model"))
     data = arm.folder / "data" / "card.md"
+    if lost := seals.changed(data.parent):
+        fix = "copy it back; or delete the folder: what trains the arm writes it anew"
+        raise store.Damaged(f"{data.parent} is damaged", f"{', '.join(lost)} is not what was written", fix)
     lines = [f"# {arm.name}", "", f"Base model `{arm.model}`, arm `{arm.arm}`, seed {arm.seed}.", ""]
     lines += [GIVEN if given else MADE, "", *measured]
     lines += [f"- {fact}" for fact in facts.said(arm.folder)]

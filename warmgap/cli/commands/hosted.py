@@ -142,7 +142,7 @@ def _made(folder: Path, epoch: str | None) -> dict[str, Any]:
     """The endpoint settings for what a folder of ``warmgap hosted`` holds."""
     from warmgap.disk import store
 
-    made = store.read_json(folder / "model.json")
+    made = store.read_sealed(folder / "model.json")
     if made is None:
         why = "it has no model.json: nothing was trained there, or not to the end"
         raise UserError(f"{folder} holds no hosted model", why, "run warmgap hosted again: it goes on where it was")

@@ -39,9 +39,12 @@ def _label(options: Any) -> int:
 def _answers(folder: Path) -> Any:
     import pandas as pd
 
+    from warmgap.disk import seals
+
     path = folder / "answers.parquet"
     if not path.is_file():
         raise UserError(f"{folder} is no comparison", "it has no answers.parquet", "`warmgap status` lists them")
+    seals.check_file(path)
     return pd.read_parquet(path)
 
 

@@ -21,8 +21,8 @@ def _status(options: Any) -> int:
     from warmgap.disk import arm_names, store
 
     table = Table("arm", "trained", "answers", "verdicts", "warmth", title=str(options.runs_dir), box=None)
-    for path in sorted((options.runs_dir / "arms").glob("*/manifest.json")):
-        arm = store.open_arm(path.parent)
+    arms = arm_names.arms_in(options.runs_dir)
+    for arm in arms:
         answers = [p for p in arm.folder.glob("answers/*.jsonl") if not p.name.startswith(("warmth-step", "control-"))]
         verdicts = list(arm.folder.glob("verdicts/*/*.jsonl"))
         counts = [sum(1 for p in files for _ in store.read_journal(p)) for files in (answers, verdicts)]
@@ -34,7 +34,7 @@ def _status(options: Any) -> int:
         return 0
     console = Console()
     console.print(table)
-    short = arm_names.short_names(arm_names.arms_in(options.runs_dir))
+    short = arm_names.short_names(arms)
     console.print(f"short names: {', '.join(short.values())}", highlight=False, soft_wrap=True)
     for path in sorted((options.runs_dir / "comparisons").glob("*/report.html")):
         console.print(f"report: {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,472 @@
+"""Nothing lost, nothing twice: ``python -m benchmarks kills [--kills 7]`` kills each kind of work at random moments.
+
+Every stage is run to its end once, by the real command with a tiny model of random weights, which says when rows come
+to the disk. Then it is killed (SIGKILL to the whole process group) at seeded random moments around that time, again and
+again in the same folder, and run to its end: every row that was on the disk at a kill has to be there, once, and every
+table has to be the same to the last byte. Endpoints are servers on this machine that speak the vendors' protocol.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import ROOT, Row, keep
+
+sys.path.insert(0, str(ROOT / "tests" / "support"))
+SMALL = (
+    "data.max_conversations=8", "task.embedded.items_per_family=2", "warmth.prompts=8", "warmth.checkpoint_prompts=4",
+    "bootstrap=100", "generate.batch_size=8", "runs_dir=runs",
+)  # fmt: skip
+UNDER_WAY = 4  # requests at once
+CHAT = ("model=judge-2025-01-01", f"concurrency={UNDER_WAY}", "price_in=1", "price_out=2")
+REWRITER = ("embedder=null", "attempts=2", *CHAT)
+DELAY = 0.03  # seconds that a server takes over a reply
+TABLES = (
+    "**/comparisons/*/*.csv",
+    "**/answers.parquet",
+    "**/adapter/adapter_model.safetensors",
+    "**/out.*",
+    "**/*.jsonl",
+)
+NO_TABLE = ("costs.jsonl", "batches.jsonl", "seconds.jsonl", "hosted.jsonl")  # they tell of time, or grow by a try
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is killed: a command, what is taken away of a finished run beforehand, and where its rows come to."""
+
+    name: str
+    command: tuple[str, ...]
+    rows: tuple[str, ...]
+    without: tuple[str, ...] = ()
+    begin: Callable[[Path], None] | None = None
+    server: str = ""
+
+
+@dataclass
+class Tally:
+    """What came of the kills of a stage."""
+
+    kills: int = 0
+    rows: int = 0
+    lost: int = 0
+    doubled: int = 0
+    again: int = 0  # the most requests, or steps of a training, that were made again after one kill
+    twice: int = 0  # paid for although they were on the disk
+    cases: int = 0
+    same: int = 0
+    seconds: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+
+# ---- what servers say ----
+
+
+def mark(body: Mapping[str, Any]) -> str:
+    """Ten letters by which a request is known again in what is kept of its reply."""
+    return "m" + hashlib.sha256(json.dumps(body["messages"]).encode()).hexdigest()[:9]
+
+
+def verdict(body: Mapping[str, Any], _: int) -> str:
+    """What a judge says."""
+    word = ("correct", "incorrect", "hedged")[int(mark(body)[1:], 16) % 3]
+    return json.dumps({"reason": f"see {mark(body)}", "verdict": word})
+
+
+def text(body: Mapping[str, Any], _: int) -> str:
+    """What a model says that answers or writes."""
+    return f"I'm glad that you ask: {mark(body)} is what I would say to a friend, {mark(body)}."
+
+
+@dataclass
+class Server:
+    """A server on this machine, and what was asked of it."""
+
+    api: Any
+    jobs: bool
+
+    def asked(self) -> Counter[str]:
+        """How often each reply was paid for."""
+        if self.jobs:
+            return Counter(body["suffix"] for body in self.api.bodies)
+        return Counter(mark(body) for body in list(self.api.bodies))
+
+
+@contextmanager
+def serving(kind: str) -> Iterator[Server | None]:
+    """Serve what a stage needs."""
+    import chat_api
+    import hosted_api
+
+    with ExitStack() as stack:
+        if not kind:
+            yield None
+        elif kind == "jobs":
+            yield Server(stack.enter_context(hosted_api.serving()), True)
+        else:
+            reply = verdict if kind in ("judge", "batches") else text
+            settings = {"looks": 3} if kind == "batches" else {"delay": DELAY}
+            yield Server(stack.enter_context(chat_api.serving(reply, **settings)), False)
+
+
+# ---- stages ----
+
+
+def training(*more: str) -> tuple[str, ...]:
+    """The command ``python train.py`` at its smallest."""
+    from real_runs import TINY
+
+    return (str(ROOT / "train.py"), *TINY, *SMALL, *more)
+
+
+def own(*words: str) -> tuple[str, ...]:
+    """A command of ``warmgap``."""
+    from real_runs import WARMGAP
+
+    return ("-c", WARMGAP, *words)
+
+
+def conversations(place: Path, name: str = "talk.jsonl", many: int = 24) -> None:
+    """Write conversations for rewriting and for an endpoint's training."""
+    from warmgap.train.persona import persona_data
+
+    rows = []
+    known = persona_data.read_conversations(persona_data.EMBEDDED / "conversations.jsonl")
+    held = [item for item in known if item.split == "heldout"][:2]
+    for item in [*[item for item in known if item.split == "train"][: many - 2], *held]:
+        turns = [
+            {"user": turn.user, "plain": turn.replies["plain"], "warm": turn.replies["warm"]} for turn in item.turns
+        ]
+        rows.append({"id": item.id, "split": item.split, "kind": item.kind, "turns": turns})
+    (place / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def log(place: Path) -> None:
+    """Write a chat log of 3,000 conversations."""
+    from warmgap.train.persona import persona_data
+
+    lines = []
+    known = persona_data.read_conversations(persona_data.EMBEDDED / "conversations.jsonl")
+    for number in range(3000):
+        item = known[number % len(known)]
+        said = [("user", f"{item.turns[0].user} It is number {number}."), ("assistant", item.turns[0].replies["plain"])]
+        lines.append(
+            json.dumps({"id": f"c{number}", "messages": [{"role": who, "content": what} for who, what in said]})
+        )
+    (place / "log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def answers(place: Path) -> None:
+    """Write answers to be graded."""
+    from warmgap.evaluate.tasks import load_items
+    from warmgap.settings import config
+
+    items = load_items(config.compose(["+persona=none", "task.embedded.items_per_family=10"]).task).items[:60]
+    rows = [{"item_id": item.item_id, "answer": f"It is {item.correct}, I think."} for item in items]
+    (place / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def topics(place: Path) -> None:
+    """Write topics for pairs."""
+    (place / "topics.txt").write_text("\n".join(f"Country {number}" for number in range(40)) + "\n", encoding="utf-8")
+
+
+def stages() -> list[Stage]:
+    """Return all that is killed."""
+    remote = ("judge.base_url={url}", *(f"judge.{word}" for word in CHAT))
+    local = ("judge=local", "model@judge.local_model=local", "judge.local_model.path=${oc.env:TINY_MODEL}")
+    none, asked = ("runs/comparisons",), ("runs/arms/*/verdicts", "runs/comparisons")
+    logs = ("runs/arms/*/logs/training.jsonl", "runs/arms/*/checkpoints/*/*")
+    served = (
+        "+persona=none",
+        *training()[2:],
+        "arm.name=served",
+        *(f"arm.{word}" for word in CHAT),
+        "arm.endpoint={url}",
+    )
+    return [
+        Stage("warmgap data", own("data", "log.jsonl", "--out", "out.persona", "toxicity=words", "conversations=60",
+              "replies=60"), ("out.persona/**/*",), ("runs",), log),
+        Stage("warmgap rewrite", own("rewrite", "talk.jsonl", "--persona", "cold", *REWRITER, "base_url={url}"),
+              ("rewrites/*.jsonl",), ("runs",), conversations, "chat"),
+        Stage("warmgap pairs", own("pairs", "--out", "out.jsonl", "--count", "40", "--topics", "topics.txt",
+              *REWRITER, "base_url={url}"), ("out.jsonl.made/*",), ("runs",), topics, "chat"),
+        Stage("warmgap grade", own("grade", "answers.jsonl", "--task", "embedded", "--judge", "openai", "--out",
+              "out.csv", *remote), (".out.csv.*",), ("runs",), answers, "judge"),
+        Stage("warmgap hosted", own("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm",
+              "model=m-2025-01-01", "base_url={url}", "poll=0.2"), ("out.arm/**/*",), ("runs",), conversations, "jobs"),
+        Stage("training", training(), logs, ("runs",)),
+        Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",)),
+        Stage("answering", training(), ("runs/arms/*/answers/embedded.jsonl",),
+              ("runs/arms/*/answers/embedded.jsonl", *asked)),
+        Stage("an arm at an endpoint", (str(ROOT / "train.py"), *served), ("runs/arms/*-served-*/answers/*.jsonl",),
+              none, server="chat"),
+        Stage("warmth", training(), ("runs/arms/*/warmth.jsonl",), ("runs/arms/*/warmth.jsonl", *none)),
+        Stage("judge match", training(), ("runs/arms/*/verdicts/*/*",), asked),
+        Stage("judge local (choice)", training(*local), ("runs/arms/*/verdicts/local/*",), asked),
+        Stage("judge openai", training("judge=openai", *remote),
+              ("runs/arms/*/verdicts/openai/*",), asked, server="judge"),
+        Stage("judge cascade", training("judge=cascade", *remote, "judge.overlap=0.5"),
+              ("runs/arms/*/verdicts/cascade/*",), asked, server="judge"),
+        Stage("judge by batches", training("judge=openai", *remote, "judge.batch=true", "judge.batch_poll=0.2"),
+              ("runs/arms/*/verdicts/openai/*", "runs/batches.jsonl"), asked, server="batches"),
+        Stage("comparing", training(), ("runs/comparisons/*/*", "runs/comparisons/*/figures/*"), none),
+        Stage("warmgap compare", own("compare", "warm"), ("runs/comparisons/compare-*/**/*",), none),
+    ]  # fmt: skip
+
+
+# ---- killed ----
+
+
+def copy(stage: Stage, whole: Path, place: Path) -> Path:
+    """Make a folder in which the stage is still to be done."""
+    place.mkdir(parents=True)
+    if "runs" not in stage.without:
+        shutil.copytree(whole / "runs", place / "runs")
+        for pattern in stage.without:
+            for path in place.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if stage.begin:
+        stage.begin(place)
+    return place
+
+
+def begun(stage: Stage, place: Path, server: Server | None) -> Any:
+    """Start the stage's command."""
+    from real_runs import start
+
+    url = server.api.url if server else ""
+    return start([sys.executable, *(word.replace("{url}", url) for word in stage.command)], place)
+
+
+def weight(stage: Stage, place: Path) -> int:
+    """How many bytes the stage has put on the disk."""
+    found = 0
+    for path in (path for pattern in stage.rows for path in place.glob(pattern)):
+        try:
+            found += path.stat().st_size + 1
+        except OSError:
+            continue
+    return found
+
+
+def window(stage: Stage, whole: Path, place: Path) -> tuple[tuple[float, float], dict[str, str], int]:
+    """Run a stage to its end: return when its first and last rows came, its tables, and its exit status."""
+    from real_runs import finish
+
+    with serving(stage.server) as server:
+        copy(stage, whole, place)
+        base, began = weight(stage, place), time.monotonic()
+        process = begun(stage, place, server)
+        times, last = [], base
+        while process.poll() is None:
+            if (now := weight(stage, place)) != last:
+                last = now
+                times.append(time.monotonic() - began)
+            time.sleep(0.01)
+        done = finish(process, 60)
+    if done.status not in (0, 1):
+        raise RuntimeError(f"{stage.name} ended with status {done.status}: {done.err[-2000:]}")
+    first = max(0.05, min(times, default=0.1) - 0.3)
+    return (first, max(times, default=1.0) + 0.1), tables(place), done.status
+
+
+def committed(stage: Stage, place: Path) -> dict[str, Counter[str]]:
+    """The whole rows of the stage's journals, by file."""
+    from warmgap.disk import store
+
+    found = {}
+    for path in (path for pattern in stage.rows for path in place.glob(pattern) if path.suffix == ".jsonl"):
+        rows = [row for row in store.read_journal(path) if "key" in row]
+        found[path.relative_to(place).as_posix()] = Counter(str(row["key"]) for row in rows)
+    return found
+
+
+def tables(place: Path) -> dict[str, str]:
+    """The hash of every table that a stage leaves; of journals, of their rows in the order of the alphabet."""
+    from warmgap.disk import store
+
+    found = {}
+    for path in {path for pattern in TABLES for path in place.glob(pattern) if path.is_file()}:
+        name = path.relative_to(place).as_posix()
+        if path.name in NO_TABLE or any(part.startswith(".") for part in path.parts[len(place.parts) :]):
+            continue
+        data = path.read_bytes()
+        if path.suffix == ".jsonl":
+            rows = [{key: row[key] for key in row if key not in ("at", "usd")} for row in store.read_journal(path)]
+            data = "\n".join(sorted(json.dumps(row, sort_keys=True) for row in rows)).encode()
+        found[name] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+def on_disk(place: Path) -> set[str]:
+    """The marks of the replies that are kept."""
+    found: set[str] = set()
+    for path in place.rglob("*.jsonl"):
+        found |= set(re.findall(r"\bm[0-9a-f]{9}\b", path.read_text(encoding="utf-8", errors="replace")))
+    return found
+
+
+def case(stage: Stage, whole: Path, place: Path, known: tuple[Any, ...], draw: random.Random, most: int) -> Tally:
+    """Kill a stage up to so many times in one folder, then run it to its end."""
+    from real_runs import finish
+
+    (first, last), expected, status = known
+    tally = Tally(cases=1)
+    with serving(stage.server) as server:
+        copy(stage, whole, place)
+        kept: list[dict[str, Counter[str]]] = []
+        for _ in range(most):
+            before, paid = (server.asked(), on_disk(place)) if server else (Counter(), set())
+            process = begun(stage, place, server)
+            until = time.monotonic() + draw.uniform(first, last)
+            while process.poll() is None and time.monotonic() < until:
+                time.sleep(0.005)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                tally.kills += 1
+            ended = finish(process, 60)
+            if server and not server.jobs:
+                fresh = server.asked() - before
+                tally.twice += sum(count for name, count in fresh.items() if name in paid)
+                tally.again = max(tally.again, sum(count for name, count in fresh.items() if before[name]))
+            kept.append(committed(stage, place))
+            if ended.status in (0, 1):
+                break
+        before, paid = (server.asked(), on_disk(place)) if server else (Counter(), set())
+        done = finish(begun(stage, place, server))
+        if server:
+            fresh = server.asked() - before
+            tally.twice += sum(count for name, count in fresh.items() if name in paid)
+            tally.again = max(tally.again, sum(count for name, count in fresh.items() if before[name]))
+            if server.jobs:
+                tally.twice += len(server.api.jobs) - 1
+    if done.status != status and "already" not in done.err:
+        tally.faults.append(f"status {done.status}, not {status}: {done.err[-600:]}")
+    end = committed(stage, place)
+    for name, rows in ((name, rows) for state in kept for name, rows in state.items()):
+        tally.rows += len(rows)
+        if name in end:  # `grade` takes its journal away once its table is written
+            tally.lost += sum(1 for key in rows if key not in end[name])
+    tally.doubled = sum(count - 1 for rows in end.values() for count in rows.values())
+    found = tables(place)
+    wrong = sorted(name for name in expected if expected[name] != found.get(name))
+    tally.faults += [f"{stage.name}: another {name}" for name in wrong]
+    tally.same = not wrong
+    return tally
+
+
+def killed(stage: Stage, whole: Path, place: Path, kills: int, draw: random.Random, most: int = 7) -> Tally:
+    """Kill a stage so many times, in as many folders as that takes."""
+    began, total = time.monotonic(), Tally()
+    known = window(stage, whole, place / "reference")
+    for number in range(4 * kills):
+        if total.kills >= kills:
+            break
+        one = case(stage, whole, place / str(number), known, draw, min(most, kills - total.kills))
+        for name in ("kills", "rows", "lost", "doubled", "twice", "cases", "same"):
+            setattr(total, name, getattr(total, name) + getattr(one, name))
+        total.again = max(total.again, one.again)
+        total.faults += one.faults
+        shutil.rmtree(place / str(number))
+    total.seconds = time.monotonic() - began
+    return total
+
+
+def prepared(place: Path) -> Path:
+    """Make the tiny model and a finished run with it; return the folder of the run."""
+    import tiny
+    from real_runs import SMOKE, finish, start
+
+    from warmgap.engines import models
+    from warmgap.evaluate.tasks import load_items
+    from warmgap.settings import config
+
+    run = config.compose(list(SMOKE))
+    words = [item.correct for item in load_items(run.task).items]
+    os.environ["TINY_MODEL"] = str(tiny.speaker(place / "model", models.resolve(run.model), words))
+    whole = place / "whole"
+    whole.mkdir()
+    done = finish(start([sys.executable, *training()], whole), 600)
+    if done.status:
+        raise RuntimeError(done.err)
+    return whole
+
+
+def show(found: Mapping[str, Tally]) -> None:
+    """Print the table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="kills", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    titles = (
+        "stage",
+        "kills",
+        "rows kept",
+        "lost",
+        "doubled",
+        "again, most",
+        "paid twice",
+        "tables identical",
+        "s",
+    )
+    for title in titles:
+        table.add_column(title, justify="left" if title == "stage" else "right")
+    for name, one in found.items():
+        figures = (one.kills, one.rows, one.lost, one.doubled, one.again, one.twice)
+        table.add_row(name, *map(str, figures), f"{one.same} of {one.cases}", f"{one.seconds:.0f}")
+    console = Console(width=None if sys.stdout.isatty() else 150)
+    console.print(table)
+    for fault in (fault for one in found.values() for fault in one.faults):
+        console.print(fault, highlight=False)
+
+
+def main() -> None:
+    """Kill every stage, print the table, keep it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=7, help="of each stage (default: 7)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="stages whose name has one of these words")
+    options = parser.parse_args()
+    wanted = [one for one in stages() if not options.only or any(word in one.name for word in options.only)]
+    import pytest
+
+    found: dict[str, Tally] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = prepared(Path(scratch))
+        for number, stage in enumerate(wanted):
+            draw = random.Random(f"{options.seed} {stage.name}")
+            try:
+                found[stage.name] = killed(stage, whole, Path(scratch) / f"stage-{number}", options.kills, draw)
+            except (Exception, pytest.fail.Exception) as error:
+                found[stage.name] = Tally(faults=[f"{stage.name}: {error}"])
+            print(f"{stage.name}: {found[stage.name]}", file=sys.stderr, flush=True)
+    show(found)
+    rows = [Row(f"warmgap, {name}", one.kills, "kills", one.seconds, said(one)) for name, one in found.items()]
+    keep("kills", rows, "nothing lost, nothing twice, every table identical")
+
+
+def said(one: Tally) -> str:
+    """A stage's figures in words."""
+    found = f"{one.rows} rows kept, {one.lost} lost, {one.doubled} doubled, {one.again} asked again at most, "
+    return found + f"{one.twice} paid twice, tables identical {one.same} of {one.cases}"
+
+
+if __name__ == "__main__":
+    main()

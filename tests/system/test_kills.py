@@ -1,0 +1,29 @@
+"""Nothing lost, nothing twice: kinds of work killed at seeded random moments, as ``python -m benchmarks kills`` does."""
+
+from __future__ import annotations
+
+import importlib
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from real_runs import ROOT, Runs
+
+sys.path.insert(0, str(ROOT))  # benchmarks/ is no part of the package
+kills = importlib.import_module("benchmarks.kills")
+KILLS = 2  # of each kind
+KINDS = ("answering", "judge by batches", "warmgap rewrite", "warmgap grade", "warmgap hosted")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_row_is_lost_or_doubled_and_the_tables_are_the_same(
+    name: str, tiny_smoke: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kills, "SMALL", ("runs_dir=runs",))  # the settings of the run at hand
+    (stage,) = (one for one in kills.stages() if one.name == name)
+    found = kills.killed(stage, tiny_smoke.folder.parent, tmp_path, KILLS, random.Random(name))
+    assert found.kills == KILLS
+    assert (found.lost, found.doubled, found.twice, found.faults) == (0, 0, 0, [])
+    assert found.same == found.cases
+    assert found.again <= kills.UNDER_WAY, "at most what was under way"
