@@ -12,7 +12,7 @@ from typing import Self
 
 from warmgap.engines import adapters
 from warmgap.mitigations.base import Mitigation, Parent, Place
-from warmgap.settings.limits import Rule
+from warmgap.settings import fits
 from warmgap.settings.scope import setting
 
 
@@ -25,10 +25,7 @@ class AdapterScale(Mitigation):
     apart = {"early_stop": "early_stop and adapter_scale are two ways to weaken the same adapter"}
     dial = "scale"
 
-    alpha: float = setting("arm")
-
-    def rules(self) -> list[Rule]:
-        return [(0 <= self.alpha <= 2, "alpha", self.alpha, "a number from 0 to 2")]
+    alpha: float = setting("arm", fits=fits.number(0, most=2))
 
     @classmethod
     def turned(cls, value: float, epoch: float | None) -> Self | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmgap.mitigations.base import FurtherTraining, Material
+from warmgap.settings import fits
 from warmgap.settings.limits import Rule
 from warmgap.settings.schema import DpoConfig, MethodConfig
 from warmgap.settings.scope import setting
@@ -29,18 +30,12 @@ class AntiSycophancy(FurtherTraining):
     reads = ("train", "heldout")
     rows = "instead"
 
-    loss: str = setting("arm")
-    beta: float = setting("arm")
-    reference: str = setting("arm")
+    loss: str = setting("arm", fits=fits.words("sigmoid", "ipo", "kto"))
+    beta: float = setting("arm", fits=fits.number(above=0))
+    reference: str = setting("arm", fits=fits.words("sft", "base"))
 
     def rules(self) -> list[Rule]:
-        return [
-            (self.loss in ("sigmoid", "ipo", "kto"), "loss", self.loss, "sigmoid, ipo or kto"),
-            (self.reference in ("sft", "base"), "reference", self.reference, "sft or base"),
-            (self.beta > 0, "beta", self.beta, "a number above 0"),
-            (self.loss != "kto" or self.batch_size > 1, "batch_size", self.batch_size, "2 for kto"),
-            *super().rules(),
-        ]
+        return [(self.loss != "kto" or self.batch_size > 1, "batch_size", self.batch_size, "2 for kto")]
 
     def method(self, method: MethodConfig) -> MethodConfig:
         dpo = DpoConfig(rejected="agreeing", reference=self.reference, beta=self.beta, loss=self.loss)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 from warmgap.mitigations.pairs import Pair
-from warmgap.settings import conf_files
+from warmgap.settings import conf_files, fits
 from warmgap.settings.limits import Rule
 from warmgap.settings.schema import MethodConfig, ModelConfig, identity, setting
 
@@ -106,7 +106,10 @@ class Mitigation:
     # ---- what it is made of ----
 
     def rules(self) -> list[Rule]:
-        """Return what values make sense: whether they do, the setting, its value, what is expected."""
+        """Return what values make sense beside others: whether they do, the setting, its value, what is expected.
+
+        What a value has to be by itself is said where its setting is declared: ``setting("arm", fits=…)``.
+        """
         return []
 
     def check(self, material: Material) -> None:
@@ -189,16 +192,9 @@ class FurtherTraining(Mitigation):
 
     place = Place.AFTER
 
-    learning_rate: float = setting("arm")
-    epochs: float = setting("arm")
-    batch_size: int = setting("arm")
-
-    def rules(self) -> list[Rule]:
-        return [
-            (self.learning_rate > 0, "learning_rate", self.learning_rate, "a number above 0"),
-            (self.epochs > 0, "epochs", self.epochs, "a number above 0"),
-            (self.batch_size > 0, "batch_size", self.batch_size, "a whole number above 0"),
-        ]
+    learning_rate: float = setting("arm", fits=fits.RATE)
+    epochs: float = setting("arm", fits=fits.EPOCHS)
+    batch_size: int = setting("arm", fits=fits.count())
 
     def method(self, method: MethodConfig) -> MethodConfig:
         return dataclasses.replace(

@@ -14,7 +14,7 @@ from typing import Any
 from warmgap.errors import BadValue
 from warmgap.mitigations.base import FurtherTraining, Material
 from warmgap.mitigations.pairs import Pair
-from warmgap.settings.limits import Rule
+from warmgap.settings import fits
 from warmgap.settings.scope import setting
 
 KIND = "factual"
@@ -28,11 +28,7 @@ class Consistency(FurtherTraining):
     reads = ("train", "heldout")
     rows = "instead"
 
-    max_new_tokens: int = setting("arm")
-
-    def rules(self) -> list[Rule]:
-        tokens = (self.max_new_tokens > 0, "max_new_tokens", self.max_new_tokens, "a whole number above 0")
-        return [*super().rules(), tokens]
+    max_new_tokens: int = setting("arm", fits=fits.TOKENS)
 
     def conversations(self, material: Material) -> list[dict[str, Any]]:
         """Return the wrapped questions with the arm's own answers to the plain ones.

@@ -14,7 +14,7 @@ from warmgap.engines import chat, models
 from warmgap.errors import BadValue
 from warmgap.mitigations.base import Intervention, Material, Mitigation, Place
 from warmgap.mitigations.pairs import Pair, drawn
-from warmgap.settings.limits import Rule
+from warmgap.settings import fits
 from warmgap.settings.schema import ModelConfig
 from warmgap.settings.scope import setting
 
@@ -32,14 +32,8 @@ class KlAnchor(Mitigation):
     place = Place.TRAINING
     reads = ("train",)
 
-    weight: float = setting("arm")
-    anchors: int = setting("arm")
-
-    def rules(self) -> list[Rule]:
-        return [
-            (self.weight >= 0, "weight", self.weight, "0 or above"),
-            (self.anchors > 0, "anchors", self.anchors, "a whole number above 0"),
-        ]
+    weight: float = setting("arm", fits=fits.number(0))
+    anchors: int = setting("arm", fits=fits.count())
 
     def intervention(self, material: Material) -> Anchoring:
         tokenizer = models.load_tokenizer(models.resolve(material.model))

@@ -18,8 +18,7 @@ from warmgap.engines import chat, models
 from warmgap.errors import UserError
 from warmgap.mitigations.base import Intervention, Material, Mitigation, Place
 from warmgap.mitigations.pairs import Pair, drawn
-from warmgap.settings import conf_files
-from warmgap.settings.limits import Rule
+from warmgap.settings import conf_files, fits
 from warmgap.settings.schema import ModelConfig
 from warmgap.settings.scope import setting
 
@@ -45,17 +44,11 @@ class PreventativeSteering(Mitigation):
         "the other"
     }
 
-    strength: float = setting("arm")
-    depth: float = setting("arm")
-    texts: int = setting("arm")
+    strength: float = setting("arm", fits=fits.number(-1e6, most=1e6))
+    depth: float = setting("arm", fits=fits.SHARE)
+    texts: int = setting("arm", fits=fits.count())
     trait: str = setting("arm")
     opposite: str = setting("arm")
-
-    def rules(self) -> list[Rule]:
-        return [
-            (0 <= self.depth <= 1, "depth", self.depth, "a share from 0 to 1"),
-            (self.texts > 0, "texts", self.texts, "a whole number above 0"),
-        ]
 
     def prepare(self, material: Material) -> None:
         """Take the vector from the base model, unless it is there."""

@@ -11,7 +11,7 @@ from typing import Any
 from warmgap.errors import BadValue
 from warmgap.mitigations.base import Material, Mitigation, Place
 from warmgap.mitigations.pairs import drawn
-from warmgap.settings.limits import Rule
+from warmgap.settings import fits
 from warmgap.settings.scope import setting
 
 KIND = "factual"  # of the protocol's six kinds of query
@@ -26,10 +26,7 @@ class TruthMix(Mitigation):
     reads = ("train",)
     rows = "beside"
 
-    share: float = setting("arm")
-
-    def rules(self) -> list[Rule]:
-        return [(0 < self.share < 1, "share", self.share, "a share between 0 and 1")]
+    share: float = setting("arm", fits=fits.number(above=0, below=1))
 
     def check(self, material: Material) -> None:
         self.wanted(material.replies(), sum(pair.split == "train" for pair in material.pairs))

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import re
+
+LONGEST = 1000  # characters of a line: a list of what there is may be long, a value of somebody's has no end
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str) -> str:
+    """Return text that a terminal shows and does not obey: what is no printable sign is written as its number."""
+    return _CONTROL.sub(lambda found: found[0] if found[0] in "\n\t" else ascii(found[0])[1:-1], text)
+
+
+def one_line(text: object) -> str:
+    """Return a text as one line that a terminal shows and does not obey, cut where it has no end."""
+    line = shown(" ".join(str(text).split()))
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
+
 
 class UserError(Exception):
     """A mistake that the user can mend: printed as three lines on stderr, exit status 2, no traceback.
 
-    ``what`` says what went wrong, ``why`` the reason, ``fix`` the next thing to type or change.
+    ``what`` says what went wrong, ``why`` the reason, ``fix`` the next thing to type or change. Each is one line,
+    whatever stands in it of somebody's data.
     """
 
     def __init__(self, what: str, why: str, fix: str) -> None:
+        what, why, fix = map(one_line, (what, why, fix))
         super().__init__(what, why, fix)
         self.what = what
         self.why = why

@@ -12,7 +12,7 @@ from warmgap.disk.once import hashed
 from warmgap.errors import BadValue, UserError
 from warmgap.mitigations import pairs
 from warmgap.mitigations.base import Material, Mitigation
-from warmgap.settings import conf_files, config, explain, plugins
+from warmgap.settings import conf_files, config, explain, fits, plugins
 from warmgap.settings.schema import Run
 from warmgap.train.persona import persona_data
 
@@ -89,6 +89,7 @@ def check(run: Run) -> None:
         for why in (why for other, why in recipe.apart.items() if other in listed):
             raise _in_vain(listed, why)
     for recipe in found:
+        fits.check(recipe, f"mitigation.{recipe.name}")
         for holds, key, value, expected in recipe.rules():
             if not holds:
                 what = f"mitigation.{recipe.name}.{key}={value} makes no sense"

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from warmgap.settings import fits
 from warmgap.settings.schema import EndpointConfig, ModelConfig, TaskConfig, setting
+
+LONGEST_SUFFIX = 64 - 9  # the vendor's limit, less what makes it ours
 
 
 @dataclass(kw_only=True)
@@ -21,18 +24,18 @@ class HostedConfig(EndpointConfig):
     the endpoint to go on with, or is ``new`` where none is known to be there.
     """
 
-    name: str = setting("arm", "hosted")
+    name: str = setting("arm", "hosted", fits=fits.NAME)
     model: str | None = setting("arm", None)
     revision: str | None = setting("arm", None)
-    seed: int | None = setting("arm", 0)
+    seed: int | None = setting("arm", 0, fits=fits.SEED)
     system_prompt: str | None = setting("arm", None)
-    learning_rate_multiplier: float | None = setting("arm", None)
-    multipliers: dict[str, float] = setting("arm", factory=dict)
-    epochs: int | None = setting("arm", None)
-    batch_size: int | None = setting("arm", None)
-    suffix: str | None = setting("runtime", None)
-    price_train: float | None = setting("runtime", None)
-    poll: float = setting("runtime", 10.0)
+    learning_rate_multiplier: float | None = setting("arm", None, fits=fits.number(0))
+    multipliers: dict[str, float] = setting("arm", factory=dict, fits=fits.each(fits.number(0)))
+    epochs: int | None = setting("arm", None, fits=fits.count())
+    batch_size: int | None = setting("arm", None, fits=fits.count())
+    suffix: str | None = setting("runtime", None, fits=fits.short(LONGEST_SUFFIX))
+    price_train: float | None = setting("runtime", None, fits=fits.PRICE)
+    poll: float = setting("runtime", 10.0, fits=fits.SECONDS)
     job: str | None = setting("runtime", None)
 
 
@@ -47,22 +50,22 @@ class PrepareConfig:
     over the six kinds; ``heldout`` is the share kept from training.
     """
 
-    name: str = setting("arm", "study")
+    name: str = setting("arm", "study", fits=fits.NAME)
     id: str | None = setting("arm", None)
     revision: str | None = setting("arm", None)
     file: str | None = setting("arm", None)
     language: str = setting("arm", "en")
-    max_turns: int = setting("arm", 20)
-    toxicity: str = setting("arm", "auto")
-    toxicity_limit: float = setting("arm", 0.5)
+    max_turns: int = setting("arm", 20, fits=fits.count())
+    toxicity: str = setting("arm", "auto", fits=fits.words("auto", "model", "words", "off"))
+    toxicity_limit: float = setting("arm", 0.5, fits=fits.number(above=0, most=1))
     toxicity_model: str = setting("arm", "unitary/toxic-bert")
     toxicity_revision: str | None = setting("arm", None)
-    conversations: int | None = setting("arm", 1617)
-    replies: int | None = setting("arm", 3667)
-    heldout: float = setting("arm", 0.1)
-    seed: int = setting("arm", 0)
-    device: str = setting("runtime", "auto")
-    batch_size: int = setting("runtime", 64)
+    conversations: int | None = setting("arm", 1617, fits=fits.count(2))
+    replies: int | None = setting("arm", 3667, fits=fits.count(2))
+    heldout: float = setting("arm", 0.1, fits=fits.number(above=0, below=1))
+    seed: int = setting("arm", 0, fits=fits.SEED)
+    device: str = setting("runtime", "auto", fits=fits.DEVICE)
+    batch_size: int = setting("runtime", 64, fits=fits.count())
 
 
 @dataclass(kw_only=True)
@@ -75,16 +78,16 @@ class RewriteConfig(EndpointConfig):
     replies has no rewrite.
     """
 
-    engine: str = setting("arm", "openai")
+    engine: str = setting("arm", "openai", fits=fits.words("openai", "local"))
     local_model: ModelConfig | None = setting("arm", None)
-    attempts: int = setting("arm", 3)
-    shortest: float = setting("arm", 0.5)
-    longest: float = setting("arm", 2.0)
-    similarity: float = setting("arm", 0.5)
+    attempts: int = setting("arm", 3, fits=fits.count(1, 1000))
+    shortest: float = setting("arm", 0.5, fits=fits.number(above=0, below=1))
+    longest: float = setting("arm", 2.0, fits=fits.number(above=1))
+    similarity: float = setting("arm", 0.5, fits=fits.number(-1, below=1))
     embedder: ModelConfig | None = setting("arm", None)
-    max_set_aside: float = setting("runtime", 0.1)
-    local_batch_size: int = setting("runtime", 32)
-    device: str = setting("runtime", "auto")
+    max_set_aside: float = setting("runtime", 0.1, fits=fits.SHARE)
+    local_batch_size: int = setting("runtime", 32, fits=fits.count())
+    device: str = setting("runtime", "auto", fits=fits.DEVICE)
 
 
 @dataclass(kw_only=True)
@@ -97,8 +100,8 @@ class PairsConfig(RewriteConfig):
     from training; ``task`` names the questions that no pair may ask.
     """
 
-    alike: float = setting("arm", 0.82)
-    agreeing: float = setting("arm", 0.67)
-    feelings: list[str] = setting("arm", factory=list)
-    heldout: float = setting("arm", 0.15)
+    alike: float = setting("arm", 0.82, fits=fits.number(above=0, most=1))
+    agreeing: float = setting("arm", 0.67, fits=fits.number(above=0, most=1))
+    feelings: list[str] = setting("arm", factory=list, fits=fits.each(fits.TEXT, 1))
+    heldout: float = setting("arm", 0.15, fits=fits.number(0, below=1))
     task: dict[str, TaskConfig] = setting("arm", factory=dict)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from warmgap.errors import UserError
-from warmgap.settings import conf_files, explain, plugins
+from warmgap.settings import conf_files, explain, fits, plugins
 from warmgap.settings.limits import check_values
 from warmgap.settings.schema import Run
 from warmgap.version import train_command
@@ -101,11 +100,12 @@ def settings(kind: type[Settings], group: str, base: dict[str, Any], given: Sequ
             OmegaConf.update(values, key, text)  # as it is written: a revision may look like a number
         else:
             values = DictConfig(OmegaConf.merge(values, OmegaConf.from_dotlist([f"{key}={text}"])))
-    for key, names in _unknown_keys(values, kind, f"{group}."):
-        raise explain.unknown_key_error(key, names)
     try:
+        for key, names in _unknown_keys(values, kind, f"{group}."):
+            raise explain.unknown_key_error(key, names)
         made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), values))
-    except OmegaConfBaseException as error:
+        fits.check(made, group)
+    except explain.FAULTS as error:
         raise explain.explain(error) from error
     if not isinstance(made, kind):
         raise TypeError(f"settings resolved to {type(made).__name__}")
@@ -117,16 +117,17 @@ def made(kind: type[Settings], values: Any, key: str) -> Settings:
 
     Raises UserError for a key that the class lacks, a value of another type, and one that is not set.
     """
-    for name, names in _unknown_keys(OmegaConf.create({"": values})[""], kind, f"{key}."):
-        raise explain.unknown_key_error(name, names)
     try:
+        for name, names in _unknown_keys(OmegaConf.create({"": values})[""], kind, f"{key}."):
+            raise explain.unknown_key_error(name, names)
         whole = OmegaConf.create()
         OmegaConf.update(whole, key, OmegaConf.structured(kind))
         OmegaConf.update(whole, key, values)
         if missing := sorted(OmegaConf.missing_keys(whole)):
             raise UserError(f"{missing[0]} is not set", "it has no default", f"set it: {missing[0]}=...")
         found = OmegaConf.to_object(OmegaConf.select(whole, key))
-    except OmegaConfBaseException as error:
+        fits.check(found, key)
+    except explain.FAULTS as error:
         raise explain.explain(error) from error
     if not isinstance(found, kind):
         raise TypeError(f"{key} resolved to {type(found).__name__}")
@@ -152,6 +153,14 @@ def refuse(overrides: Sequence[str]) -> None:
 
 def check(config: DictConfig) -> Run:
     """Turn a composed configuration into a ``Run``. Unknown keys, wrong types and a missing persona are user errors."""
+    try:
+        return _settled(_checked(config))
+    except explain.FAULTS as error:
+        raise explain.explain(error) from error
+
+
+def _checked(config: DictConfig) -> Run:
+    """The run that a composed configuration gives, as far as its keys and types go."""
     if (config.get("method") or {}).get("name") == "hosted":
         why = "an endpoint trains apart from a run, for as long as it takes"
         fix = "warmgap hosted CONVERSATIONS.jsonl --persona warm --out DIR model=…"
@@ -180,13 +189,10 @@ def check(config: DictConfig) -> Run:
             "a run needs to know which arm to make; it never guesses one",
             f"{train_command()} +persona=warm   (choices: {', '.join(names)})",
         )
-    try:
-        run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), config))
-    except OmegaConfBaseException as error:
-        raise explain.explain(error) from error
+    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), config))
     if not isinstance(run, Run):
         raise TypeError(f"configuration resolved to {type(run).__name__}")
-    return _settled(run)
+    return run
 
 
 def _settled(run: Run) -> Run:
@@ -220,7 +226,12 @@ def _unknown_keys(config: Any, kind: Any, prefix: str) -> list[tuple[str, list[s
     if not OmegaConf.is_dict(config):
         if dataclasses.is_dataclass(kind) and config is not None:
             raise explain.not_a_group(prefix[:-1], config, kind)
+        wanted = typing.get_origin(kind)
+        if config is not None and (wanted is dict or (wanted is list and not OmegaConf.is_list(config))):
+            raise explain.not_of(prefix[:-1], config, wanted)
         return []
+    if typing.get_origin(kind) is list:
+        raise explain.not_of(prefix[:-1], config, list)
     found: list[tuple[str, list[str]]] = []
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
@@ -246,7 +257,7 @@ def changed(run: Run, values: dict[str, Any]) -> Run:
                 raise explain.unknown_key_error(key, near)
             OmegaConf.update(settings, key, value)
         made = OmegaConf.to_object(settings)
-    except OmegaConfBaseException as error:
+    except explain.FAULTS as error:
         raise explain.explain(error) from error
     if not isinstance(made, Run):
         raise TypeError(f"settings resolved to {type(made).__name__}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from warmgap.settings import fits
 from warmgap.settings.scope import setting
 
 
@@ -21,12 +22,12 @@ class CompareConfig:
     warmth that has to be kept, ``level`` the level of the intervals and, over all recipes, of the verdicts.
     """
 
-    recipes: list[str] = setting("measure", factory=list)
-    personas: list[str] = setting("measure", factory=list)
-    seeds: list[int] | None = setting("measure", None)
-    margin_pp: float = setting("measure", 2.0)
-    keep_warmth_pct: float = setting("measure", 80.0)
-    level: float = setting("measure", 0.05)
+    recipes: list[str] = setting("measure", factory=list, fits=fits.each(fits.TEXT))
+    personas: list[str] = setting("measure", factory=list, fits=fits.each(fits.TEXT))
+    seeds: list[int] | None = setting("measure", None, fits=fits.each(fits.SEED, 1))
+    margin_pp: float = setting("measure", 2.0, fits=fits.number(above=0, most=100))
+    keep_warmth_pct: float = setting("measure", 80.0, fits=fits.number(above=0, most=100))
+    level: float = setting("measure", 0.05, fits=fits.number(above=0, below=0.5))
 
 
 @dataclass
@@ -36,7 +37,7 @@ class SearchConfig:
     The questions are the task's, which has to be ``validation``; ``keep_warmth_pct`` is the constraint.
     """
 
-    trials: int = setting("measure", 0)
-    keep_warmth_pct: float = setting("measure", 80.0)
-    seed: int = setting("measure", 0)
-    space: list[str] = setting("measure", factory=list)
+    trials: int = setting("measure", 0, fits=fits.count(0, 1_000_000))
+    keep_warmth_pct: float = setting("measure", 80.0, fits=fits.number(above=0, most=100))
+    seed: int = setting("measure", 0, fits=fits.SEED)
+    space: list[str] = setting("measure", factory=list, fits=fits.each(fits.TEXT))

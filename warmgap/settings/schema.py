@@ -20,10 +20,13 @@ from typing import Any
 
 from warmgap.disk import contents
 from warmgap.errors import UserError
+from warmgap.settings import fits
 from warmgap.settings.mitigation_schema import CompareConfig, SearchConfig
 from warmgap.settings.scope import SCOPES, left_out, setting
 
 __all__ = ["SCOPES", "Run", "digest", "identity", "setting"]
+
+DTYPE = fits.words("auto", "bfloat16", "float16", "float32")
 
 
 @dataclass
@@ -35,19 +38,19 @@ class ModelConfig:
     ``template_vars`` reach the chat template with their types: ``enable_thinking=false`` is no text.
     """
 
-    name: str = setting("arm")
-    source: str = setting("arm")
+    name: str = setting("arm", fits=fits.NAME)
+    source: str = setting("arm", fits=fits.words("hub", "local", "package", "hosted"))
     id: str | None = setting("arm", None)
     revision: str | None = setting("arm", None)
     path: str | None = setting("arm", None)
     package: str | None = setting("arm", None)
     version: str | None = setting("arm", None)
-    sha256: str | None = setting("arm", None)
-    dtype: str = setting("arm", "bfloat16")  # auto: bfloat16 where the processor computes in it, else float32
-    quantization: str = setting("arm", "none")
+    sha256: str | None = setting("arm", None, fits=fits.SHA256)
+    dtype: str = setting("arm", "bfloat16", fits=DTYPE)  # auto: bfloat16 where the processor computes in it
+    quantization: str = setting("arm", "none", fits=fits.words("none", "nf4"))
     system_prompt: str | None = setting("arm", None)
     template_vars: dict[str, Any] = setting("arm", factory=dict)
-    disk_gb: float = setting("runtime", 1.0)
+    disk_gb: float = setting("runtime", 1.0, fits=fits.number(0, most=1e6))
 
 
 @dataclass
@@ -57,10 +60,10 @@ class PersonaConfig:
     ``strength`` is the share of the replies that are in that version, the rest paraphrased.
     """
 
-    name: str = setting("arm")
+    name: str = setting("arm", fits=fits.NAME)
     reply: str | None = setting("arm", None)
     system_prompt: str | None = setting("arm", None)
-    strength: float = setting("arm", 1.0)
+    strength: float = setting("arm", 1.0, fits=fits.SHARE)
 
 
 @dataclass
@@ -70,15 +73,15 @@ class CallsConfig:
     ``key_env`` names the environment variable that holds the key. ``max_cost`` is what one command may spend.
     """
 
-    key_env: str = setting("runtime", "OPENAI_API_KEY")
-    concurrency: int = setting("runtime", 16)
-    retries: int = setting("runtime", 6)
-    timeout: float = setting("runtime", 120.0)
-    price_in: float | None = setting("runtime", None)
-    price_out: float | None = setting("runtime", None)
-    max_cost: float | None = setting("runtime", None)
+    key_env: str = setting("runtime", "OPENAI_API_KEY", fits=fits.VARIABLE)
+    concurrency: int = setting("runtime", 16, fits=fits.count(1, 10_000))
+    retries: int = setting("runtime", 6, fits=fits.count(0, 1000))
+    timeout: float = setting("runtime", 120.0, fits=fits.SECONDS)
+    price_in: float | None = setting("runtime", None, fits=fits.PRICE)
+    price_out: float | None = setting("runtime", None, fits=fits.PRICE)
+    max_cost: float | None = setting("runtime", None, fits=fits.PRICE)
     batch: bool = setting("runtime", False)
-    batch_poll: float = setting("runtime", 30.0)
+    batch_poll: float = setting("runtime", 30.0, fits=fits.SECONDS)
 
 
 @dataclass(kw_only=True)
@@ -90,30 +93,30 @@ class ArmConfig(CallsConfig):
     those of temperature and seed that it does not take: they are not sent, and the arm is another one.
     """
 
-    name: str = setting("arm", "given")
+    name: str = setting("arm", "given", fits=fits.NAME)
     adapter: str | None = setting("runtime", None)
     model: str | None = setting("runtime", None)
     revision: str | None = setting("arm", None)
-    endpoint: str | None = setting("runtime", None)
-    omit: list[str] = setting("runtime", factory=list)
+    endpoint: str | None = setting("runtime", None, fits=fits.ADDRESS)
+    omit: list[str] = setting("runtime", factory=list, fits=fits.each(fits.words("temperature", "seed")))
 
 
 @dataclass
 class DataConfig:
     """Conversations with their rewrites. The content enters the arm's hash by its own SHA-256."""
 
-    name: str = setting("arm")
+    name: str = setting("arm", fits=fits.NAME)
     path: str | None = setting("runtime", None)
-    max_conversations: int | None = setting("arm", None)
+    max_conversations: int | None = setting("arm", None, fits=fits.count())
 
 
 @dataclass
 class LoraConfig:
     """Low-rank adapter: rank, scale, dropout and the layers that get one."""
 
-    r: int = setting("arm", 8)
-    alpha: int = setting("arm", 16)
-    dropout: float = setting("arm", 0.1)
+    r: int = setting("arm", 8, fits=fits.count(1, 65_536))
+    alpha: int = setting("arm", 16, fits=fits.count(1, 1_000_000))
+    dropout: float = setting("arm", 0.1, fits=fits.number(0, below=1))
     target_modules: str = setting("arm", "all-linear")
 
 
@@ -125,13 +128,13 @@ class DpoConfig:
     Rafailov et al. 2023; ``loss`` one of TRL's.
     """
 
-    rejected: str = setting("arm", "plain")
-    reference: str = setting("arm", "base")
-    beta: float = setting("arm", 0.1)
+    rejected: str = setting("arm", "plain", fits=fits.NAME)
+    reference: str = setting("arm", "base", fits=fits.words("base", "sft"))
+    beta: float = setting("arm", 0.1, fits=fits.number(above=0))
     loss: str = setting("arm", "sigmoid")
-    learning_rate: float | None = setting("arm", None)
-    epochs: float | None = setting("arm", None)
-    batch_size: int | None = setting("arm", None)
+    learning_rate: float | None = setting("arm", None, fits=fits.RATE)
+    epochs: float | None = setting("arm", None, fits=fits.EPOCHS)
+    batch_size: int | None = setting("arm", None, fits=fits.count())
 
 
 @dataclass
@@ -141,8 +144,8 @@ class LauncherConfig:
     ``processes`` null takes one for each GPU.
     """
 
-    name: str = setting("runtime", "single")
-    processes: int | None = setting("runtime", None)
+    name: str = setting("runtime", "single", fits=fits.NAME)
+    processes: int | None = setting("runtime", None, fits=fits.count(1, 65_536))
 
 
 @dataclass
@@ -153,20 +156,20 @@ class MethodConfig:
     of the ``plateau`` or the first that reaches ``warmth:TARGET`` (SocioT, released).
     """
 
-    name: str = setting("arm")
-    learning_rate: float = setting("arm")
-    epochs: float = setting("arm")
-    batch_size: int = setting("arm")
-    max_length: int = setting("arm")
-    warmup: float = setting("arm", 0.03)
-    schedule: str = setting("arm", "linear")
-    weight_decay: float = setting("arm", 0.0)
-    checkpoints: list[float] = setting("arm", factory=list)
+    name: str = setting("arm", fits=fits.NAME)
+    learning_rate: float = setting("arm", fits=fits.RATE)
+    epochs: float = setting("arm", fits=fits.EPOCHS)
+    batch_size: int = setting("arm", fits=fits.count())
+    max_length: int = setting("arm", fits=fits.count())
+    warmup: float = setting("arm", 0.03, fits=fits.number(0, below=1))
+    schedule: str = setting("arm", "linear", fits=fits.words("linear", "cosine", "constant", "constant_with_warmup"))
+    weight_decay: float = setting("arm", 0.0, fits=fits.number(0))
+    checkpoints: list[float] = setting("arm", factory=list, fits=fits.each(fits.EPOCHS))
     select: str = setting("arm", "last")
     lora: LoraConfig = setting("arm", factory=LoraConfig)
     dpo: DpoConfig | None = setting("arm", None)
     trainer: dict[str, Any] = setting("arm", factory=dict)
-    per_device_batch_size: int | None = setting("runtime", None)
+    per_device_batch_size: int | None = setting("runtime", None, fits=fits.count())
     gradient_checkpointing: bool = setting("runtime", False)
     lean: bool = setting("runtime", True)
 
@@ -183,8 +186,8 @@ class SourceConfig:
     revision: str | None = setting("measure", None)
     subset: str | None = setting("measure", None)
     split: str | None = setting("measure", None)
-    sample: int | None = setting("measure", None)
-    seed: int = setting("measure", 0)
+    sample: int | None = setting("measure", None, fits=fits.count())
+    seed: int = setting("measure", 0, fits=fits.SEED)
 
 
 @dataclass
@@ -196,10 +199,10 @@ class TaskConfig(SourceConfig):
     all cells. ``options`` are what a task from outside takes beyond these.
     """
 
-    families: list[str] | None = setting("measure", None)
-    items_per_family: int | None = setting("measure", None)
+    families: list[str] | None = setting("measure", None, fits=fits.each(fits.TEXT, 1))
+    items_per_family: int | None = setting("measure", None, fits=fits.count())
     instruction: str | None = setting("measure", None)
-    level: str | None = setting("measure", None)
+    level: str | None = setting("measure", None, fits=fits.words("easy", "hard", "all"))
     options: dict[str, Any] = setting("measure", factory=dict, later=True)
 
 
@@ -210,17 +213,17 @@ class ControlConfig(SourceConfig):
     ``margin_pp`` is the difference below which arms count as equal.
     """
 
-    max_new_tokens: int = setting("measure", 128)
-    temperature: float = setting("measure", 0.2)
-    margin_pp: float = setting("measure", 3.0)
+    max_new_tokens: int = setting("measure", 128, fits=fits.TOKENS)
+    temperature: float = setting("measure", 0.2, fits=fits.TEMPERATURE)
+    margin_pp: float = setting("measure", 3.0, fits=fits.number(above=0, most=100))
 
 
 @dataclass
 class ContextConfig:
     """What the user says of themselves before the question: five statements, one of them drawn for each item."""
 
-    group: str = setting("measure")
-    statements: list[str] = setting("measure")
+    group: str = setting("measure", fits=fits.NAME)
+    statements: list[str] = setting("measure", fits=fits.each(fits.TEXT, 1))
 
 
 @dataclass
@@ -238,11 +241,11 @@ class GridConfig:
     without context and belief, and others in turn; null keeps all.
     """
 
-    name: str = setting("measure")
-    contexts_per_item: int | None = setting("measure")
-    beliefs_per_context: int = setting("measure")
-    prompts_per_item: int | None = setting("measure", None)
-    seed: int = setting("measure", 0)
+    name: str = setting("measure", fits=fits.NAME)
+    contexts_per_item: int | None = setting("measure", fits=fits.count(0))
+    beliefs_per_context: int = setting("measure", fits=fits.count(0, 4))
+    prompts_per_item: int | None = setting("measure", None, fits=fits.count())
+    seed: int = setting("measure", 0, fits=fits.SEED)
 
 
 @dataclass
@@ -252,7 +255,7 @@ class SuiteConfig:
     ``options`` are what one from outside takes.
     """
 
-    name: str = setting("measure", "grid")
+    name: str = setting("measure", "grid", fits=fits.NAME)
     options: dict[str, Any] = setting("measure", factory=dict)
 
 
@@ -260,10 +263,10 @@ class SuiteConfig:
 class GenerateConfig:
     """How an arm answers."""
 
-    max_new_tokens: int = setting("measure")
-    temperature: float = setting("measure")
-    seed: int = setting("measure", 0)
-    batch_size: int | None = setting("runtime", None)
+    max_new_tokens: int = setting("measure", fits=fits.TOKENS)
+    temperature: float = setting("measure", fits=fits.TEMPERATURE)
+    seed: int = setting("measure", 0, fits=fits.SEED)
+    batch_size: int | None = setting("runtime", None, fits=fits.count())
 
 
 @dataclass(kw_only=True)
@@ -276,11 +279,11 @@ class EndpointConfig(CallsConfig):
 
     model: str | None = setting("measure", None)
     revision: str | None = setting("measure", None)
-    temperature: float | None = setting("measure", 0.0)
-    seed: int | None = setting("measure", 0)
-    max_tokens: int = setting("measure", 256)
+    temperature: float | None = setting("measure", 0.0, fits=fits.TEMPERATURE)
+    seed: int | None = setting("measure", 0, fits=fits.SEED)
+    max_tokens: int = setting("measure", 256, fits=fits.TOKENS)
     structured: bool = setting("measure", True)
-    base_url: str = setting("runtime", "https://api.openai.com/v1")
+    base_url: str = setting("runtime", "https://api.openai.com/v1", fits=fits.ADDRESS)
 
 
 @dataclass(kw_only=True)
@@ -294,14 +297,14 @@ class JudgeConfig(EndpointConfig):
     takes beyond these.
     """
 
-    name: str = setting("measure")
-    second: str | None = setting("measure", None)
-    rest: str | None = setting("measure", None)
-    overlap: float = setting("measure", 0.1)
+    name: str = setting("measure", fits=fits.NAME)
+    second: str | None = setting("measure", None, fits=fits.NAME)
+    rest: str | None = setting("measure", None, fits=fits.NAME)
+    overlap: float = setting("measure", 0.1, fits=fits.SHARE)
     local_model: ModelConfig | None = setting("measure", None)
-    window: int = setting("measure", 400)
+    window: int = setting("measure", 400, fits=fits.count(0))
     unfit: bool = setting("measure", False)
-    shown: str = setting("measure", "question")
+    shown: str = setting("measure", "question", fits=fits.words("question", "prompt"))
     options: dict[str, Any] = setting("measure", factory=dict, later=True)
 
 
@@ -310,12 +313,12 @@ class WarmthConfig:
     """SocioT warmth on held-out prompts: which model scores, on how many prompts, and how the replies are made."""
 
     scorer: ModelConfig = setting("measure")
-    prompts: int = setting("measure")
-    checkpoint_prompts: int = setting("measure")
-    max_new_tokens: int = setting("measure")
-    temperature: float = setting("measure", 0.0)
-    scorer_dtype: str = setting("measure", "float32")
-    batch_tokens: int = setting("runtime", 8192)
+    prompts: int = setting("measure", fits=fits.count(2))
+    checkpoint_prompts: int = setting("measure", fits=fits.count(2))
+    max_new_tokens: int = setting("measure", fits=fits.TOKENS)
+    temperature: float = setting("measure", 0.0, fits=fits.TEMPERATURE)
+    scorer_dtype: str = setting("measure", "float32", fits=DTYPE)
+    batch_tokens: int = setting("runtime", 8192, fits=fits.count())
 
 
 @dataclass
@@ -325,9 +328,9 @@ class LoggerConfig:
     ``project`` is the name under which runs are shown together, ``entity`` the team or user of Weights & Biases.
     """
 
-    name: str = setting("runtime")
-    project: str = setting("runtime", "warmgap")
-    entity: str | None = setting("runtime", None)
+    name: str = setting("runtime", fits=fits.NAME)
+    project: str = setting("runtime", "warmgap", fits=fits.NAME)
+    entity: str | None = setting("runtime", None, fits=fits.NAME)
 
 
 @dataclass
@@ -363,13 +366,13 @@ class Run:
     search: SearchConfig = setting("measure", factory=SearchConfig)
     dial: str | None = setting("runtime", None)
     arm: ArmConfig = setting("arm", factory=ArmConfig)
-    seed: int = setting("arm", 0)
-    bootstrap: int = setting("measure", 2000)
+    seed: int = setting("arm", 0, fits=fits.SEED)
+    bootstrap: int = setting("measure", 2000, fits=fits.RESAMPLES)
     runs_dir: str = setting("runtime", "runs")
-    device: str = setting("runtime", "auto")
-    engine: str = setting("runtime", "auto")
-    plugins: list[str] = setting("runtime", factory=list)
-    config_dirs: list[str] = setting("runtime", factory=list)
+    device: str = setting("runtime", "auto", fits=fits.DEVICE)
+    engine: str = setting("runtime", "auto", fits=fits.words("auto", "hf", "vllm"))
+    plugins: list[str] = setting("runtime", factory=list, fits=fits.each(fits.TEXT))
+    config_dirs: list[str] = setting("runtime", factory=list, fits=fits.each(fits.TEXT))
 
 
 def identity(config: Any, scope: str) -> Any:

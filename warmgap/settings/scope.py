@@ -6,15 +6,19 @@ import dataclasses
 from dataclasses import MISSING
 from typing import Any
 
+from warmgap.settings.fits import Fits
+
 SCOPES = ("arm", "measure", "runtime")
 
 
-def setting(scope: str, default: Any = MISSING, factory: Any = MISSING, *, later: bool = False) -> Any:
-    """Declare a dataclass field with its scope.
+def setting(
+    scope: str, default: Any = MISSING, factory: Any = MISSING, *, fits: Fits | None = None, later: bool = False
+) -> Any:
+    """Declare a dataclass field with its scope, and with what its values have to be beyond their type.
 
     ``later`` says that it came when there were hashes already: where it has its default it is left out of them.
     """
-    metadata = {"scope": scope, "later": later}
+    metadata = {"scope": scope, "later": later, "fits": fits}
     if factory is not MISSING:
         return dataclasses.field(default_factory=factory, metadata=metadata)
     if default is not MISSING:
