@@ -182,6 +182,7 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
     with record.locked(spec.arm for spec in job.made):
         for spec in job.made:
             record.freeze(spec, known[spec.arm.name])
+        bench.remember(spec.arm.costs for spec in job.specs)
         yield bench
 
 
@@ -213,6 +214,7 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
             for spec in job.specs:
                 job.note_absent(spec, (row for rows in warmth[spec.arm.name].values() for row in rows))
         measured = []
+        engines.remember(job.specs)
         for spec in job.specs:
             engine = engines.of(spec, spec.adapter)
             rows = _answers(job, spec, engine, bench, engines)
