@@ -62,7 +62,7 @@ def _row(reply: Reply, prompt: Prompt, generation: str) -> dict[str, Any]:
     if reply.error:
         nothing = dict.fromkeys(("n_chars", "finish_reason", "n_tokens", "prompt_tokens"))
         return {**row, "answer": "", "reasoning": "", **nothing, "failed": reply.error}
-    row |= {**said(reply.text), "finish_reason": finish_reason(reply.finish_reason)[0]}
+    row |= {**said(reply.text, reply.reasoning), "finish_reason": finish_reason(reply.finish_reason)[0]}
     row |= {"n_tokens": reply.n_tokens, "prompt_tokens": reply.prompt_tokens}
     return {**row, "served_by": reply.model} if reply.model else row
 

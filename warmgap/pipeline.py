@@ -189,6 +189,7 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
         for spec in job.made:
             seals.check_count(spec.arm, seals.NOT_MADE_AGAIN)
             record.freeze(spec, known[spec.arm.name])
+        bench.remember(spec.arm.costs for spec in job.specs)
         yield bench
 
 
@@ -220,6 +221,7 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
             for spec in job.specs:
                 job.note_absent(spec, (row for rows in warmth[spec.arm.name].values() for row in rows))
         measured = []
+        engines.remember(job.specs)
         for spec in job.specs:
             engine = engines.of(spec, spec.adapter)
             rows = _answers(job, spec, engine, bench, engines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,16 @@ class Judges:
         """Add to ``path`` what a paid judge came to in this block, however it ends."""
         if not judge.paid or self._endpoint is None:
             return nullcontext()
-        made = {"stage": stage, "judge": judge.name, "model": self.config.model}
-        return client.costs_noted(self._endpoint.meter, path, made)
+        return client.costs_noted(self._endpoint.meter, path, self._made(judge.name, stage))
+
+    def remember(self, paths: Iterable[Path], stage: str = "grading") -> None:
+        """Let what earlier commands have spent on these verdicts count in the cap."""
+        if self._endpoint is not None:
+            for path, name in product(paths, sorted(names(self.config))):
+                self._endpoint.meter.remember(path, self._made(name, stage))
+
+    def _made(self, name: str, stage: str) -> dict[str, Any]:
+        return {"stage": stage, "judge": name, "model": self.config.model}
 
     @cached_property
     def local(self) -> Engine:

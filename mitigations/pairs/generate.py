@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from warmgap.disk import intake, store
 from warmgap.disk.progress import bar, say
 from warmgap.engines import client
+from warmgap.engines.calls import costs
 from warmgap.engines.chat import Message, control_token
 from warmgap.engines.client import ChatReply, ChatRequest, Meter
 from warmgap.errors import UserError
@@ -147,15 +148,13 @@ def generate(
     slots = slots_of(count, topics, config.feelings, config.heldout)
     journal = journal_of(out, topics, config, writer)
     making, folder = Making(config, writer, rules, journal), journal.parent
-    try:
+    file = None if writer.meter is None else folder / "costs.jsonl"
+    with client.costs_noted(writer.meter or Meter(), file, {"model": writer.name}):
         for start in range(0, count, len(topics)):
             part = slots[start : start + len(topics)]
             for attempt in range(config.attempts):
                 _attempt(part, making, attempt, f"pairs {start + 1:,}–{start + len(part):,}")
             _write(out, slots, journal)
-    finally:
-        if writer.meter is not None and writer.meter.calls + writer.meter.failed:
-            store.append(folder / "costs.jsonl", [{"model": writer.name, **writer.meter.row()}])
     summary = _summary(slots, writer, folder)
     store.write_json(folder / "summary.json", summary)
     store.write_jsonl(folder / "set-aside.jsonl", [_aside(slot) for slot in slots if slot.pair is None])
@@ -319,8 +318,6 @@ def _summary(slots: Sequence[Slot], writer: Writer, folder: Path) -> dict[str, A
     missing = sum(not slot.found for slot in lost)
     reasons = Counter(slot.found[0].reason for slot in lost if slot.found)
     reasons.update({"not answered": missing} if missing else {})
-    paid = list(store.read_journal(folder / "costs.jsonl"))
-    spent = [row["spent"] for row in paid if row.get("spent") is not None]
     return {
         "model": writer.name,
         "wanted": len(slots),
@@ -330,8 +327,8 @@ def _summary(slots: Sequence[Slot], writer: Writer, folder: Path) -> dict[str, A
         "set_aside": len(lost),
         "not_answered": missing,
         "reasons": dict(reasons.most_common()),
-        "calls": sum(int(row["calls"]) for row in paid),
-        "spent": sum(spent) if spent else None,
+        "calls": sum(int(row["calls"]) for row in costs.paid(folder / "costs.jsonl")),
+        "spent": costs.spent(folder / "costs.jsonl"),
     }
 
 

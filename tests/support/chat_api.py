@@ -85,7 +85,8 @@ class ApiHandler(Handler):
                 self.api.at_once -= 1
             self.send(answer)
         elif self.path == "/v1/files":
-            match = re.search(rb'filename="[^"]*"\r\n.*?\r\n\r\n(.*?)\r\n--', data, re.S)
+            match = re.search(rb'filename="[^"]*"(?:\r\n[^\r\n]+)*\r\n\r\n(.*?)\r\n--', data, re.S)
+            assert re.search(rb'name="purpose"(?:\r\n[^\r\n]+)*\r\n\r\nbatch\r\n', data)
             assert match is not None
             name = f"file-{len(self.api.files)}"
             self.api.files[name] = match[1].decode()

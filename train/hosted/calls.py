@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from warmgap.engines import client
+from warmgap.engines.calls import transport
 from warmgap.engines.client import LONGEST_WAIT, MOST_WAIT, error_text, key_of, retry_after
 from warmgap.settings.command_schema import HostedConfig
 from warmgap.train.hosted.data import TrainingFile
@@ -55,8 +56,8 @@ class Calls:
         self._client = openai.OpenAI(
             api_key=key_of(config) or "none",
             base_url=config.base_url,
-            timeout=config.timeout,
             max_retries=0,  # ours waits as long as the server says; and a job is never asked for twice unseen
+            http_client=transport.client(config.timeout),
         )
 
     def close(self) -> None:

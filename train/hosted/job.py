@@ -24,6 +24,7 @@ from warmgap.train.hosted.order import FIX, Journal, Order, price
 from warmgap.train.hosted.watch import Watch
 
 LOOKS = 3  # for a job that may have been started a moment ago
+MOST_TOKENS = 10**12  # of a job; more are a mistake of the endpoint's
 CLOCKS = 300.0  # seconds by which the endpoint's clock may be behind ours
 
 
@@ -221,8 +222,7 @@ def _finish(asked: Order, calls: Calls, journal: Journal, job: Any, watch: Watch
     by_epoch = {f"{point['epoch']:g}": point["model"] for point in points if point["epoch"] is not None}
     if epochs:
         by_epoch[f"{epochs:g}"] = model
-    trained = getattr(job, "trained_tokens", None)
-    spent = price(trained, config)
+    trained, spent = _paid(asked, getattr(job, "trained_tokens", None))
     made: dict[str, Any] = {"label": asked.label, "base": config.model, "revision": config.revision}
     made |= {"base_url": config.base_url, "key_env": config.key_env, "job": name, "model": model}
     made |= {"epochs": by_epoch, "checkpoints": points, "hyperparameters": used, "seed": getattr(job, "seed", None)}
@@ -235,6 +235,15 @@ def _finish(asked: Order, calls: Calls, journal: Journal, job: Any, watch: Watch
     store.write_json(asked.folder / "model.json", made)
     journal.note("done", job=name, model=model, trained_tokens=trained, spent=spent)
     return made
+
+
+def _paid(asked: Order, told: Any) -> tuple[int | None, float | None]:
+    """Return the tokens that were trained on and what they cost: at most, where none that can be are told."""
+    if isinstance(told, int) and not isinstance(told, bool) and 0 < told < MOST_TOKENS:
+        return told, price(told, asked.config)
+    if told is not None:
+        say(f"{asked.config.base_url} tells of {str(told)[:40]!r} trained tokens; what was set aside counts")
+    return None, asked.cost
 
 
 def _points(checkpoints: list[Any], epochs: float, total: int) -> list[dict[str, Any]]:

@@ -17,8 +17,9 @@ from warmgap.disk import intake, store
 from warmgap.disk.progress import bar, say
 from warmgap.engines import batches, client, engine_of
 from warmgap.engines.base import Engine, Request, Serving
+from warmgap.engines.calls import costs
 from warmgap.engines.chat import Message
-from warmgap.engines.client import ChatReply, ChatRequest, Endpoint
+from warmgap.engines.client import ChatReply, ChatRequest, Endpoint, Meter
 from warmgap.errors import UserError
 from warmgap.settings.command_limits import check_rewrite
 from warmgap.settings.command_schema import RewriteConfig
@@ -76,12 +77,12 @@ def rewrite(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     rewriter = _rewriter(config)
     folder = file.parent / "rewrites"
     journal = folder / f"{version}-{digest([rewriter.made_by, _prompts(version)])}.jsonl"
-    try:
+    made = {"version": version, "model": config.model}
+    with client.costs_noted(
+        rewriter.meter or Meter(), None if rewriter.meter is None else folder / "costs.jsonl", made
+    ):
         for attempt in range(config.attempts):
             _attempt(items, version, config, rewriter, journal, attempt)
-    finally:
-        if rewriter.meter is not None and rewriter.meter.calls + rewriter.meter.failed:
-            store.append(folder / "costs.jsonl", [{"version": version, "model": config.model, **rewriter.meter.row()}])
     _write(file, version, items)
     summary = _summary(items, version, rewriter, folder)
     store.write_json(folder / f"{version}.summary.json", summary)
@@ -212,8 +213,7 @@ def _summary(items: Sequence[Item], version: str, rewriter: Rewriter, folder: Pa
     reasons = Counter(item.found[0].reason for item in items if item.found)
     if missing:
         reasons["not answered"] = missing
-    paid = [row for row in store.read_journal(folder / "costs.jsonl") if row.get("version") == version]
-    spent = [row["spent"] for row in paid if row.get("spent") is not None]
+    paid = [row for row in costs.paid(folder / "costs.jsonl") if row.get("version") == version]
     return {
         "version": version,
         "model": rewriter.name,
@@ -224,7 +224,7 @@ def _summary(items: Sequence[Item], version: str, rewriter: Rewriter, folder: Pa
         "not_answered": missing,
         "reasons": dict(reasons.most_common()),
         "calls": sum(int(row["calls"]) for row in paid),
-        "spent": sum(spent) if spent else None,
+        "spent": costs.spent(folder / "costs.jsonl", version=version),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from warmgap.arms.spec import ArmSpec
 from warmgap.engines import adapters, client, engine_of
 from warmgap.engines.base import Engine, Serving
 from warmgap.engines.client import Meter
+from warmgap.engines.endpoint import EndpointEngine
 from warmgap.engines.vllm import choice
 from warmgap.engines.vllm.server import Servers
 from warmgap.errors import UserError
@@ -41,6 +43,13 @@ class Engines:
             how: dict[str, Any] = {"alter": alter, "engine": who, "servers": self._servers}
             return engine_of(Serving(spec.run.model, run.device, adapter, **how))
         return engine_of(Serving(spec.run.model, run.device, None, point, self._meter, spec.arm.folder))
+
+    def remember(self, specs: Iterable[ArmSpec]) -> None:
+        """Let what earlier commands have spent on these arms' answers count in the cap."""
+        for spec in specs:
+            engine = self.of(spec, None) if endpoint(self._run, spec.run.model) is not None else None
+            if isinstance(engine, EndpointEngine):
+                engine.remember()
 
     def rest(self) -> None:
         """Give the memory that vLLM holds to what comes next; who is asked again starts it again."""

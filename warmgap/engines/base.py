@@ -35,6 +35,7 @@ class Reply:
 
     ``finish_reason`` is ``stop`` (the model ended it) or ``length`` (it was cut off), or the server's own word.
     ``model`` is who a server says has answered. ``error`` says why there is no answer, where there is none.
+    ``reasoning`` is what a server tells of it apart from the text.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Reply:
     prompt_tokens: int | None = None
     model: str = ""
     error: str = ""
+    reasoning: str = ""
 
 
 class Engine(Protocol):

@@ -1,27 +1,39 @@
 """Chat models behind an OpenAI-compatible endpoint: many requests at once, retried, paid for within a cap.
 
 A vendor's API, vLLM, SGLang and llama.cpp's server speak the same protocol. ``Endpoint.ask`` yields each reply as it
-arrives, so that whoever keeps them loses nothing that was paid for when the run is stopped.
+arrives, so that whoever keeps them loses nothing that was paid for when the run is stopped. How one exchange goes, what
+a body holds and what it costs is in ``calls``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import email.utils
+import json
 import os
+import queue
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import intake, manifest, stopping, store
+from warmgap.disk.progress import say
+from warmgap.engines.calls import completion, wire
+from warmgap.engines.calls.background import Background
+from warmgap.engines.calls.costs import CapReached, Meter, costs_noted
+from warmgap.engines.calls.wire import Broken, Failed, Malformed, Refused, error_text, retry_after
 from warmgap.engines.chat import Message
 from warmgap.errors import UserError
 from warmgap.settings.schema import EndpointConfig
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = (
+    "CapReached", "ChatReply", "ChatRequest", "Endpoint", "Malformed", "Meter",
+    "check", "check_key", "costs_noted", "dated", "error_text", "key_of", "priced", "retry_after",
+)  # fmt: skip
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is taken for one that does not answer
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds, where a server does not say how long to wait
@@ -29,7 +41,15 @@ APART = 0.002  # seconds between requests that could begin at once: else they, a
 GIVE_UP_AFTER = 8  # requests in a row that failed for good: the endpoint is down, not the question at fault
 REJECTED = 40  # requests in a row that it found invalid: a filter may reject a few, not all of them
 _DATE = re.compile(r"(?:^|[-_@:])(?:20\d\d-\d\d-\d\d|20\d{6}|2[3-9](?:0[1-9]|1[0-2]))(?:$|[-_@:.])")
-CHARACTERS_PER_TOKEN = 3.0  # on the safe side for English, to reserve money before a request is sent
+_UNKNOWN = re.compile(
+    r"unknown|unrecogni[sz]ed|unexpected|unsupported|not (?:be )?(?:supported|permitted|allowed|accepted|implemented)|"
+    r"(?:does|do|did) ?n[o']t (?:support|accept|take|allow)|no support|extra|invalid (?:param|field|argument)|"
+    r"cannot be (?:used|set)|only the default|use .{0,40}instead",
+    re.I,
+)
+_FORM = re.compile(r"response_?format|json_?schema|grammar|guided|structured", re.I)
+CHARACTERS_PER_TOKEN = 3.0  # on the safe side for English, to say beforehand what is to be paid
+ADDED = 256, 16  # tokens that a server may add to a request, and to each message: its template, marks of roles
 
 
 @dataclass(frozen=True)
@@ -40,12 +60,19 @@ class ChatRequest:
     messages: list[Message]
     schema: dict[str, Any] | None = None
 
+    @property
+    def most_tokens(self) -> int:
+        """As many tokens as it can have at most: no text has more than bytes."""
+        size = sum(len(message["content"].encode("utf-8", "replace")) + ADDED[1] for message in self.messages)
+        return size + ADDED[0] + (len(json.dumps(self.schema)) if self.schema else 0)
+
 
 @dataclass(frozen=True)
 class ChatReply:
     """What came back: ``text``, or ``error`` where nothing did. Costs in US dollars, None where no price is set.
 
-    ``unsupported`` names a request field that the server does not know.
+    ``reasoning`` is what a server tells of it beside the text. ``unsupported`` names a request field that the server
+    does not know.
     """
 
     key: str
@@ -57,61 +84,26 @@ class ChatReply:
     model: str = ""
     error: str = ""
     unsupported: str = ""
-
-
-@dataclass
-class Meter:
-    """What the calls of one command have come to. ``spent`` in US dollars; None where no price is set."""
-
-    calls: int = 0
-    retries: int = 0
-    failed: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    spent: float | None = None
-    reserved: float = field(default=0.0, repr=False)
-
-    def row(self) -> dict[str, Any]:
-        """The meter as a row of ``costs.jsonl``."""
-        names = ("calls", "retries", "failed", "tokens_in", "tokens_out", "spent")
-        return {name: getattr(self, name) for name in names}
-
-
-@contextmanager
-def costs_noted(meter: Meter, path: Path | None, made: dict[str, Any]) -> Iterator[None]:
-    """Add to a file what a meter counts in this block, however it ends; ``made`` says what for."""
-    before = meter.row()
-    try:
-        yield
-    finally:
-        with stopping.whole():
-            row = {key: None if value is None else value - (before[key] or 0) for key, value in meter.row().items()}
-            if path is not None and (row["calls"] or row["failed"]):
-                store.append(path, [{**made, **row, "at": manifest.now()}])
-
-
-class CapReached(UserError):
-    """The next request could cost more than is left of ``max_cost``. All that was paid for has been handed over."""
-
-    def __init__(self, group: str, cap: float, spent: float) -> None:
-        what = f"{group}.max_cost={cap:g} is reached"
-        why = f"{spent:.4f} US dollars are spent and the next request could go over"
-        super().__init__(what, why, f"raise {group}.max_cost and run again: only what is missing is asked for")
+    reasoning: str = ""
 
 
 class Endpoint:
     """One endpoint with its key, prices and meter. ``group`` is the settings group that errors speak of.
 
-    A ``meter`` that is given goes on counting, and what it has counted is part of what ``max_cost`` caps.
+    A ``meter`` that is given goes on counting, and what it has counted is part of what ``max_cost`` caps. A temperature
+    or seed that the model does not take is left out, with a word on the terminal; where that would make other answers
+    than were asked for, ``omit`` is what to type instead.
     """
 
-    def __init__(self, config: EndpointConfig, group: str, meter: Meter | None = None) -> None:
+    def __init__(self, config: EndpointConfig, group: str, meter: Meter | None = None, omit: str = "") -> None:
         check(config, group)
         check_key(config)
         self.config, self.group, self.meter = config, group, meter or Meter()
         if priced(config):
             self.meter.spent = self.meter.spent or 0.0
-        self._length_field = "max_tokens"
+        self._omit, self._length_field = omit, "max_tokens"
+        self._left_out: set[str] = set()
+        self._said: set[str] = set()
         self._not_before = 0.0
         self._failures = 0
 
@@ -122,66 +114,66 @@ class Endpoint:
         price_in, price_out = self.config.price_in or 0.0, self.config.price_out or 0.0
         return (tokens_in * price_in + tokens_out * price_out) / 1e6
 
+    def dearest(self, request: ChatRequest) -> float:
+        """US dollars that a request can cost at most; 0 where no price is set."""
+        return self.cost(request.most_tokens, self.config.max_tokens) or 0.0
+
     def ask(self, requests: Iterable[ChatRequest]) -> Iterator[ChatReply]:
         """Yield one reply for each request, in the order of arrival; at most ``concurrency`` are under way.
 
-        Raises UserError when the endpoint refuses the key or the model, or does not answer at all, and ``CapReached``
-        before a request that could go over ``max_cost``; replies under way by then are waited for and yielded first.
+        They go on while the caller keeps what has come, up to as many replies as may be under way. Raises UserError
+        when the endpoint refuses the key or the model, or does not answer at all, and ``CapReached`` before a request
+        that could go over ``max_cost``; replies under way by then are waited for and yielded first.
         """
-        with asyncio.Runner() as runner:
-            replies = self._replies(requests)
-            try:
-                while True:
-                    try:
-                        together: list[ChatReply] = runner.run(anext(replies))  # type: ignore[arg-type]
-                    except StopAsyncIteration:
-                        return
-                    yield from together
-            finally:
-                _cancel_left(runner.get_loop())
-                runner.run(replies.aclose())  # type: ignore[attr-defined]
+        came: queue.SimpleQueue[ChatReply | BaseException | None] = queue.SimpleQueue()
+        work = Background(lambda: self._replies(iter(requests), came), came)
+        self.meter.under_way.append(work.stop)
+        try:
+            while (one := came.get()) is not None:
+                if isinstance(one, BaseException):
+                    raise one
+                yield one
+        finally:
+            work.stop()
+            self.meter.under_way.remove(work.stop)
 
-    async def _replies(self, requests: Iterable[ChatRequest]) -> AsyncIterator[list[ChatReply]]:
-        """Yield the replies that have come since the last time."""
-        import openai
-
-        waiting = iter(requests)
+    async def _replies(self, waiting: Iterator[ChatRequest], came: queue.SimpleQueue[Any]) -> None:
+        """Put each reply where the caller takes it from."""
         pending: set[asyncio.Task[ChatReply]] = set()
-        stopped: UserError | None = None
-        client = openai.AsyncOpenAI(
-            api_key=key_of(self.config) or "none",
-            base_url=self.config.base_url,
-            timeout=self.config.timeout,
-            max_retries=0,  # ours waits as long as the server says, and counts
-        )
-        async with client:
+        stopped: BaseException | None = None
+        limit = self.config.concurrency
+        async with wire.session(self.config.timeout, self._headers()) as through:
             try:
                 while True:
                     begun = 0
-                    while stopped is None and len(pending) < self.config.concurrency:
+                    while stopped is None and len(pending) < limit and came.qsize() <= limit:
                         if begun:
                             await asyncio.sleep(APART)
                             if any(task.done() for task in pending):
                                 break  # what has come meanwhile is handed over first
                         begun += 1
-                        request = next(waiting, None)
-                        if request is None:
-                            break
                         try:
-                            reserved = self.reserve(request)
-                        except CapReached as reached:
-                            stopped = reached
+                            request = next(waiting, None)
+                            if request is None:
+                                break
+                            self.reserve(request)
+                        except Exception as error:
+                            stopped = error
                             break
-                        pending.add(asyncio.create_task(self._one(client, request, reserved)))
+                        pending.add(asyncio.create_task(self._one(through, request)))
                     if not pending:
-                        break
-                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    yield [task.result() for task in done if task.exception() is None]
-                    for error in [task.exception() for task in done]:
-                        if isinstance(error, UserError):
-                            stopped = stopped or error
-                        elif error is not None:
-                            raise error
+                        if came.qsize() <= limit or stopped is not None:
+                            break
+                        await asyncio.sleep(APART)
+                        continue
+                    patience = None if begun or came.qsize() <= limit else APART
+                    done, pending = await asyncio.wait(pending, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        error = task.exception()
+                        if error is None:
+                            came.put(task.result())
+                        elif stopped is None or not isinstance(error, UserError):
+                            stopped = error
             finally:
                 for task in pending:
                     task.cancel()
@@ -189,35 +181,52 @@ class Endpoint:
         if stopped is not None:
             raise stopped
 
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key_of(self.config) or 'none'}", "Content-Type": "application/json"}
+
     def reserve(self, request: ChatRequest) -> float:
         """Set money aside for a request at its dearest; raise CapReached where there is not enough."""
-        characters = sum(len(message["content"]) + 16 for message in request.messages)
-        dearest = self.cost(int(characters / CHARACTERS_PER_TOKEN) + 64, self.config.max_tokens) or 0.0
-        cap, meter = self.config.max_cost, self.meter
-        if cap is not None and (meter.spent or 0.0) + meter.reserved + dearest > cap:
-            raise CapReached(self.group, cap, meter.spent or 0.0)
-        meter.reserved += dearest
+        dearest = self.dearest(request)
+        self.meter.reserve(dearest, self.group, self.config.max_cost)
         return dearest
 
-    async def _one(self, client: Any, request: ChatRequest, reserved: float) -> ChatReply:
-        """Send one request until it is answered or has failed for good."""
-        import openai
-
+    async def _one(self, through: aiohttp.ClientSession, request: ChatRequest) -> ChatReply:
+        """Send one request, for which money is set aside, until it is answered or has failed for good."""
+        dearest, held = self.dearest(request), True
+        url = f"{self.config.base_url.rstrip('/')}/chat/completions"
+        attempt = 0
         try:
-            for attempt in range(self.config.retries + 1):
+            while True:
                 await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
+                body = self.body(request)
                 try:
-                    sent = client.post("/chat/completions", body=self.body(request), cast_to=str)
-                    return self._received(request, await sent)
-                except (openai.OpenAIError, Malformed) as error:
+                    sent = json.dumps(body).encode()
+                    said = wire.understood(await wire.exchange(through, "POST", url, sent))
+                    reply = self.read(request.key, said, request)
+                    self.count(reply)
+                    return reply
+                except asyncio.CancelledError:
+                    self.meter.presume(dearest)
+                    raise
+                except Failed as error:
+                    if error.taken:
+                        self.meter.presume(dearest)
+                        held = False
+                        self.meter.free(dearest)
+                    if isinstance(error, Refused) and self._adapted(error, body):
+                        continue
                     wait = self._after(error, request, attempt)
                     if isinstance(wait, ChatReply):
                         return wait
+                    attempt += 1
                     self.meter.retries += 1
                     await asyncio.sleep(wait)
-            raise AssertionError("the last attempt returns or raises")
+                    if not held:
+                        self.reserve(request)
+                        held = True
         finally:
-            self.meter.reserved -= reserved
+            if held:
+                self.meter.free(dearest)
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         """Return what is sent for a request."""
@@ -225,96 +234,107 @@ class Endpoint:
         body: dict[str, Any] = {"model": config.model, "messages": request.messages}
         body[self._length_field] = config.max_tokens
         for name in ("temperature", "seed"):
-            if getattr(config, name) is not None:
+            if getattr(config, name) is not None and name not in self._left_out:
                 body[name] = getattr(config, name)
         if request.schema is not None:
             form = {"name": "reply", "strict": True, "schema": request.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": form}
         return body
 
-    def _received(self, request: ChatRequest, body: str) -> ChatReply:
-        """Turn the body of the server's answer into a reply and add it to the meter.
+    def read(self, key: str, answer: Any, request: ChatRequest | None, most: float | None = None) -> ChatReply:
+        """Turn the body of a chat completion into a reply. Raises ``Malformed`` for another.
 
-        Request and reply pass the library as they are: checking each of their fields against its types costs it a third
-        of the CPU time of a request, and ``read`` checks what is used.
+        A reply whose usage is not told, or cannot be, costs what was set aside for its request, or ``most``.
         """
-        try:
-            answer = intake.parse(body)
-        except ValueError:
-            answer = body
-        reply = self.read(request.key, answer)
-        self.count(reply)
-        return reply
+        found = completion.read(answer)
+        most_in = request.most_tokens if request is not None else 10**9
+        said = bool(found.text or found.reasoning)
+        tokens = completion.used(found.usage, most_in, self.config.max_tokens, said=said)
+        if tokens is None:
+            if found.usage is not None:
+                self._say("usage", f"the usage that {self.config.model} tells of cannot be; what was set aside counts")
+            cost = None if not priced(self.config) else self.dearest(request) if request is not None else most
+        else:
+            cost = self.cost(*tokens)
+        counts = tokens or (0, 0)
+        return ChatReply(key, found.text, found.finish_reason, *counts, cost, found.model, reasoning=found.reasoning)
 
     def count(self, reply: ChatReply) -> None:
         """Add a reply to the meter."""
-        self.meter.calls += 1
         self._failures = 0
-        self.meter.tokens_in += reply.tokens_in
-        self.meter.tokens_out += reply.tokens_out
-        if reply.cost is not None:
-            self.meter.spent = (self.meter.spent or 0.0) + reply.cost
+        self.meter.add((reply.tokens_in, reply.tokens_out), reply.cost, clear=reply.tokens_in > 0)
 
-    def read(self, key: str, answer: Any) -> ChatReply:
-        """Turn the body of a chat completion into a reply. Raises ``Malformed`` where it is none."""
-        try:
-            choice = answer["choices"][0]
-            message, usage = choice["message"], answer.get("usage") or {}
-            text = message.get("content") or message.get("refusal") or ""
-            tokens = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-            finish, model = str(choice.get("finish_reason") or ""), str(answer.get("model") or "")
-        except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
-            raise Malformed(f"not a chat completion: {str(answer)[:200]}") from error
-        if not isinstance(text, str):
-            raise Malformed(f"the reply is no text: {str(text)[:200]}")
-        return ChatReply(key, intake.mended(text), finish, *tokens, self.cost(*tokens), model)
+    def _say(self, what: str, text: str) -> None:
+        """Say something once."""
+        if what not in self._said:
+            self._said.add(what)
+            say(f"{self.group}: {text}")
 
-    def _after(self, error: Exception, request: ChatRequest, attempt: int) -> float | ChatReply:
+    def _adapted(self, error: Refused, body: dict[str, Any]) -> bool:
+        """Whether a request that was found invalid can be sent in another way: without what the server does not take.
+
+        Each field is left out once for all requests, with a word on the terminal.
+        """
+        if error.status_code not in (400, 404, 405, 422, 501):
+            return False
+        param, text = error.param.rpartition(".")[2], error.text
+        named = f"{param} {text}"
+        if "max_tokens" in body and "max_completion_tokens" in named:
+            self._length_field = "max_completion_tokens"
+            self._say("max_tokens", f"{self.config.model} takes max_completion_tokens for max_tokens")
+            return True
+        for name in ("temperature", "seed"):
+            unknown = _UNKNOWN.search(text) and re.search(rf"(?<!\w){name}(?!\w)", text)
+            if name in body and (param == name or unknown):
+                if self._omit:
+                    fix = f"{self._omit.format(name=name)}, or choose another model"
+                    raise UserError(f"{self.config.model} does not take {name}", text, fix) from error
+                self._left_out.add(name)
+                self._say(name, f"{self.config.model} does not take {name}; it answers without")
+                return True
+        return False
+
+    def _after(self, error: Failed, request: ChatRequest, attempt: int) -> float | ChatReply:
         """Return what follows an error: seconds to wait before the next attempt, or a reply that says why none came."""
-        import openai
-
-        status = getattr(error, "status_code", None)
-        text = error_text(error)
-        if status in (401, 403):
-            fix = f"put a valid key into ${self.config.key_env}"
-            raise UserError(f"{self.config.base_url} refuses the key", text, fix) from error
-        if status == 404:
-            what = f"{self.config.base_url} has no model {self.config.model!r}"
-            raise UserError(what, text, self._set_model()) from error
-        if status == 429 and "insufficient_quota" in str(getattr(error, "code", "")) + text:
-            fix = "add credit, then run again: only what is missing is asked for"
-            raise UserError(f"{self.config.base_url}: the account has no credit left", text, fix) from error
-        if status in (400, 413, 422):
+        status, text = error.status_code, error_text(error)
+        self._stop_for(error, status, text)
+        if status in (400, 405, 413, 422, 501):
             return self._rejected(error, text, request)
-        again = (openai.APIConnectionError, openai.APIResponseValidationError, Malformed)
-        retryable = isinstance(error, again) or status in (408, 409, 425, 429)
-        if not retryable and (status is None or status < 500):
+        again = isinstance(error, (Broken, Malformed)) or status in (408, 409, 425, 429) or (status or 0) >= 500
+        if not again:
             return self._failed(request, text)
         if attempt == self.config.retries:
             return self._failed(request, f"{text} (after {attempt + 1} attempts)")
         asked = retry_after(error)
         if asked is None:
-            return random.uniform(0.5, 1.0) * min(MOST_WAIT, FIRST_WAIT * 2.0**attempt)
+            return random.uniform(0.5, 1.0) * min(MOST_WAIT, FIRST_WAIT * 2.0 ** min(attempt, 30))
         if asked > LONGEST_WAIT:
             return self._failed(request, f"{text} (the server asks to wait {asked:.0f} s)")
         self._not_before = max(self._not_before, time.monotonic() + asked)  # the others wait too
         return asked
 
-    def _set_model(self) -> str:
-        return f"set {self.group}.model to one that GET {self.config.base_url}/models lists"
+    def _stop_for(self, error: Failed, status: int | None, text: str) -> None:
+        """Raise UserError for what no other request will mend either."""
+        address, code = self.config.base_url, str(getattr(error, "code", ""))
+        if status in (401, 403):
+            raise UserError(
+                f"{address} refuses the key", text, f"put a valid key into ${self.config.key_env}"
+            ) from error
+        if status == 404:
+            fix = f"set {self.group}.model to one that GET {address}/models lists"
+            raise UserError(f"{address} has no model {self.config.model!r}", text, fix) from error
+        if status == 402 or (status == 429 and "insufficient_quota" in code + text):
+            fix = "add credit, then run again: only what is missing is asked for"
+            raise UserError(f"{address}: the account has no credit left", text, fix) from error
+        if status in wire.MOVED:
+            where = getattr(error, "headers", {}).get("Location") or "it does not say where"
+            raise UserError(f"{address} has moved", where, f"set {self.group}.base_url to where it is") from error
 
-    def _rejected(self, error: Exception, text: str, request: ChatRequest) -> float | ChatReply:
+    def _rejected(self, error: Failed, text: str, request: ChatRequest) -> ChatReply:
         """A request that the server finds invalid: another form of it may do."""
-        named = f"{getattr(error, 'param', '')} {text}"
-        if request.schema is not None and ("response_format" in named or "json_schema" in named):
+        if request.schema is not None and _FORM.search(f"{getattr(error, 'param', '')} {text}"):
+            self._say("form", f"{self.config.model} does not see to the form of a reply; it is asked for a last line")
             return ChatReply(request.key, error=text, unsupported="response_format")
-        if self._length_field == "max_tokens" and "max_completion_tokens" in named:
-            self._length_field = "max_completion_tokens"
-            return 0.0
-        for name in ("temperature", "seed"):
-            if str(getattr(error, "param", "")) == name:
-                fix = f"set {self.group}.{name}=null, or choose another model"
-                raise UserError(f"{self.config.model} does not take {name}", text, fix) from error
         return self._failed(request, text, limit=REJECTED)
 
     def _failed(self, request: ChatRequest, text: str, limit: int = GIVE_UP_AFTER) -> ChatReply:
@@ -325,18 +345,6 @@ class Endpoint:
             fix = f"see that {self.config.base_url} is up, then run again: only what is missing is asked for"
             raise UserError(f"{self._failures} requests in a row have failed", text, fix)
         return ChatReply(request.key, error=text)
-
-
-def _cancel_left(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what a signal has left under way: it ends whatever runs in the loop, wherever that is."""
-    for task in (left := asyncio.all_tasks(loop)):
-        task.cancel()
-    if left:
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-
-
-class Malformed(Exception):
-    """A body that is no chat completion."""
 
 
 def check(config: EndpointConfig, group: str) -> None:
@@ -386,27 +394,3 @@ def _local(url: str) -> bool:
     from urllib.parse import urlsplit
 
     return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-
-
-def error_text(error: Exception) -> str:
-    """An error in one line, without the request's content."""
-    body = getattr(error, "body", None)
-    inner = body.get("message") if isinstance(body, dict) else None
-    status = getattr(error, "status_code", None)
-    text = " ".join(str(inner or error).split())[:300]
-    return f"HTTP {status}: {text}" if status else f"{type(error).__name__}: {text}"
-
-
-def retry_after(error: Exception) -> float | None:
-    """The seconds that a server asks to wait: ``Retry-After`` as a number or a date, ``retry-after-ms``; else None."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        if not (value := headers.get("retry-after")):
-            return None
-        if value.strip().replace(".", "", 1).isdigit():
-            return float(value)
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None

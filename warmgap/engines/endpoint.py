@@ -85,15 +85,24 @@ class EndpointEngine:
         waiting = [ChatRequest(one.key, list(one.prompt)) for one in requests if one.key not in (done or ())]
         if not waiting:
             return
-        point = Endpoint(self._sent(params), self.group, self.meter)
+        omit = "arm.omit=[{name}]" if self.group == "arm" else f"{self.group}.{{name}}=null"
+        point = Endpoint(self._sent(params), self.group, self.meter, omit)
         replies: Iterable[ChatReply]
         if self.config.batch and self._batch_journal is not None:
             replies = batches.ask(point, waiting, self._batch_journal)
         else:
             replies = point.ask(waiting)
-        with client.costs_noted(self.meter, self._costs, {"stage": "answers", "model": self.config.model}):
+        with client.costs_noted(self.meter, self._costs, self._made):
             for reply in replies:
                 yield [_reply(reply)]
+
+    @property
+    def _made(self) -> dict[str, Any]:
+        return {"stage": "answers", "model": self.config.model}
+
+    def remember(self) -> None:
+        """Let what earlier commands have spent on these answers count in the cap."""
+        self.meter.remember(self._costs, self._made)
 
     def score(self, prompts: Sequence[Encoded], continuations: Sequence[Sequence[str]]) -> list[list[float]]:
         """Raise UserError: a chat endpoint gives no likelihoods of texts that it has not written itself."""
@@ -114,4 +123,5 @@ class EndpointEngine:
 
 def _reply(reply: ChatReply) -> Reply:
     counts = reply.tokens_out or None, reply.tokens_in or None  # a server that does not count says 0
-    return Reply(reply.key, reply.text.strip(), counts[0], reply.finish_reason, counts[1], reply.model, reply.error)
+    text, thought = reply.text.strip(), reply.reasoning.strip()
+    return Reply(reply.key, text, counts[0], reply.finish_reason, counts[1], reply.model, reply.error, thought)

@@ -64,9 +64,13 @@ def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     return next(iter(deque(pattern.finditer(text), maxlen=1)), None)
 
 
-def said(text: str) -> dict[str, Any]:
-    """Return what is kept of a reply's text: ``answer`` and ``reasoning`` apart, and ``n_chars`` of the answer."""
+def said(text: str, told: str = "") -> dict[str, Any]:
+    """Return what is kept of a reply's text: ``answer`` and ``reasoning`` apart, and ``n_chars`` of the answer.
+
+    ``told`` is the reasoning that came beside the text.
+    """
     answer, reasoning = split_reasoning(text)
+    reasoning = "\n".join(part for part in (told, reasoning) if part)
     return {"answer": answer, "reasoning": reasoning, "n_chars": len(answer)}
 
 

@@ -124,7 +124,8 @@ STOPPING = {
     "key": (Failure(401, "bad key"), "refuses the key"),
     "model": (Failure(404, "no such model"), "has no model"),
     "credit": (Failure(429, "You exceeded your quota", code="insufficient_quota"), "no credit"),
-    "temperature": (Failure(400, "Unsupported value", param="temperature"), "does not take temperature"),
+    "paid": (Failure(402, "Insufficient credits"), "no credit"),
+    "elsewhere": (Failure(308, raw=b"", headers={"Location": "https://other.invalid/v1"}), "has moved"),
 }
 
 

@@ -13,6 +13,7 @@ from warmgap import cli
 from warmgap.disk import store, tabular
 from warmgap.engines import client
 from warmgap.engines.base import Reply, Request
+from warmgap.engines.calls.costs import paid
 from warmgap.engines.client import CapReached, Endpoint
 from warmgap.engines.endpoint import EndpointEngine
 from warmgap.errors import UserError
@@ -133,7 +134,7 @@ def test_the_cap_holds_and_what_it_came_to_is_noted(tmp_path: Path) -> None:
             kept.extend(reply for some in asked.answer(prompts(20), how(10)) for reply in some)
     assert len(kept) == 5
     assert len(api.bodies) == 5
-    (row,) = store.read_journal(costs)
+    (row,) = paid(costs)
     assert (row["stage"], row["model"], row["calls"]) == ("answers", MODEL, 5)
     assert row["spent"] == pytest.approx(0.05)
 
@@ -281,7 +282,7 @@ def test_stopped_and_run_again_it_asks_for_what_is_missing(capsys: pytest.Captur
         assert len(api.bodies) == len(asked)
         assert answer(api, *prices) == 0
         assert len(api.bodies) == len(asked), "all there"
-    costs = rows(".answers.jsonl.costs.jsonl")
+    costs = paid(Path(".answers.jsonl.costs.jsonl"))
     assert [row["calls"] for row in costs] == [first, len(asked) - first]
     assert sum(row["spent"] for row in costs) == pytest.approx(len(asked) * 10 * 1000 / 1e6)
 
