@@ -40,7 +40,7 @@ def costs(arms: Sequence[Arm]) -> list[str]:
     """Return a sentence on what each paid judge and model came to, over all commands on these arms."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for arm in arms:
-        for row in store.read_journal(arm.costs):
+        for row in store.read_parts(arm.costs):
             if row.get("stage") in PAID:
                 sums = found.setdefault(
                     (PAID[row["stage"]], str(row["model"])), {"calls": 0, "tokens": 0, "spent": 0.0, "known": True}

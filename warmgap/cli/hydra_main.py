@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from warmgap.cli.guard import DONE
 from warmgap.cli.show import show
+from warmgap.disk import shards
 from warmgap.errors import UserError
 from warmgap.version import train_command
 
@@ -48,6 +49,11 @@ def run(program: str, arguments: Sequence[str]) -> int:
             with _typed(typed):  # which the manifests tell
                 plugins.use(folders=folders)  # a launcher of Hydra's may have started a process of its own
                 checked = config.check(composed)
+                if _is_part(checked):
+                    from warmgap import pipeline
+
+                    pipeline.part(checked)
+                    return ""
                 if checked.dial is None:
                     return str(_one(checked))
                 from warmgap import sweep
@@ -81,6 +87,12 @@ def _typed(words: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
+
+
+def _is_part(run: Run) -> bool:
+    """Whether a run is a shard of one, after which there is nothing to show yet."""
+    shard = shards.parse(run.shard)
+    return shard is not None and shard.number is not None
 
 
 def _one(run: Run) -> Path:

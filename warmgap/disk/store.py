@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake
+from warmgap.disk import intake, shards
 from warmgap.errors import UserError
 
 
@@ -136,7 +137,7 @@ def check_writable(runs_dir: str) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file that is whole or not there: to a neighbour first, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")  # machines may share the folder
     with scratch.open("w", encoding="utf-8") as file:
         file.write(intake.mended(text))
         file.flush()
@@ -190,10 +191,16 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
                 yield row
 
 
+def read_parts(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield a journal's rows and those of its shards (see ``shards.parts``)."""
+    for part in shards.parts(path):
+        yield from read_journal(part)
+
+
 def journal_by_key(path: Path) -> dict[str, dict[str, Any]]:
-    """Return a journal's rows by their ``key``; the first row of a key counts."""
+    """Return the rows of a journal and of its shards by their ``key``; the first row of a key counts."""
     found: dict[str, dict[str, Any]] = {}
-    for row in read_journal(path):
+    for row in read_parts(path):
         found.setdefault(str(row.get("key")), row)
     return found
 

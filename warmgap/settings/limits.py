@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from warmgap.disk import shards
 from warmgap.errors import BadValue, UserError
 from warmgap.settings.schema import Run
 from warmgap.words import BELIEFS, NONE
@@ -21,6 +22,7 @@ def check_values(run: Run, choices: Callable[[str], list[str]]) -> None:
     ``choices`` gives the names of a configuration group's files.
     """
     _check_finite(run, "")
+    _check_shard(run)
     for holds, key, value, expected in [
         *_of_arms(run),
         *_of_measurements(run, choices),
@@ -168,6 +170,19 @@ def _check_engine(run: Run) -> None:
     what = f"engine=vllm does not go with model.quantization={run.model.quantization}"
     why = "training holds these weights in 4 bits by bitsandbytes, and vLLM would answer by others"
     raise BadValue(what, why, "engine=hf, or engine=auto, which takes hf for them")
+
+
+def _check_shard(run: Run) -> None:
+    """Raise BadValue for a part of the work that is none."""
+    shard = shards.parse(run.shard)
+    if run.only and (shard is None or shard.number is None):
+        why = "a comparison is of all arms; a shard may be for some of them"
+        raise BadValue(
+            f"only=[{','.join(run.only)}] without a shard", why, "add shard=0/4, shard=1/4 …, or leave it out"
+        )
+    if shard is not None and run.search.trials:
+        why = "each trial follows from those before it"
+        raise BadValue(f"shard={run.shard} beside a search", why, "cut the command that the search suggests in the end")
 
 
 def _check_finite(value: Any, key: str) -> None:

@@ -340,7 +340,8 @@ class Run:
     that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is no part of a hash; what
     is taken from them is, by its content (see ``plugins.owed``). ``engine`` is who answers here: ``hf``
     (transformers), ``vllm``, or ``auto`` for vLLM on a GPU where it is installed. It names no arm and no comparison,
-    but every answer: what one has answered is not taken for the other's.
+    but every answer: what one has answered is not taken for the other's. ``shard`` is the part of the work that is done
+    (see ``disk.shards``), ``only`` the arms that it is done for, by their short names.
     """
 
     model: ModelConfig = setting("arm")
@@ -368,6 +369,8 @@ class Run:
     runs_dir: str = setting("runtime", "runs")
     device: str = setting("runtime", "auto")
     engine: str = setting("runtime", "auto")
+    shard: str | None = setting("runtime", None)
+    only: list[str] = setting("runtime", factory=list)
     plugins: list[str] = setting("runtime", factory=list)
     config_dirs: list[str] = setting("runtime", factory=list)
 
