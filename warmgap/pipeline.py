@@ -200,6 +200,8 @@ def part(run: Run) -> None:
     if absent or failed:
         why = "; ".join(f"{name}: {reason}" for name, reason in absent.items()) or f"the judge failed on {failed}"
         raise UserError(f"shard {shard} is not whole", why, "run again: what is missing is asked for once more")
+    for spec in job.specs:
+        store.write_text(spec.arm.piece(job.folder.name[-8:], shard), f"{manifest.now()}\n")
     asked = f"{len(job.prompts):,} prompts of each of {len(job.specs)} arms" if shard.asks else "arms and warmth"
     say(f"shard {shard} is done: {asked}; to put all together: {missing.command(f'all/{shard.of}')}")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.disk import intake, shards
+from warmgap.disk.shards import Shard
 from warmgap.errors import UserError
 
 
@@ -68,6 +69,11 @@ class Arm:
     def made_in(self) -> Path:
         """How long making the arm's adapter took, one line for each time it was made."""
         return self.folder / "logs" / "seconds.jsonl"
+
+    def piece(self, comparison: str, shard: Shard) -> Path:
+        """The mark that a shard of a comparison (the hash of its folder) is done for this arm."""
+        name = "0" if not shard.asks else f"{shard.number}-of-{shard.of}"
+        return self.folder / "pieces" / f"{comparison}.{name}"
 
     def final(self, measured: Iterable[int]) -> int:
         """Return which of the training steps that were measured is the arm: the chosen one, else the last."""

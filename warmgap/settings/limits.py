@@ -13,6 +13,7 @@ from warmgap.errors import BadValue, UserError
 from warmgap.settings.schema import Run
 from warmgap.words import BELIEFS, NONE
 
+JOB = ["partition", "account", "minutes", "memory_gb", "cpus", "gpus", "setup", "sbatch"]  # what jobs may differ in
 MOST_TOKENS = 131_072  # of one answer: no model of ours can write more
 
 
@@ -71,6 +72,12 @@ def _of_arms(run: Run) -> list[Rule]:
         (run.method.lora.r > 0, "method.lora.r", run.method.lora.r, "a whole number above 0"),
         (0 <= strength <= 1, "persona.strength", strength, "a share from 0 to 1"),
         (_some(run.launcher.processes), "launcher.processes", run.launcher.processes, "null or above 0"),
+        (run.launcher.nodes > 0, "launcher.nodes", run.launcher.nodes, "a whole number above 0"),
+        (0 < run.launcher.shards <= shards.MOST, "launcher.shards", run.launcher.shards, f"1 to {shards.MOST}"),
+        (run.launcher.retries >= 0, "launcher.retries", run.launcher.retries, "0 or above"),
+        (run.launcher.at_once > 0, "launcher.at_once", run.launcher.at_once, "a whole number above 0"),
+        (run.launcher.minutes > 0, "launcher.minutes", run.launcher.minutes, "a whole number above 0"),
+        (_some(run.launcher.cpus), "launcher.cpus", run.launcher.cpus, "null or above 0"),
         (0 <= run.method.warmup < 1, "method.warmup", run.method.warmup, "a share from 0 to below 1"),
         (0 <= run.method.lora.dropout < 1, "method.lora.dropout", run.method.lora.dropout, "0 to below 1"),
         (all(epoch > 0 for epoch in run.method.checkpoints), "method.checkpoints", run.method.checkpoints, "above 0"),
@@ -153,6 +160,10 @@ def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
     named += [("judge.shown", run.judge.shown, ["question", "prompt"])]
     named += [("logger.name", run.logger.name, choices("logger"))]
     named += [("launcher.name", run.launcher.name, choices("launcher"))]
+    named += [("launcher.mode", run.launcher.mode, [name for name in choices("launcher") if name != "slurm"])]
+    for key in ("training", "together"):
+        own = [f"launcher.{key}" for _ in getattr(run.launcher, key)]
+        named += [(one, name, JOB) for one, name in zip(own, getattr(run.launcher, key), strict=True)]
     if run.method.dpo is not None:
         named += [("method.dpo.reference", run.method.dpo.reference, ["base", "sft"])]
     named += [("method.schedule", run.method.schedule, ["linear", "cosine", "constant", "constant_with_warmup"])]
@@ -175,6 +186,12 @@ def _check_engine(run: Run) -> None:
 def _check_shard(run: Run) -> None:
     """Raise BadValue for a part of the work that is none."""
     shard = shards.parse(run.shard)
+    if run.launcher.name == "slurm" and (shard is not None or run.dial or run.search.trials):
+        why = "it cuts the work itself, and hands in that of one comparison"
+        raise BadValue("launcher=slurm beside shard, dial or search", why, "leave these out, or launcher=single")
+    if run.launcher.nodes > 1 and run.launcher.mode == "single" and run.launcher.name in ("single", "slurm"):
+        why = "one process trains on one machine"
+        raise BadValue(f"launcher.nodes={run.launcher.nodes} with one process", why, "launcher.mode=ddp, or fsdp")
     if run.only and (shard is None or shard.number is None):
         why = "a comparison is of all arms; a shard may be for some of them"
         raise BadValue(

@@ -138,11 +138,29 @@ class DpoConfig:
 class LauncherConfig:
     """How many processes train, and how the model lies on them: ``single``, ``ddp``, ``fsdp`` (FSDP2), ``zero3``.
 
-    ``processes`` null takes one for each GPU.
+    ``processes`` on each machine, null one for each GPU; ``nodes`` machines train together. With ``slurm`` the whole
+    work is handed in as jobs: each training, in the way that ``mode`` says, then so many ``shards`` of the questions
+    for each arm, then the comparison. ``training`` and ``together`` are settings of the jobs that train and of the last
+    one where they need something else, ``sbatch`` any further option, ``setup`` lines that a job begins with.
     """
 
     name: str = setting("runtime", "single")
     processes: int | None = setting("runtime", None)
+    nodes: int = setting("runtime", 1)
+    mode: str = setting("runtime", "single")
+    shards: int = setting("runtime", 1)
+    retries: int = setting("runtime", 2)
+    at_once: int = setting("runtime", 256)
+    partition: str | None = setting("runtime", None)
+    account: str | None = setting("runtime", None)
+    minutes: int = setting("runtime", 240)
+    memory_gb: float | None = setting("runtime", None)
+    cpus: int | None = setting("runtime", None)
+    gpus: int | None = setting("runtime", None)
+    setup: list[str] = setting("runtime", factory=list)
+    sbatch: dict[str, Any] = setting("runtime", factory=dict)
+    training: dict[str, Any] = setting("runtime", factory=dict)
+    together: dict[str, Any] = setting("runtime", factory=dict)
 
 
 @dataclass
