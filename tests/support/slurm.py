@@ -6,6 +6,7 @@ Debian's ``slurm-wlm`` will do. It keeps no accounts, and a job that goes again 
 from __future__ import annotations
 
 import getpass
+import importlib.util
 import os
 import secrets
 import shutil
@@ -70,7 +71,9 @@ class Slurm:
 
     def ask(self, *command: str) -> str:
         """Run one of its commands; return what it says."""
-        done = subprocess.run(command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
         return done.stdout
@@ -127,7 +130,11 @@ def _start(command: list[str], slurm: Slurm, folder: Path) -> subprocess.Popen[b
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     with (folder / f"{command[0]}.out").open("wb") as out:
         return subprocess.Popen(
-            command, env={**os.environ, **slurm.environment, "PATH": path}, stdout=out, stderr=out, start_new_session=True
+            command,
+            env={**os.environ, **slurm.environment, "PATH": path},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
 
 
@@ -150,3 +157,8 @@ def _port() -> int:
     with socket.socket() as probe:
         probe.bind(("", 0))
         return int(probe.getsockname()[1])
+
+
+def submits() -> bool:
+    """Whether the package that hands jobs in is here."""
+    return importlib.util.find_spec("submitit") is not None

@@ -29,7 +29,8 @@ class Piece:
     """One job: a shard of an arm, by the name of its folder and a short one, or what puts all together.
 
     Pieces of a ``level`` need those of the levels before it: 0 and up make arms, by what these are made of. ``trains``
-    if training is what it does. ``mark`` is the file that is there when it is done, relative to the runs folder.
+    if training is what it does, ``waits`` if its arm has to be made first. ``mark`` is the file that is there when it
+    is done, relative to the runs folder.
     """
 
     arm: str
@@ -37,6 +38,7 @@ class Piece:
     shard: str
     level: int
     trains: bool
+    waits: bool
     mark: str
 
     @property
@@ -109,7 +111,8 @@ def _pieces(job: pipeline.Job, of: int) -> Iterator[Piece]:
         shard = shards.Shard(number, of)
         mark = spec.arm.piece(hash8, shard).relative_to(runs_dir)
         name = spec.arm.name
-        return Piece(name, short[name], str(shard), level, spec.trained and not number, str(mark))
+        waits = bool(number) and any(own.trained or own.derive is not None for own in spec.lineage)
+        return Piece(name, short[name], str(shard), level, spec.trained and not number, waits, str(mark))
 
     for spec in job.specs:
         level = sum(own.arm.name in names for own in spec.lineage[:-1])
@@ -119,7 +122,7 @@ def _pieces(job: pipeline.Job, of: int) -> Iterator[Piece]:
         for number in range(1, of + 1):
             yield piece(spec, number, last + 1)
     mark = job.folder / pipeline.DONE
-    yield Piece(TOGETHER, TOGETHER, f"all/{of}", last + 2, False, str(mark.relative_to(runs_dir)))
+    yield Piece(TOGETHER, TOGETHER, f"all/{of}", last + 2, False, False, str(mark.relative_to(runs_dir)))
 
 
 def freeze(programme: Programme) -> Path:

@@ -113,10 +113,21 @@ def failed(programme: Programme) -> dict[str, str]:
         for path in (programme.folder / "failed").glob(f"{array.label}.*"):
             index = int(path.suffix[1:])
             if index < len(array.pieces):
-                log = f"{array.jobs[index]}_0_log.err" if index < len(array.jobs) else "*_0_log.err"
                 said = path.read_text(encoding="utf-8").strip()
-                found[array.pieces[index]] = f"{said}: {programme.folder / 'jobs' / log}"
+                job = array.jobs[index] if index < len(array.jobs) else "*"
+                found[array.pieces[index]] = f"{said}: {_last_words(programme.folder / 'jobs', job)}"
     return found
+
+
+def _last_words(folder: Path, job: str) -> str:
+    """What a job has said went wrong, and where the rest is."""
+    log = folder / f"{job}_0_log.err"
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return str(log)
+    said = next((line for line in reversed(lines) if line.startswith(("error: ", "failed: "))), "see")
+    return f"{said.partition(': ')[2] or said} ({log})"
 
 
 def ended(programme: Programme, keys: Iterable[str]) -> dict[str, str]:
@@ -185,7 +196,7 @@ def _needs(programme: Programme, some: Sequence[Piece], jobs: Mapping[str, str])
     elif first.makes:
         needed = [piece for piece in programme.pieces if piece.level < first.level]
     else:
-        needed = [piece for piece in programme.pieces if piece.arm == first.arm and piece.makes]
+        needed = [piece for piece in programme.pieces if piece.arm == first.arm and piece.makes and first.waits]
     waiting = {jobs[piece.key] for piece in needed if piece.key in jobs}
     whole = {job.partition("_")[0] for job in waiting} if first.arm == programmes.TOGETHER else waiting
     return sorted(whole)
