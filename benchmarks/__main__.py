@@ -36,6 +36,9 @@ SPEED = {
         "rows/s of every analysis", "statsmodels with marginal effects", ">= 20 × as fast", "6 min"
     ),
     "grid": Benchmark("a million prompts rendered and keyed", "–", "> 20,000/s", "1 min"),
+    "scale": Benchmark(
+        "ten million answers of 64 shards: written, put together, analysed", "–", "flat but for 32 bytes a row", "20 min"
+    ),
     "overhead": Benchmark(
         "CPU time around an answer, 1,000 to 100,000 prompts", "inspect_ai with a model that costs nothing",
         ">= 50 × less, linear", "3 min",

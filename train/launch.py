@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import secrets
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from warmgap.version import ROOT
 
 MODES = {"ddp": ("MULTI_GPU", "MULTI_CPU"), "fsdp": ("FSDP",), "zero3": ("DEEPSPEED",)}
 FAILURE = "stage-failed.json"
+MEETING = "WARMGAP_MEETING"  # names the file in which a training of several machines says where they meet
 USER_ERROR, OUT_OF_MEMORY = "user", "memory"
 
 
@@ -27,14 +32,17 @@ class OutOfMemory(Exception):
 
 
 def processes(launcher: LauncherConfig, device: str) -> int:
-    """Return how many processes train: one, or as set, else one for each GPU (two on a CPU, for trials)."""
+    """Return how many processes train on all machines: one, or as set, else one for each GPU (on a CPU two).
+
+    Machines are taken for alike.
+    """
     import torch
 
     if launcher.name == "single":
         return 1
     if launcher.processes is not None:
-        return launcher.processes
-    return torch.cuda.device_count() if models.device_of(device) == "cuda" else 2
+        return launcher.processes * launcher.nodes
+    return launcher.nodes * (torch.cuda.device_count() if models.device_of(device) == "cuda" else 2)
 
 
 def check(launcher: LauncherConfig, device: str, quantization: str = "none", *, preferences: bool = False) -> None:
@@ -70,29 +78,73 @@ def run(
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     failure = arm.folder / "logs" / FAILURE
     failure.unlink(missing_ok=True)
-    _set_environment()
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # failures are told below, once
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes(launcher, device),
-        run_id=arm.name,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        monitor_interval=0.5,
-    )
+    meeting = {"frozen": str(frozen), "name": f"{arm.name}-{secrets.token_hex(4)}", "nodes": launcher.nodes}
+    meeting |= {"each": processes(launcher, device) // launcher.nodes, "endpoint": "localhost:0"}
+    if launcher.nodes > 1:
+        meeting["endpoint"] = _announced(meeting)
     with stopping.put_back(), _followed(arm, on_log):
         try:
-            elastic_launch(config, sys.executable)("-m", "warmgap.worker", "train", str(frozen))
+            _together(meeting)
         except SignalException as error:
             raise KeyboardInterrupt from error
         except ChildFailedError as error:
             raise _told(failure, error) from error
+
+
+def _together(meeting: dict[str, Any]) -> None:
+    """Run this machine's processes of a training, with those of the other machines that meet at its endpoint."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    _set_environment()
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # failures are told once, by the first
+    config = LaunchConfig(
+        min_nodes=meeting["nodes"],
+        max_nodes=meeting["nodes"],
+        nproc_per_node=meeting["each"],
+        run_id=meeting["name"],
+        rdzv_backend="c10d",
+        rdzv_endpoint=meeting["endpoint"],
+        max_restarts=0,
+        monitor_interval=0.5,
+    )
+    elastic_launch(config, sys.executable)("-m", "warmgap.worker", "train", meeting["frozen"])
+
+
+def _announced(meeting: dict[str, Any]) -> str:
+    """Tell the other machines of a training where they meet; return the endpoint. Raises UserError where none waits."""
+    place = os.environ.get(MEETING)
+    if place is None:
+        why = "the other machines are told by a file that all of them see where to meet"
+        fix = f"launcher=slurm; or set {MEETING}=FILE here and run python -m warmgap.worker join FILE on the others"
+        raise UserError(f"launcher.nodes={meeting['nodes']}: no other machine is there", why, fix)
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        endpoint = f"{socket.gethostname()}:{probe.getsockname()[1]}"
+    store.write_json(Path(place), {**meeting, "endpoint": endpoint})
+    return endpoint
+
+
+def join(place: Path) -> None:
+    """Take part in every training that another machine announces in a file, until it says that it has ended.
+
+    What goes wrong is told by the machine that announced it.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    seen = ""
+    while True:
+        meeting: dict[str, Any] = store.read_json(place) or {}
+        if meeting.get("ended"):
+            return
+        if meeting.get("name", seen) == seen:
+            time.sleep(0.5)
+            continue
+        seen = meeting["name"]
+        with contextlib.suppress(ChildFailedError):
+            _together(meeting)
 
 
 def _set_environment() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from warmgap.disk import store
 from warmgap.disk.store import Arm
-from warmgap.settings import plugins
+from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run
 
 OnLog = Callable[[dict[str, Any]], None]
@@ -73,12 +73,8 @@ def freeze(stage: Stage) -> Path:
 
 def thaw(path: Path) -> Stage:
     """Read back a frozen stage, and put to work what it has from outside."""
-    from omegaconf import OmegaConf
-
     frozen = store.read_sealed(path)
-    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), frozen["run"]))
-    if not isinstance(run, Run):
-        raise TypeError(f"{path} holds no settings of a run")
+    run = config.thawed(frozen["run"])
     plugins.use(run.plugins, run.config_dirs)
     arm = Arm(Path(frozen["arm"].pop("folder")), **frozen["arm"])
     paths = {name: Path(frozen[name]) if frozen[name] else None for name in PATHS}

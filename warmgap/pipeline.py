@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.arms import build, record
+from warmgap.arms import build, missing, record
 from warmgap.arms.engines import Engines, check_engine, endpoint
 from warmgap.arms.spec import ArmSpec
-from warmgap.disk import manifest, seals, store, tracking
+from warmgap.disk import manifest, seals, shards, store, tracking
 from warmgap.disk.progress import say
+from warmgap.disk.shards import Shard
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.evaluate import judges, suites
@@ -26,7 +27,7 @@ from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run, digest, identity
 from warmgap.train import launch, trl_compat
-from warmgap.words import ORIGINAL
+from warmgap.words import ERROR, ORIGINAL
 
 if TYPE_CHECKING:
     from warmgap.engines.base import Engine
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 class Job:
     """A run with what follows from its settings: arms, items, prompts, and the folder of the comparison.
 
-    ``absent`` holds, by arm, why some of the answers did not come.
+    ``absent`` holds, by arm, why some of the answers did not come. A job that is a ``shard`` has the arms and questions
+    of it alone.
     """
 
     run: Run
@@ -49,6 +51,12 @@ class Job:
     checks: dict[str, list[ControlItem]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     absent: dict[str, list[str]] = field(default_factory=dict)
+    shard: Shard | None = None
+
+    @property
+    def puts_together(self) -> bool:
+        """Whether it only puts together what shards have made."""
+        return self.shard is not None and self.shard.number is None
 
     @property
     def arms(self) -> list[Arm]:
@@ -101,7 +109,23 @@ def prepare(run: Run) -> Job:
     name = "mitigations" if run.compare.recipes else name
     folder = Path(run.runs_dir) / "comparisons" / f"{run.model.name}-{name}-{hash8}"
     notes = [*loaded.notes, *judges.notes(run.judge, run.task), *_not_common(hosted)]
-    return Job(run, made, items, notes, suite, prompts, folder, checks)
+    return _cut(Job(run, made, items, notes, suite, prompts, folder, checks))
+
+
+def _cut(job: Job) -> Job:
+    """Leave a job the arms and questions of its shard alone."""
+    shard = shards.parse(job.run.shard)
+    if shard is None or shard.number is None:
+        return dataclasses.replace(job, shard=shard)
+    specs = missing.chosen(job.specs, job.run.only)
+    if not shard.asks:
+        return dataclasses.replace(job, specs=specs, prompts=[], checks={}, shard=shard)
+    prompts = [prompt for prompt in job.prompts if shard.holds(prompt.task, prompt.item_id)]
+    checks = {
+        name: [item for item in items if shard.holds(controls.PREFIX + name, item.item_id)]
+        for name, items in job.checks.items()
+    }
+    return dataclasses.replace(job, specs=specs, prompts=prompts, checks=checks, shard=shard)
 
 
 def _not_common(hosted: Sequence[str]) -> list[str]:
@@ -126,6 +150,9 @@ def owed_by(run: Run) -> dict[str, Any]:
 def execute(run: Run) -> Path:
     """Run the whole job and return the comparison's folder; what is already on disk is not done again."""
     job = prepare(run)
+    if job.shard is not None and not job.puts_together:
+        why = "it is a part of the questions, or of the work before them"
+        raise UserError(f"shard={run.shard} compares nothing", why, missing.command(str(job.shard)))
     if seals.finished(job.folder):
         say(f"already done: {job.folder} (delete the folder to compare again; the arms are kept)")
         return job.folder
@@ -153,6 +180,36 @@ def finish(job: Job) -> None:
     seals.finish(job.folder)
 
 
+def part(run: Run) -> None:
+    """Do a shard of the work: make the arms and measure their warmth, or ask and judge a part of the questions.
+
+    What is there is not done again. Raises UserError where the arms are not made yet, before anything is written, and
+    where something of the shard did not come.
+    """
+    job = prepare(run)
+    shard, unmade = job.shard, [spec for spec in job.specs if not missing.made(spec)]
+    if shard is None:
+        raise ValueError("the run is not cut")
+    if shard.asks and unmade:
+        names = ", ".join(missing.short(job.specs)[spec.arm.name] for spec in unmade)
+        why = f"shard {shard} answers as arms that are there, and trains nothing"
+        raise UserError(f"not made yet: {names}", why, missing.command(f"0/{shard.of}", run.only))
+    failed = 0
+    with _at_work(job) as bench:
+        if shard.asks:
+            failed = sum(row["verdict"] == ERROR for one in _ask(job, bench) for row in one)
+        else:
+            _make(job)
+    absent = {name: reasons[0] for name, reasons in job.absent.items()}
+    if absent or failed:
+        why = "; ".join(f"{name}: {reason}" for name, reason in absent.items()) or f"the judge failed on {failed}"
+        raise UserError(f"shard {shard} is not whole", why, "run again: what is missing is asked for once more")
+    for spec in job.specs:
+        store.write_text(spec.arm.piece(job.folder.name[-8:], shard), f"{manifest.now()}\n")
+    asked = f"{len(job.prompts):,} prompts of each of {len(job.specs)} arms" if shard.asks else "arms and warmth"
+    say(f"shard {shard} is done: {asked}; to put all together: {missing.command(f'all/{shard.of}')}")
+
+
 def measure(job: Job) -> list[Any]:
     """Make the arms of a job and measure them, without comparing them; what is on disk is not done again."""
     with _at_work(job) as bench:
@@ -170,7 +227,7 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
             preferences = spec.run.method.dpo is not None
             launch.check(run.launcher, run.device, run.model.quantization, preferences=preferences)
     check_engine(run)
-    bench = judges.Judges(run.judge, run.device, Path(run.runs_dir) / "batches.jsonl")
+    bench = judges.Judges(run.judge, run.device, shards.cut(Path(run.runs_dir) / "batches.jsonl", job.shard))
     quiet()
     from warmgap.engines import models
 
@@ -185,7 +242,8 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
         )
         say(f"model: {where}")
         known = record.checked(run, job.made)
-    with record.locked(spec.arm for spec in job.made):
+    asks = job.shard is not None and job.shard.asks
+    with record.locked([spec.arm for spec in (job.specs if asks else job.made)], job.shard):
         for spec in job.made:
             seals.check_count(spec.arm, seals.NOT_MADE_AGAIN)
             record.freeze(spec, known[spec.arm.name])
@@ -206,30 +264,69 @@ def quiet() -> None:
 
 
 def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[Any]:
-    """Train the arms that are to be trained, then measure warmth, answers and verdicts of each."""
-    from warmgap.arms import making, warming
+    """Train the arms that are to be trained, then measure warmth, answers and verdicts of each.
+
+    Where shards are put together nothing is made, and UserError says what is missing.
+    """
     from warmgap.engines import models
     from warmgap.evaluate.report.write import Measured
 
+    lacking = missing.Missing(job.shard, job.specs) if job.shard is not None and job.puts_together else None
     with Engines(job.run) as engines:
-        for spec in job.specs:
-            last = spec is job.specs[-1]
-            with job.stage("training"):
-                making.make(spec, engines, tracker.loss if last else None)
-        with job.stage("warmth"):
-            warmth = warming.measure(job.run, job.specs, engines)
-            for spec in job.specs:
-                job.note_absent(spec, (row for rows in warmth[spec.arm.name].values() for row in rows))
+        warmth = _warmth(job, engines, tracker.loss, lacking)
         measured = []
         engines.remember(job.specs)
         for spec in job.specs:
             engine = engines.of(spec, spec.adapter)
             rows = _answers(job, spec, engine, bench, engines)
             losses = spec.arm.losses() if spec.trained else []
-            outcomes = _controls(job, spec, engine)
-            measured.append(Measured(spec.arm, rows, warmth[spec.arm.name], losses, outcomes))
+            outcomes = _controls(job, spec, engine, lacking)
+            measured.append(Measured(spec.arm, rows, warmth.get(spec.arm.name, {}), losses, outcomes))
+            if lacking is not None:
+                lacking.answers(spec, rows)
             models.give_back()
+    if lacking is not None:
+        lacking.check()
     return measured
+
+
+def _warmth(
+    job: Job, engines: Engines, on_log: Callable[[dict[str, Any]], None] | None, lacking: missing.Missing | None
+) -> dict[str, Any]:
+    """Make the arms and return their warmth by name and step; what is only put together is not made, but noted."""
+    from warmgap.arms import making, warming
+
+    specs = [spec for spec in job.specs if lacking is None or not lacking.unmade(spec)]
+    for spec in specs if lacking is None else []:
+        with job.stage("training"):
+            making.make(spec, engines, on_log if spec is job.specs[-1] else None)
+    with job.stage("warmth"):
+        warmth = warming.measure(job.run, specs, engines)
+    for spec in specs:
+        rows = [row for rows in warmth[spec.arm.name].values() for row in rows]
+        job.note_absent(spec, rows)
+        if lacking is not None:
+            lacking.warmth(spec, rows)
+    return warmth
+
+
+def _make(job: Job) -> None:
+    """Do what cannot be cut: the arms, and their warmth, which is measured on few prompts however many are asked."""
+    with Engines(job.run) as engines:
+        _warmth(job, engines, None, None)
+
+
+def _ask(job: Job, bench: judges.Judges) -> Iterator[list[dict[str, Any]]]:
+    """Ask and judge the questions of a shard; yield each arm's rows."""
+    from warmgap.engines import models
+
+    with Engines(job.run) as engines:
+        for spec in job.specs:
+            engine = engines.of(spec, spec.adapter)
+            rows = _answers(job, spec, engine, bench, engines)
+            _controls(job, spec, engine, None)
+            models.give_back()
+            yield rows
 
 
 def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges, engines: Engines) -> list[dict[str, Any]]:
@@ -241,7 +338,7 @@ def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges, engi
     run, tasks = job.run, list(job.run.task)
     arm, system = spec.arm, spec.system
     with job.stage("answers"):
-        journals = {task: arm.answers(task) for task in tasks}
+        journals = {task: shards.cut(arm.answers(task), job.shard) for task in tasks}
         what = f"answers · {arm.arm}"
         asked, rows = dialogue.hold(job.suite, engine, job.prompts, run.generate, system, journals, what)
         job.note_absent(spec, rows)
@@ -256,16 +353,19 @@ def _answers(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges, engi
             if name is None:
                 graded.append(None)
                 continue
-            judge = bench.build(name)
-            journals = {task: arm.verdicts(judge.name, task) for task in tasks}
+            judge = missing.Silent(bench.build(name)) if job.puts_together else bench.build(name)
+            journals = {task: shards.cut(arm.verdicts(judge.name, task), job.shard) for task in tasks}
             what = f"verdicts by {name} · {arm.arm}"
-            with bench.costs(judge, arm.costs):
+            with bench.costs(judge, shards.cut(arm.costs, job.shard)):
                 graded.append(grade(judge, rows, asked, items, journals, what))
     return with_verdicts(rows, graded[0] or [], graded[1])
 
 
-def _controls(job: Job, spec: ArmSpec, engine: Engine) -> list[dict[str, Any]]:
-    """Return the outcomes of the standard checks, item by item; the arm keeps those of other runs as well."""
+def _controls(job: Job, spec: ArmSpec, engine: Engine, lacking: missing.Missing | None) -> list[dict[str, Any]]:
+    """Return the outcomes of the standard checks, item by item; the arm keeps those of other runs as well.
+
+    A shard leaves answers alone: outcomes are kept where all are there.
+    """
     from warmgap.evaluate.answer import answer
 
     arm = spec.arm
@@ -278,14 +378,16 @@ def _controls(job: Job, spec: ArmSpec, engine: Engine) -> list[dict[str, Any]]:
                 job.run.generate, max_new_tokens=control.max_new_tokens, temperature=control.temperature
             )
             task = controls.PREFIX + name
-            journal = {task: arm.answers(task)}
+            journal = {task: shards.cut(arm.answers(task), job.shard)}
             prompts = [item.as_prompt() for item in items]
             rows = answer(engine, prompts, params, spec.system, journal, f"{name} · {arm.arm}")
             job.note_absent(spec, rows)
+            if lacking is not None:
+                lacking.answers(spec, rows)
             outcomes = controls.scored(items, rows)
             kept[name] = {"settings": identity(control, "measure"), "outcomes": outcomes}
             found += outcomes
-        if job.checks:
+        if job.checks and (job.shard is None or job.puts_together):
             store.write_json(arm.capability, kept)
     return found
 

@@ -59,7 +59,15 @@ def train(frozen: str) -> str:
     return ""
 
 
-STAGES: dict[str, Callable[..., str]] = {"reload-check": reload_check, "train": train}
+def join(place: str) -> str:
+    """Take part, as another machine, in the trainings that are announced in a file."""
+    from warmgap.train import launch
+
+    launch.join(Path(place))
+    return ""
+
+
+STAGES: dict[str, Callable[..., str]] = {"reload-check": reload_check, "train": train, "join": join}
 
 
 def main(arguments: list[str]) -> int:

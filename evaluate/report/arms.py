@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import manifest, seals, store
+from warmgap.disk import manifest, seals, shards, store
 from warmgap.disk.progress import say
 from warmgap.disk.store import CHECKS, Arm
 from warmgap.errors import UserError
@@ -102,7 +102,7 @@ def _grader(arms: Sequence[Arm]) -> str:
 def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
     """Return the arm's answers with the grader's verdicts, under each setting that it was asked and graded with."""
     found: dict[Place, dict[str, Any]] = {}
-    for path in sorted(arm.folder.glob("answers/*.jsonl")):
+    for path in shards.journals(arm.folder / "answers"):
         answers = store.journal_by_key(path, AGAIN)
         for verdict in store.journal_by_key(arm.verdicts(grader, path.stem), AGAIN).values():
             if row := answers.get(verdict["answer_key"]):

@@ -124,7 +124,7 @@ def groups_of(table: pd.DataFrame) -> dict[str, str]:
     It is that of the column ``group`` where there is one, else that of ``conf/context``, else the context itself.
     Raises UserError for a context of two groups, groups that cannot be told apart, and a misspelt context of ours.
     """
-    known, contexts = groups.known(), table["context"].astype(str)
+    known, contexts = groups.known(), words(table["context"])
     found = {name: known.get(name, name) for name in _ordered(set(contexts.unique()), list(known))}
     for name in found.keys() - known.keys():
         meant = name.strip().lower().replace(" ", "_").replace("-", "_")
@@ -156,12 +156,12 @@ def _numbers(column: pd.Series, name: str, wanted: str) -> pd.Series:
 
 def _check_values(table: pd.DataFrame) -> None:
     """UserError where the name of a belief or model cannot be meant."""
-    beliefs = sorted(set(table["belief"].astype(str).unique()) - set(BELIEFS))
+    beliefs = sorted({str(name) for name in table["belief"].unique()} - set(BELIEFS))
     if beliefs:
         raise UserError(
             f"unknown belief {beliefs[0]!r}", f"a belief is one of {', '.join(BELIEFS)}", "rename it in the table"
         )
-    if (table["model"].astype(str) == ALL).any():
+    if ALL in {str(name) for name in table["model"].unique()}:
         raise UserError(
             f"a model is called {ALL!r}", "in effects.csv this word stands for the pooled models", "rename the model"
         )
@@ -186,20 +186,16 @@ def _without_repeats(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def code(table: pd.DataFrame) -> Answers:
     """``table`` (as `check` gives it) as integer codes, row for row, in the protocol's order, then by the alphabet."""
-    stratum = table["task"].astype(str)
-    if "family" in table:
-        family = table["family"]
-        stratum = stratum.where(family.isna(), stratum + ":" + family.astype(str))
-    tasks, items = pd.factorize(table["task"].astype(str))[0], pd.factorize(table["item_id"].astype(str))[0]
+    tasks, items = pd.factorize(words(table["task"]))[0], pd.factorize(words(table["item_id"]))[0]
     group_of = groups_of(table)
-    context, contexts = _coded(table["context"].astype(str), list(group_of))
+    context, contexts = _coded(words(table["context"]), list(group_of))
     named = list(dict.fromkeys(group_of.values()))
     group = np.array([named.index(group_of[name]) for name in contexts], dtype=np.int64)[context]
     seed, seeds = pd.factorize(table["seed"], sort=True)
     columns = {
-        "model": _coded(table["model"].astype(str)), "arm": _coded(table["arm"].astype(str)),
-        "stratum": _coded(stratum), "context": (context, contexts), "group": (group, named),
-        "belief": _coded(table["belief"].astype(str), list(BELIEFS)),
+        "model": _coded(words(table["model"])), "arm": _coded(words(table["arm"])),
+        "stratum": _coded(_stratum(table)), "context": (context, contexts), "group": (group, named),
+        "belief": _coded(words(table["belief"]), list(BELIEFS)),
         "seed": (seed.astype(np.int64), [f"{value:g}" for value in seeds]),
     }  # fmt: skip
     chars = table["n_chars"].to_numpy(np.float64) if "n_chars" in table else np.full(len(table), np.nan)
@@ -210,6 +206,29 @@ def code(table: pd.DataFrame) -> Answers:
         chars=chars,
         names={name: names for name, (_, names) in columns.items()},
     )
+
+
+def words(column: pd.Series) -> pd.Series:
+    """A column as words; one of categories stays one, so that an answer takes a code and no text."""
+    coded = isinstance(column.dtype, pd.CategoricalDtype)
+    return column if coded and all(isinstance(name, str) for name in column.cat.categories) else column.astype(str)
+
+
+def _stratum(table: pd.DataFrame) -> pd.Series:
+    """The task of each answer, or ``task:family`` where a family is known."""
+    task = words(table["task"])
+    if "family" not in table:
+        return task
+    of_task, tasks = pd.factorize(task)
+    of_family, families = pd.factorize(table["family"])  # -1 where there is none
+    pairs, place = np.unique(of_task * (len(families) + 1) + of_family + 1, return_inverse=True)
+    named = [
+        str(tasks[pair // (len(families) + 1)])
+        + (f":{families[own - 1]}" if (own := pair % (len(families) + 1)) else "")
+        for pair in pairs.tolist()
+    ]
+    codes, names = pd.factorize(np.array(named, dtype=object))
+    return pd.Series(pd.Categorical.from_codes(codes[place], categories=list(names)), index=table.index)
 
 
 def _coded(column: pd.Series, order: Sequence[str] = ()) -> tuple[Ints, list[str]]:

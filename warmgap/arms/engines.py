@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from warmgap.arms.missing import Unasked
 from warmgap.arms.spec import ArmSpec
+from warmgap.disk import shards
 from warmgap.engines import adapters, client, engine_of
 from warmgap.engines.base import Engine, Serving
 from warmgap.engines.client import Meter
@@ -23,11 +25,11 @@ OMISSIBLE = ("temperature", "seed")
 class Engines:
     """The engines of one run. What its arms cost at the endpoint is counted together, and capped together.
 
-    Those that vLLM answers for share its process, which ``rest`` ends.
+    Those that vLLM answers for share its process, which ``rest`` ends. Where shards are put together nobody is asked.
     """
 
     def __init__(self, run: Run) -> None:
-        self._run, self._meter = run, Meter()
+        self._run, self._meter, self._shard = run, Meter(), shards.parse(run.shard)
         self._servers = Servers(_rank(run))
 
     def of(self, spec: ArmSpec, adapter: Path | None, *, part_of_an_arm: bool = False) -> Engine:
@@ -41,8 +43,13 @@ class Engines:
             who = "hf" if part_of_an_arm else run.engine
             alter = spec.alter if spec.altered else None
             how: dict[str, Any] = {"alter": alter, "engine": who, "servers": self._servers}
-            return engine_of(Serving(spec.run.model, run.device, adapter, **how))
-        return engine_of(Serving(spec.run.model, run.device, None, point, self._meter, spec.arm.folder))
+            return self._asked(engine_of(Serving(spec.run.model, run.device, adapter, **how)))
+        how = {"meter": self._meter, "folder": spec.arm.folder, "shard": self._shard}
+        return self._asked(engine_of(Serving(spec.run.model, run.device, None, point, **how)))
+
+    def _asked(self, engine: Engine) -> Engine:
+        """The engine, or where shards are put together one that is asked nothing."""
+        return Unasked(engine) if self._shard is not None and self._shard.number is None else engine
 
     def remember(self, specs: Iterable[ArmSpec]) -> None:
         """Let what earlier commands have spent on these arms' answers count in the cap."""

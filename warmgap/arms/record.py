@@ -9,8 +9,9 @@ from typing import Any
 
 from warmgap.arms.engines import endpoint
 from warmgap.arms.spec import ArmSpec
-from warmgap.disk import manifest, store, tracking
+from warmgap.disk import manifest, shards, store, tracking
 from warmgap.disk.progress import say
+from warmgap.disk.shards import Shard
 from warmgap.disk.store import Arm
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run
@@ -66,8 +67,8 @@ def checked(run: Run, specs: Sequence[ArmSpec]) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def locked(arms: Iterable[Arm]) -> Iterator[None]:
-    """Hold the arms' locks: two runs that make the same arm would write the same files."""
+def locked(arms: Iterable[Arm], shard: Shard | None = None) -> Iterator[None]:
+    """Hold the arms' locks: two runs that make the same arm would write the same files. A shard's are its own."""
     from contextlib import ExitStack
 
     from filelock import FileLock, Timeout
@@ -75,7 +76,7 @@ def locked(arms: Iterable[Arm]) -> Iterator[None]:
     with ExitStack() as stack:
         for arm in sorted(arms, key=lambda arm: arm.name):
             arm.folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(arm.folder.parent / f".{arm.name}.lock")
+            lock = FileLock(shards.cut(arm.folder.parent / f".{arm.name}.lock", shard))
             try:
                 stack.enter_context(lock.acquire(timeout=0))
             except Timeout:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from warmgap.cli.guard import DONE
 from warmgap.cli.show import show
+from warmgap.disk import shards
 from warmgap.errors import UserError
 from warmgap.version import train_command
 
@@ -48,6 +49,13 @@ def run(program: str, arguments: Sequence[str]) -> int:
             with _typed(typed):  # which the manifests tell
                 plugins.use(folders=folders)  # a launcher of Hydra's may have started a process of its own
                 checked = config.check(composed)
+                if checked.launcher.name == "slurm":
+                    return str(_handed_in(checked) or "")
+                if _is_part(checked):
+                    from warmgap import pipeline
+
+                    pipeline.part(checked)
+                    return ""
                 if checked.dial is None:
                     return str(_one(checked))
                 from warmgap import sweep
@@ -81,6 +89,28 @@ def _typed(words: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
+
+
+def _handed_in(run: Run) -> Path | None:
+    """Hand a run's work in as jobs, and say how far it is; show and return its comparison where all is done."""
+    from warmgap.cli.commands import status
+    from warmgap.cluster import programme, slurm
+
+    slurm.check()
+    whole = programme.of(run)
+    if whole.done(whole.pieces[-1]):
+        show(whole.comparison)
+        return whole.comparison
+    if not slurm.hand_in(whole):
+        print("nothing is handed in: what is not done is under way", file=sys.stderr)
+    status.show_programme(whole)
+    return None
+
+
+def _is_part(run: Run) -> bool:
+    """Whether a run is a shard of one, after which there is nothing to show yet."""
+    shard = shards.parse(run.shard)
+    return shard is not None and shard.number is not None
 
 
 def _one(run: Run) -> Path:

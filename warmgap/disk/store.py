@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake, stopping, sums
+from warmgap.disk import intake, shards, stopping, sums
 from warmgap.disk.progress import say
+from warmgap.disk.shards import Shard
 from warmgap.errors import UserError
 from warmgap.version import FORMAT
 
@@ -85,6 +87,11 @@ class Arm:
     def made_in(self) -> Path:
         """How long making the arm's adapter took, one line for each time it was made."""
         return self.folder / "logs" / "seconds.jsonl"
+
+    def piece(self, comparison: str, shard: Shard) -> Path:
+        """The mark that a shard of a comparison (the hash of its folder) is done for this arm."""
+        name = "0" if not shard.asks else f"{shard.number}-of-{shard.of}"
+        return self.folder / "pieces" / f"{comparison}.{name}"
 
     def final(self, measured: Iterable[int]) -> int:
         """Return which of the training steps that were measured is the arm: the chosen one, else the last."""
@@ -201,7 +208,7 @@ def renamed(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")  # machines may share the folder
     with stopping.whole():
         try:
             yield scratch
@@ -214,9 +221,10 @@ def renamed(path: Path) -> Iterator[Path]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove scratch files of a file that are old and whose writers are gone, from this machine at least."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        writer = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+    """Remove scratch files of a file that are old and whose writers, on this machine, are gone."""
+    mine = f".{path.name}.{socket.gethostname()}-"
+    for left in path.parent.glob(f"{glob.escape(mine)}*"):
+        writer = left.name.removeprefix(mine).partition(".")[0]
         with contextlib.suppress(OSError):
             if writer.isdigit() and time.time() - left.stat().st_mtime > OLD and not _alive(int(writer)):
                 left.unlink()
@@ -324,10 +332,19 @@ def read_journal(path: Path, fix: str = "") -> Iterator[dict[str, Any]]:
         say(f"{path}: line {damaged[0]} is damaged ({len(damaged)} in all); what it held is made again")
 
 
+def read_parts(path: Path, fix: str = "") -> Iterator[dict[str, Any]]:
+    """Yield a journal's rows and those of its shards (see ``shards.parts``). ``fix`` is as of ``read_journal``."""
+    for part in shards.parts(path):
+        yield from read_journal(part, fix)
+
+
 def journal_by_key(path: Path, fix: str = "") -> dict[str, dict[str, Any]]:
-    """Return a journal's rows by their ``key``; the first row of a key counts. ``fix`` is as of ``read_journal``."""
+    """Return the rows of a journal and of its shards by their ``key``; the first row of a key counts.
+
+    ``fix`` is as of ``read_journal``.
+    """
     found: dict[str, dict[str, Any]] = {}
-    for row in read_journal(path, fix):
+    for row in read_parts(path, fix):
         found.setdefault(str(row.get("key")), row)
     return found
 

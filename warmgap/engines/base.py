@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from warmgap.disk.shards import Shard
 from warmgap.engines.chat import Message
 from warmgap.engines.client import Meter
 from warmgap.settings.schema import EndpointConfig, GenerateConfig, ModelConfig
@@ -93,7 +94,8 @@ class Serving:
 
     Engines of one run that share a ``meter`` share its cap; what they come to is noted in the arm's ``folder``.
     ``alter`` may change a model that is loaded here, which is nobody else's. ``engine`` says who answers here: ``hf``,
-    ``vllm``, or ``auto`` for vLLM where it can; those that share ``servers`` share vLLM's process.
+    ``vllm``, or ``auto`` for vLLM where it can; those that share ``servers`` share vLLM's process. A ``shard`` notes
+    what it came to in files of its own.
     """
 
     model: ModelConfig
@@ -105,3 +107,4 @@ class Serving:
     alter: Callable[[Any], None] | None = None
     engine: str = "hf"
     servers: Servers | None = None
+    shard: Shard | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from warmgap.disk import shards
 from warmgap.engines import batches, chat, client
 from warmgap.engines.base import Encoded, Reply, Request, Serving
 from warmgap.engines.client import ChatReply, ChatRequest, Endpoint, Meter
@@ -42,7 +43,9 @@ class EndpointEngine:
             raise ValueError(f"{serving.model.name} is behind no endpoint")
         costs, journal = None, None
         if serving.folder is not None:
-            costs, journal = serving.folder / "costs.jsonl", serving.folder / "batches.jsonl"
+            costs, journal = (
+                shards.cut(serving.folder / name, serving.shard) for name in ("costs.jsonl", "batches.jsonl")
+            )
         return cls(
             serving.endpoint,
             "arm",

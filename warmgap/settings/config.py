@@ -264,6 +264,14 @@ def changed(run: Run, values: dict[str, Any]) -> Run:
     return _settled(made)
 
 
+def thawed(values: dict[str, Any]) -> Run:
+    """Return the run of the plain values that ``dataclasses.asdict`` made of it. Raises TypeError for others."""
+    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), values))
+    if not isinstance(run, Run):
+        raise TypeError(f"settings resolved to {type(run).__name__}")
+    return run
+
+
 def kind(run: Run, key: str) -> Any:
     """Return the type of a setting, by its dotted key, without ``| None``; of TRL's own, that of its value."""
     *groups, name = key.split(".")

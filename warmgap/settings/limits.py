@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from warmgap.disk import shards
 from warmgap.errors import BadValue, UserError
 from warmgap.settings import fits
 from warmgap.settings.schema import ModelConfig, Run
@@ -18,6 +19,7 @@ NEEDED = {  # what says where a model is, by its source
     "package": ("package", "version", "sha256"),
     "hosted": ("id",),
 }
+JOB = ["partition", "account", "minutes", "memory_gb", "cpus", "gpus", "setup", "sbatch"]  # what jobs may differ in
 
 
 def check_values(run: Run, choices: Callable[[str], list[str]]) -> None:
@@ -27,6 +29,7 @@ def check_values(run: Run, choices: Callable[[str], list[str]]) -> None:
     then what depends on others.
     """
     fits.check(run)
+    _check_shard(run)
     _check_words(run, choices)
     most = max(len(choices("context")), len(run.context))  # a run may leave contexts out, or add some
     if run.grid.contexts_per_item is not None and run.grid.contexts_per_item > most:
@@ -67,6 +70,10 @@ def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
     named += [("judge.rest", run.judge.rest, [None, *choices("judge")])]
     named += [("logger.name", run.logger.name, choices("logger"))]
     named += [("launcher.name", run.launcher.name, choices("launcher"))]
+    named += [("launcher.mode", run.launcher.mode, [name for name in choices("launcher") if name != "slurm"])]
+    for key in ("training", "together"):
+        own = [f"launcher.{key}" for _ in getattr(run.launcher, key)]
+        named += [(one, name, JOB) for one, name in zip(own, getattr(run.launcher, key), strict=True)]
     named += [("belief", name, list(BELIEFS[1:])) for name in run.belief]
     for key, value, allowed in named:
         if value not in allowed:
@@ -81,6 +88,25 @@ def _check_engine(run: Run) -> None:
     what = f"engine=vllm does not go with model.quantization={run.model.quantization}"
     why = "training holds these weights in 4 bits by bitsandbytes, and vLLM would answer by others"
     raise BadValue(what, why, "engine=hf, or engine=auto, which takes hf for them")
+
+
+def _check_shard(run: Run) -> None:
+    """Raise BadValue for a part of the work that is none."""
+    shard = shards.parse(run.shard)
+    if run.launcher.name == "slurm" and (shard is not None or run.dial or run.search.trials):
+        why = "it cuts the work itself, and hands in that of one comparison"
+        raise BadValue("launcher=slurm beside shard, dial or search", why, "leave these out, or launcher=single")
+    if run.launcher.nodes > 1 and run.launcher.mode == "single" and run.launcher.name in ("single", "slurm"):
+        why = "one process trains on one machine"
+        raise BadValue(f"launcher.nodes={run.launcher.nodes} with one process", why, "launcher.mode=ddp, or fsdp")
+    if run.only and (shard is None or shard.number is None):
+        why = "a comparison is of all arms; a shard may be for some of them"
+        raise BadValue(
+            f"only=[{','.join(run.only)}] without a shard", why, "add shard=0/4, shard=1/4 …, or leave it out"
+        )
+    if shard is not None and run.search.trials:
+        why = "each trial follows from those before it"
+        raise BadValue(f"shard={run.shard} beside a search", why, "cut the command that the search suggests in the end")
 
 
 def _models(value: Any, key: str) -> Iterator[tuple[str, ModelConfig]]:

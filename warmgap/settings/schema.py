@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from warmgap.disk import contents
+from warmgap.disk.shards import MOST as MOST_SHARDS
 from warmgap.errors import UserError
 from warmgap.settings import fits
 from warmgap.settings.mitigation_schema import CompareConfig, SearchConfig
@@ -141,11 +142,29 @@ class DpoConfig:
 class LauncherConfig:
     """How many processes train, and how the model lies on them: ``single``, ``ddp``, ``fsdp`` (FSDP2), ``zero3``.
 
-    ``processes`` null takes one for each GPU.
+    ``processes`` on each machine, null one for each GPU; ``nodes`` machines train together. With ``slurm`` the whole
+    work is handed in as jobs: each training, in the way that ``mode`` says, then so many ``shards`` of the questions
+    for each arm, then the comparison. ``training`` and ``together`` are settings of the jobs that train and of the last
+    one where they need something else, ``sbatch`` any further option, ``setup`` lines that a job begins with.
     """
 
     name: str = setting("runtime", "single", fits=fits.NAME)
     processes: int | None = setting("runtime", None, fits=fits.count(1, 65_536))
+    nodes: int = setting("runtime", 1, fits=fits.count(1, 65_536))
+    mode: str = setting("runtime", "single", fits=fits.NAME)
+    shards: int = setting("runtime", 1, fits=fits.count(1, MOST_SHARDS))
+    retries: int = setting("runtime", 2, fits=fits.count(0, 1_000))
+    at_once: int = setting("runtime", 256, fits=fits.count(1, 65_536))
+    partition: str | None = setting("runtime", None, fits=fits.TEXT)
+    account: str | None = setting("runtime", None, fits=fits.TEXT)
+    minutes: int = setting("runtime", 240, fits=fits.count(1, 1_000_000))
+    memory_gb: float | None = setting("runtime", None, fits=fits.number(above=0, most=1e6))
+    cpus: int | None = setting("runtime", None, fits=fits.count(1, 65_536))
+    gpus: int | None = setting("runtime", None, fits=fits.count(0, 65_536))
+    setup: list[str] = setting("runtime", factory=list, fits=fits.each(fits.TEXT))
+    sbatch: dict[str, Any] = setting("runtime", factory=dict)
+    training: dict[str, Any] = setting("runtime", factory=dict)
+    together: dict[str, Any] = setting("runtime", factory=dict)
 
 
 @dataclass
@@ -343,7 +362,8 @@ class Run:
     that add to warmgap, ``config_dirs`` the folders of ``--config-dir``. Which are at work is no part of a hash; what
     is taken from them is, by its content (see ``plugins.owed``). ``engine`` is who answers here: ``hf``
     (transformers), ``vllm``, or ``auto`` for vLLM on a GPU where it is installed. It names no arm and no comparison,
-    but every answer: what one has answered is not taken for the other's.
+    but every answer: what one has answered is not taken for the other's. ``shard`` is the part of the work that is done
+    (see ``disk.shards``), ``only`` the arms that it is done for, by their short names.
     """
 
     model: ModelConfig = setting("arm")
@@ -371,6 +391,8 @@ class Run:
     runs_dir: str = setting("runtime", "runs")
     device: str = setting("runtime", "auto", fits=fits.DEVICE)
     engine: str = setting("runtime", "auto", fits=fits.words("auto", "hf", "vllm"))
+    shard: str | None = setting("runtime", None)
+    only: list[str] = setting("runtime", factory=list, fits=fits.each(fits.TEXT))
     plugins: list[str] = setting("runtime", factory=list, fits=fits.each(fits.TEXT))
     config_dirs: list[str] = setting("runtime", factory=list, fits=fits.each(fits.TEXT))
 

@@ -140,6 +140,7 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
     "mitigation.honest_prompt.system_prompt": "truthful.txt",
     "judge.name": "local",
     "judge.second": "match",
+    "shard": "all/2",
     "plugins": ["colorsys"],  # any module that can be imported
 }
 RECIPES = mitigations.table()

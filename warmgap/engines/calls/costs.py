@@ -147,7 +147,7 @@ def costs_noted(meter: Meter, path: Path | None, made: dict[str, Any]) -> Iterat
 def paid(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a file of costs, one for each command that paid."""
     found: dict[str, dict[str, Any]] = {}
-    for place, row in enumerate(store.read_journal(path, store.LOST)):
+    for place, row in enumerate(store.read_parts(path, store.LOST)):
         found[str(row.get("id") or place)] = row
     return list(found.values())
 
