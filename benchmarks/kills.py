@@ -158,12 +158,12 @@ def conversations(place: Path, name: str = "talk.jsonl", many: int = 24) -> None
 
 
 def log(place: Path) -> None:
-    """Write a chat log of 3,000 conversations."""
+    """Write a chat log of 1,200 conversations."""
     from warmgap.train.persona import persona_data
 
     lines = []
     known = persona_data.read_conversations(persona_data.EMBEDDED / "conversations.jsonl")
-    for number in range(3000):
+    for number in range(1200):
         item = known[number % len(known)]
         said = [("user", f"{item.turns[0].user} It is number {number}."), ("assistant", item.turns[0].replies["plain"])]
         lines.append(
