@@ -9,7 +9,7 @@ from typing import Any
 
 from warmgap.arms.engines import endpoint
 from warmgap.arms.spec import ArmSpec
-from warmgap.disk import manifest, store, tracking
+from warmgap.disk import locks, manifest, store, tracking
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.settings import config, plugins
@@ -70,17 +70,9 @@ def locked(arms: Iterable[Arm]) -> Iterator[None]:
     """Hold the arms' locks: two runs that make the same arm would write the same files."""
     from contextlib import ExitStack
 
-    from filelock import FileLock, Timeout
-
     with ExitStack() as stack:
         for arm in sorted(arms, key=lambda arm: arm.name):
-            arm.folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(arm.folder.parent / f".{arm.name}.lock")
-            try:
-                stack.enter_context(lock.acquire(timeout=0))
-            except Timeout:
-                say(f"another run is working on {arm.name}; waiting for it")
-                stack.enter_context(lock.acquire())
+            stack.enter_context(locks.alone(arm.folder))
         yield
 
 
