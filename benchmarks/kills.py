@@ -454,6 +454,8 @@ def main() -> None:
             draw = random.Random(f"{options.seed} {stage.name}")
             try:
                 found[stage.name] = killed(stage, whole, Path(scratch) / f"stage-{number}", options.kills, draw)
+            except KeyboardInterrupt:
+                break  # what there is is shown and kept
             except (Exception, pytest.fail.Exception) as error:
                 found[stage.name] = Tally(faults=[f"{stage.name}: {error}"])
             print(f"{stage.name}: {found[stage.name]}", file=sys.stderr, flush=True)
