@@ -57,6 +57,7 @@ class Stage:
     without: tuple[str, ...] = ()
     begin: Callable[[Path], None] | None = None
     server: str = ""
+    fresh: bool = False  # not forked: W&B makes a folder when it is imported, which goes with the first that ends
 
 
 @dataclass
@@ -212,7 +213,7 @@ def stages() -> list[Stage]:
         Stage("warmgap hosted", own("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm",
               "model=m-2025-01-01", "base_url={url}", "poll=0.2"), ("out.arm/**/*",), ("runs",), conversations, "jobs"),
         Stage("training", training(), logs, ("runs",)),
-        Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",)),
+        Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",), fresh=True),
         Stage("answering", training(), ("runs/arms/*/answers/embedded.jsonl",),
               ("runs/arms/*/answers/embedded.jsonl", *asked)),
         Stage("an arm at an endpoint", (str(ROOT / "train.py"), *served), ("runs/arms/*-served-*/answers/*.jsonl",),
@@ -252,7 +253,7 @@ def begun(stage: Stage, place: Path, server: Server | None) -> Any:
     from real_runs import start
 
     url = server.api.url if server else ""
-    return start([sys.executable, *(word.replace("{url}", url) for word in stage.command)], place)
+    return start([sys.executable, *(word.replace("{url}", url) for word in stage.command)], place, fresh=stage.fresh)
 
 
 def weight(stage: Stage, place: Path) -> int:
@@ -293,9 +294,16 @@ def committed(stage: Stage, place: Path) -> dict[str, Counter[str]]:
 
     found = {}
     for path in (path for pattern in stage.rows for path in place.glob(pattern) if path.suffix == ".jsonl"):
-        rows = [row for row in store.read_journal(path) if "key" in row]
-        found[path.relative_to(place).as_posix()] = Counter(str(row["key"]) for row in rows)
+        names = [_name(row) for row in store.read_journal(path)]
+        found[path.relative_to(place).as_posix()] = Counter(filter(None, names))
     return found
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """What a row is known by: its key; of a training its step and what was logged of it; nothing of other rows."""
+    if "key" in row:
+        return str(row["key"])
+    return f"{row['step']} {sorted(row)}" if isinstance(row.get("step"), int) and "epoch" in row else ""
 
 
 def tables(place: Path) -> dict[str, str]:
