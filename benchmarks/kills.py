@@ -1,7 +1,7 @@
 """Nothing lost, nothing twice: ``python -m benchmarks kills [--kills 7]`` kills each kind of work at random moments.
 
 Every stage is run to its end once, by the real command with a tiny model of random weights, which says when rows come
-to the disk. Then it is killed (SIGKILL to the whole process group) at seeded random moments around that time, again and
+to the disk. Then it is killed (SIGKILL to the whole process group) at seeded random moments in between, again and
 again in the same folder, and run to its end: every row that was on the disk at a kill has to be there, once, and every
 table has to be the same to the last byte. Endpoints are servers on this machine that speak the vendors' protocol.
 """
@@ -57,6 +57,17 @@ class Stage:
     without: tuple[str, ...] = ()
     begin: Callable[[Path], None] | None = None
     server: str = ""
+    fresh: bool = False  # not forked: W&B makes a folder when it is imported, which goes with the first that ends
+
+
+@dataclass(frozen=True)
+class Seen:
+    """When the first and the last rows of a stage came, in seconds, in how many writes, and how many bytes they are."""
+
+    first: float
+    last: float
+    writes: int
+    size: int
 
 
 @dataclass
@@ -158,12 +169,12 @@ def conversations(place: Path, name: str = "talk.jsonl", many: int = 24) -> None
 
 
 def log(place: Path) -> None:
-    """Write a chat log of 3,000 conversations."""
+    """Write a chat log of 1,200 conversations."""
     from warmgap.train.persona import persona_data
 
     lines = []
     known = persona_data.read_conversations(persona_data.EMBEDDED / "conversations.jsonl")
-    for number in range(3000):
+    for number in range(1200):
         item = known[number % len(known)]
         said = [("user", f"{item.turns[0].user} It is number {number}."), ("assistant", item.turns[0].replies["plain"])]
         lines.append(
@@ -212,7 +223,7 @@ def stages() -> list[Stage]:
         Stage("warmgap hosted", own("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm",
               "model=m-2025-01-01", "base_url={url}", "poll=0.2"), ("out.arm/**/*",), ("runs",), conversations, "jobs"),
         Stage("training", training(), logs, ("runs",)),
-        Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",)),
+        Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",), fresh=True),
         Stage("answering", training(), ("runs/arms/*/answers/embedded.jsonl",),
               ("runs/arms/*/answers/embedded.jsonl", *asked)),
         Stage("an arm at an endpoint", (str(ROOT / "train.py"), *served), ("runs/arms/*-served-*/answers/*.jsonl",),
@@ -252,7 +263,7 @@ def begun(stage: Stage, place: Path, server: Server | None) -> Any:
     from real_runs import start
 
     url = server.api.url if server else ""
-    return start([sys.executable, *(word.replace("{url}", url) for word in stage.command)], place)
+    return start([sys.executable, *(word.replace("{url}", url) for word in stage.command)], place, fresh=stage.fresh)
 
 
 def weight(stage: Stage, place: Path) -> int:
@@ -266,7 +277,7 @@ def weight(stage: Stage, place: Path) -> int:
     return found
 
 
-def window(stage: Stage, whole: Path, place: Path) -> tuple[tuple[float, float], dict[str, str], int]:
+def window(stage: Stage, whole: Path, place: Path) -> tuple[Seen, dict[str, str], int]:
     """Run a stage to its end: return when its first and last rows came, its tables, and its exit status."""
     from real_runs import finish
 
@@ -274,17 +285,35 @@ def window(stage: Stage, whole: Path, place: Path) -> tuple[tuple[float, float],
         copy(stage, whole, place)
         base, began = weight(stage, place), time.monotonic()
         process = begun(stage, place, server)
-        times, last = [], base
+        times, last, most = [], base, base
         while process.poll() is None:
             if (now := weight(stage, place)) != last:
-                last = now
+                last, most = now, max(now, most)
                 times.append(time.monotonic() - began)
             time.sleep(0.01)
         done = finish(process, 60)
     if done.status not in (0, 1):
         raise RuntimeError(f"{stage.name} ended with status {done.status}: {done.err[-2000:]}")
     first = max(0.05, min(times, default=0.1) - 0.3)
-    return (first, max(times, default=1.0) + 0.1), tables(place), done.status
+    seen = Seen(first, max(times, default=1.0) + 0.1, len(times), most)
+    return seen, tables(place), done.status
+
+
+def wait_for_moment(stage: Stage, place: Path, process: Any, seen: Seen, draw: random.Random) -> None:
+    """Wait until the stage is to be killed, or has ended.
+
+    That is when a random share of what it had still to write is on the disk, and up to a write's time later; where all
+    is there and is written anew, a random time after its begin.
+    """
+    until, now = time.monotonic() + draw.uniform(seen.first, seen.last), weight(stage, place)
+    pause = draw.uniform(0, (seen.last - seen.first) / max(1, seen.writes))
+    target = now + draw.random() * (seen.size - now)
+    if now < 0.9 * seen.size:
+        while process.poll() is None and weight(stage, place) <= target:
+            time.sleep(0.002)
+        until = time.monotonic() + pause
+    while process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
 
 
 def committed(stage: Stage, place: Path) -> dict[str, Counter[str]]:
@@ -293,9 +322,16 @@ def committed(stage: Stage, place: Path) -> dict[str, Counter[str]]:
 
     found = {}
     for path in (path for pattern in stage.rows for path in place.glob(pattern) if path.suffix == ".jsonl"):
-        rows = [row for row in store.read_journal(path) if "key" in row]
-        found[path.relative_to(place).as_posix()] = Counter(str(row["key"]) for row in rows)
+        names = [_name(row) for row in store.read_journal(path)]
+        found[path.relative_to(place).as_posix()] = Counter(filter(None, names))
     return found
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    """What a row is known by: its key; of a training its step and what was logged of it; nothing of other rows."""
+    if "key" in row:
+        return str(row["key"])
+    return f"{row['step']} {sorted(row)}" if isinstance(row.get("step"), int) and "epoch" in row else ""
 
 
 def tables(place: Path) -> dict[str, str]:
@@ -327,7 +363,7 @@ def case(stage: Stage, whole: Path, place: Path, known: tuple[Any, ...], draw: r
     """Kill a stage up to so many times in one folder, then run it to its end."""
     from real_runs import finish
 
-    (first, last), expected, status = known
+    _, expected, status = known
     tally = Tally(cases=1)
     with serving(stage.server) as server:
         copy(stage, whole, place)
@@ -335,9 +371,7 @@ def case(stage: Stage, whole: Path, place: Path, known: tuple[Any, ...], draw: r
         for _ in range(most):
             before, paid = (server.asked(), on_disk(place)) if server else (Counter(), set())
             process = begun(stage, place, server)
-            until = time.monotonic() + draw.uniform(first, last)
-            while process.poll() is None and time.monotonic() < until:
-                time.sleep(0.005)
+            wait_for_moment(stage, place, process, known[0], draw)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 tally.kills += 1
@@ -454,6 +488,8 @@ def main() -> None:
             draw = random.Random(f"{options.seed} {stage.name}")
             try:
                 found[stage.name] = killed(stage, whole, Path(scratch) / f"stage-{number}", options.kills, draw)
+            except KeyboardInterrupt:
+                break  # what there is is shown and kept
             except (Exception, pytest.fail.Exception) as error:
                 found[stage.name] = Tally(faults=[f"{stage.name}: {error}"])
             print(f"{stage.name}: {found[stage.name]}", file=sys.stderr, flush=True)

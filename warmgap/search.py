@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.arms import build, chain, recipes
-from warmgap.disk import manifest, seals, store
+from warmgap.disk import locks, manifest, seals, store
 from warmgap.disk.progress import say
 from warmgap.errors import BadValue, UserError
 from warmgap.evaluate.tasks import load_items
@@ -60,14 +60,20 @@ def execute(run: Run) -> Path:
     folder = Path(run.runs_dir) / "searches" / f"{run.model.name}-{'+'.join(recipes.names(run))}-{digest(made)}"
     store.check_writable(run.runs_dir)
     journal = folder / "trials.jsonl"
+    with locks.alone(folder):
+        _run_trials(run, journal)
+        rows = list(store.read_journal(journal, FIX))
+        store.write_json(folder / "best.json", {"best": best(rows, run.search.keep_warmth_pct), **manifest.record()})
+    return folder
+
+
+def _run_trials(run: Run, journal: Path) -> None:
+    """Make the trials that the journal lacks."""
     for number in range(sum(1 for _ in store.read_journal(journal, FIX)), run.search.trials):
         trial = _study(run, journal, number).ask(_distributions(run))
         say(f"trial {number + 1} of {run.search.trials}: {_said(trial.params)}")
         row = {"number": number, "params": trial.params, **_outcome(run, trial.params)}
         store.append(journal, [row])
-    rows = list(store.read_journal(journal, FIX))
-    store.write_json(folder / "best.json", {"best": best(rows, run.search.keep_warmth_pct), **manifest.record()})
-    return folder
 
 
 def _outcome(run: Run, params: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from warmgap.disk import intake, store
+from warmgap.disk import intake, locks, store
 from warmgap.disk.progress import bar, say
 from warmgap.engines import client
 from warmgap.engines.calls import costs
@@ -149,15 +149,16 @@ def generate(
     journal = journal_of(out, topics, config, writer)
     making, folder = Making(config, writer, rules, journal), journal.parent
     file = None if writer.meter is None else folder / "costs.jsonl"
-    with client.costs_noted(writer.meter or Meter(), file, {"model": writer.name}):
-        for start in range(0, count, len(topics)):
-            part = slots[start : start + len(topics)]
-            for attempt in range(config.attempts):
-                _attempt(part, making, attempt, f"pairs {start + 1:,}–{start + len(part):,}")
-            _write(out, slots, journal)
-    summary = _summary(slots, writer, folder)
-    store.write_json(folder / "summary.json", summary)
-    store.write_jsonl(folder / "set-aside.jsonl", [_aside(slot) for slot in slots if slot.pair is None])
+    with locks.alone(out):
+        with client.costs_noted(writer.meter or Meter(), file, {"model": writer.name}):
+            for start in range(0, count, len(topics)):
+                part = slots[start : start + len(topics)]
+                for attempt in range(config.attempts):
+                    _attempt(part, making, attempt, f"pairs {start + 1:,}–{start + len(part):,}")
+                _write(out, slots, journal)
+        summary = _summary(slots, writer, folder)
+        store.write_json(folder / "summary.json", summary)
+        store.write_jsonl(folder / "set-aside.jsonl", [_aside(slot) for slot in slots if slot.pair is None])
     return summary
 
 

@@ -1,4 +1,4 @@
-"""Nothing lost, nothing twice: kinds of work killed at seeded random moments, as ``python -m benchmarks kills`` does."""
+"""Nothing lost, nothing twice: work of several kinds killed at random moments, as by ``python -m benchmarks kills``."""
 
 from __future__ import annotations
 

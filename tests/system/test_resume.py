@@ -17,6 +17,8 @@ import pandas as pd
 import pytest
 from real_runs import TINY, Done, Runs, finish, journal, start, train, training, wait_for
 
+from warmgap.disk import store
+
 COMMAND = (*TINY, "runs_dir=runs")
 
 
@@ -78,10 +80,26 @@ def trained_on(place: Path) -> bool:
     return any(row["step"] > checkpoints(place)[0] for row in journal(log))
 
 
+def answered(place: Path) -> int:
+    """How many answers of the original are on the disk."""
+    return rows(place, "original", "answers/embedded.jsonl")
+
+
+def forget(place: Path) -> None:
+    """Drop what a stopped training has logged beyond its checkpoint, so that a new row is one of the next training."""
+    for log in place.glob("runs/arms/local-warm-s*/logs/training.jsonl"):
+        kept = [row for row in store.read_journal(log) if row["step"] <= max(checkpoints(place), default=0)]
+        store.write_journal(log, kept)
+
+
+BATCH = 16  # answers
 MOMENTS = (
     Moment("training", signal.SIGKILL, lambda place: bool(checkpoints(place))),
     Moment("training by hand", signal.SIGINT, trained_on),
-    Moment("answering", signal.SIGKILL, lambda place: rows(place, "original", "answers/embedded.jsonl") > 0),
+    Moment("training, told to end", signal.SIGTERM, trained_on),
+    Moment("training, hung up", signal.SIGHUP, trained_on),
+    Moment("answering, told to end", signal.SIGTERM, lambda place: answered(place) > 0),
+    Moment("answering", signal.SIGKILL, lambda place: answered(place) > BATCH),
     Moment("grading", signal.SIGKILL, lambda place: rows(place, "original", "verdicts/match/embedded.jsonl") > 0),
 )
 
@@ -92,6 +110,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, dict[str, S
     place = tmp_path_factory.mktemp("stopped")
     states, ends = [], []
     for moment in MOMENTS:
+        forget(place)
         process = start(training(*COMMAND), place)
         wait_for(process, lambda moment=moment: moment.come(place), moment.name)
         os.killpg(process.pid, moment.signal)
@@ -117,7 +136,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, dict[str, S
 Job = tuple[Runs, dict[str, Stopped], list[Done]]
 
 
-def test_stopped_at_four_moments_it_ends_as_if_never_stopped(stopped: Job, tiny_smoke: Runs) -> None:
+def test_stopped_at_seven_moments_it_ends_as_if_never_stopped(stopped: Job, tiny_smoke: Runs) -> None:
     assert [stop.end.status for stop in stopped[1].values()].count(-signal.SIGKILL) == 3
     assert_same(stopped[0], tiny_smoke)
 
@@ -131,14 +150,23 @@ def test_killed_in_training_it_goes_on_from_the_checkpoint(stopped: Job, tiny_sm
     assert f"training goes on from step {first} of {last}" in stop.after.err
 
 
-def test_ctrl_c_says_what_is_kept_and_how_to_go_on(stopped: Job) -> None:
-    stop = stopped[1]["training by hand"]
+@pytest.mark.parametrize("moment", ["training by hand", "training, told to end", "training, hung up"])
+def test_ctrl_c_and_its_like_say_what_is_kept_and_how_to_go_on(stopped: Job, moment: str) -> None:
+    stop = stopped[1][moment]
     assert not stop.adapter, "stopped before the end of the training"
-    assert stop.end.status not in (0, 2), "neither done nor a user's mistake"
+    assert stop.end.status == 3
     assert "kept" in stop.end.err
     assert "train.py " + shlex.join(COMMAND) in stop.end.err
     assert "Traceback" not in stop.end.err + stop.end.out
     assert "training goes on from step" in stop.after.err
+
+
+def test_told_to_end_in_answering_it_keeps_the_batches_that_were_finished(stopped: Job) -> None:
+    stop = stopped[1]["answering, told to end"]
+    assert (stop.end.status, stop.answers % BATCH) == (3, 0)
+    assert "kept. To go on:" in stop.end.err
+    assert "Traceback" not in stop.end.err + stop.end.out
+    assert stopped[1]["answering"].answers > stop.answers > 0, "none is lost"
 
 
 def test_killed_in_answering_it_does_not_train_or_answer_again(stopped: Job) -> None:

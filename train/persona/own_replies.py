@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import store
+from warmgap.disk import locks, store
 from warmgap.disk.progress import bar
 from warmgap.engines import engine_of
 from warmgap.engines.base import Engine, Request, Serving
@@ -65,11 +65,12 @@ def write(file: Path, model: ModelConfig, how: GenerateConfig, device: str) -> d
     folder = file.parent / "rewrites"
     made_by = digest([identity(model, "arm"), identity(how, "measure")])
     talks = [Talk(item) for item in conversations]
-    _converse(talks, folder / f"{VERSION}-{made_by}.jsonl", how, engine_of(Serving(model, device)))
-    _put(file, talks, by)
-    summary = _summary(talks, model.name)
-    store.write_json(folder / f"{VERSION}.summary.json", summary)
-    card.write(file.parent)
+    with locks.alone(folder / VERSION):
+        _converse(talks, folder / f"{VERSION}-{made_by}.jsonl", how, engine_of(Serving(model, device)))
+        _put(file, talks, by)
+        summary = _summary(talks, model.name)
+        store.write_json(folder / f"{VERSION}.summary.json", summary)
+        card.write(file.parent)
     return summary
 
 
@@ -131,20 +132,21 @@ def _put(file: Path, talks: Iterable[Talk], by: str) -> None:
     """Write the replies into the file; a reply without one has none, nor a rewrite of an older one."""
     made = {talk.conversation.id: talk.replies for talk in talks}
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
-        if not line.strip():
-            continue
-        row = json.loads(line)
-        replies = made[str(row.get("id") or f"{file}:{number}")]
-        for place, turn in enumerate(row["turns"]):
-            text = replies[place] if place < len(replies) else None
-            if turn.get(VERSION) != text:
-                for version in persona_data.OWN:
-                    turn.pop(version, None)
-            if text is not None:
-                turn[VERSION] = text
-        rows.append({**row, "own_by": by})
-    store.write_jsonl(file, rows)
+    with locks.alone(file):  # a rewrite may be written at the same time
+        for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+            if not line.strip():
+                continue
+            row = json.loads(line)
+            replies = made[str(row.get("id") or f"{file}:{number}")]
+            for place, turn in enumerate(row["turns"]):
+                text = replies[place] if place < len(replies) else None
+                if turn.get(VERSION) != text:
+                    for version in persona_data.OWN:
+                        turn.pop(version, None)
+                if text is not None:
+                    turn[VERSION] = text
+            rows.append({**row, "own_by": by})
+        store.write_jsonl(file, rows)
 
 
 def _summary(talks: Sequence[Talk], name: str) -> dict[str, Any]:

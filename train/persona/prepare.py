@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake, store
+from warmgap.disk import intake, locks, store
 from warmgap.disk.manifest import sha256
 from warmgap.disk.progress import bar
 from warmgap.errors import UserError
@@ -44,16 +44,17 @@ def prepare(logs: Sequence[Path], config: PrepareConfig, out: Path) -> dict[str,
     source = [
         {"file": log.name, "sha256": sha256(log), "megabytes": round(log.stat().st_size / 1e6, 1)} for log in logs
     ]
-    steps = [_clean(logs, config, work, [part["sha256"] for part in source])]
-    scores, step = _score(config, judge, work)
-    steps.append(step)
-    chosen, step = _draw(config, work, scores)
-    steps.append(step)
-    rows = _rows(work / "cleaned.jsonl", chosen, draw.held_out(chosen, config.heldout, config.seed))
-    store.write_jsonl(out / "conversations.jsonl", rows)
-    made = {"source": source, "settings": dataclasses.asdict(config), "steps": steps, "drawn": _counts(rows)}
-    store.write_json(out / "steps.json", made)
-    card.write(out)
+    with locks.alone(out):
+        steps = [_clean(logs, config, work, [part["sha256"] for part in source])]
+        scores, step = _score(config, judge, work)
+        steps.append(step)
+        chosen, step = _draw(config, work, scores)
+        steps.append(step)
+        rows = _rows(work / "cleaned.jsonl", chosen, draw.held_out(chosen, config.heldout, config.seed))
+        store.write_jsonl(out / "conversations.jsonl", rows)
+        made = {"source": source, "settings": dataclasses.asdict(config), "steps": steps, "drawn": _counts(rows)}
+        store.write_json(out / "steps.json", made)
+        card.write(out)
     return made
 
 

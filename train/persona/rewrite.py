@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import intake, store
+from warmgap.disk import intake, locks, store
 from warmgap.disk.progress import bar, say
 from warmgap.engines import batches, client, engine_of
 from warmgap.engines.base import Engine, Request, Serving
@@ -78,16 +78,17 @@ def rewrite(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     folder = file.parent / "rewrites"
     journal = folder / f"{version}-{digest([rewriter.made_by, _prompts(version)])}.jsonl"
     made = {"version": version, "model": config.model}
-    with client.costs_noted(
-        rewriter.meter or Meter(), None if rewriter.meter is None else folder / "costs.jsonl", made
-    ):
-        for attempt in range(config.attempts):
-            _attempt(items, version, config, rewriter, journal, attempt)
-    _write(file, version, items)
-    summary = _summary(items, version, rewriter, folder)
-    store.write_json(folder / f"{version}.summary.json", summary)
-    store.write_jsonl(folder / f"{version}-set-aside.jsonl", _set_aside(items))
-    card.write(file.parent)
+    with locks.alone(folder / version):
+        with client.costs_noted(
+            rewriter.meter or Meter(), None if rewriter.meter is None else folder / "costs.jsonl", made
+        ):
+            for attempt in range(config.attempts):
+                _attempt(items, version, config, rewriter, journal, attempt)
+        _write(file, version, items)
+        summary = _summary(items, version, rewriter, folder)
+        store.write_json(folder / f"{version}.summary.json", summary)
+        store.write_jsonl(folder / f"{version}-set-aside.jsonl", _set_aside(items))
+        card.write(file.parent)
     return summary
 
 
@@ -198,14 +199,15 @@ def _write(file: Path, version: str, items: Sequence[Item]) -> None:
     """Put the rewrites that passed into the file; a reply without one has none of that version, not an older one."""
     made = {(item.conversation, item.turn): item.texts[-1] for item in items if item.done}
     rows = []
-    for _, line in intake.lines(file, "name a file of conversations"):
-        row = intake.parse(line)
-        for place, turn in enumerate(row["turns"]):
-            turn.pop(version, None)
-            if (row["id"], place) in made:
-                turn[version] = made[row["id"], place]
-        rows.append(row)
-    store.write_jsonl(file, rows)
+    with locks.alone(file):  # another version may be written at the same time
+        for _, line in intake.lines(file, "name a file of conversations"):
+            row = intake.parse(line)
+            for place, turn in enumerate(row["turns"]):
+                turn.pop(version, None)
+                if (row["id"], place) in made:
+                    turn[version] = made[row["id"], place]
+            rows.append(row)
+        store.write_jsonl(file, rows)
 
 
 def _summary(items: Sequence[Item], version: str, rewriter: Rewriter, folder: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from warmgap.arms.engines import endpoint
 from warmgap.arms.spec import ArmSpec
-from warmgap.disk import manifest, shards, store, tracking
+from warmgap.disk import locks, manifest, shards, store, tracking
 from warmgap.disk.progress import say
 from warmgap.disk.shards import Shard
 from warmgap.disk.store import Arm
@@ -71,17 +71,9 @@ def locked(arms: Iterable[Arm], shard: Shard | None = None) -> Iterator[None]:
     """Hold the arms' locks: two runs that make the same arm would write the same files. A shard's are its own."""
     from contextlib import ExitStack
 
-    from filelock import FileLock, Timeout
-
     with ExitStack() as stack:
         for arm in sorted(arms, key=lambda arm: arm.name):
-            arm.folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(shards.cut(arm.folder.parent / f".{arm.name}.lock", shard))
-            try:
-                stack.enter_context(lock.acquire(timeout=0))
-            except Timeout:
-                say(f"another run is working on {arm.name}; waiting for it")
-                stack.enter_context(lock.acquire())
+            stack.enter_context(locks.alone(shards.cut(arm.folder, shard)))
         yield
 
 

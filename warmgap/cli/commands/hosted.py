@@ -70,7 +70,7 @@ def _add_answer(commands: Any) -> None:
 
 
 def _answer(options: Any) -> int:
-    from warmgap.disk import store, tabular
+    from warmgap.disk import locks, store, tabular
     from warmgap.engines import client
     from warmgap.engines.base import Request
     from warmgap.engines.endpoint import EndpointEngine
@@ -91,13 +91,16 @@ def _answer(options: Any) -> int:
     params = GenerateConfig(settings.max_tokens, settings.temperature or 0.0, settings.seed or 0)
     asked = [engine.encode(_messages(row)) for row in rows]
     keys = [engine.key(prompt, params) for prompt in asked]
-    done = store.journal_by_key(journal)
-    requests = {key: Request(key, prompt) for key, prompt in zip(keys, asked, strict=True) if key not in done}
-    failed = _ask(engine, list(requests.values()), params, done, journal, len(set(keys)))
-    answered = [_row(row, done[key]) for key, row in zip(keys, rows, strict=True) if key in done]
-    if not answered:
-        raise UserError("no prompt was answered", failed[0] if failed else f"{options.file} is empty", "mend the cause")
-    tabular.write(options.out, answered)
+    with locks.alone(options.out):
+        done = store.journal_by_key(journal)
+        requests = {key: Request(key, prompt) for key, prompt in zip(keys, asked, strict=True) if key not in done}
+        failed = _ask(engine, list(requests.values()), params, done, journal, len(set(keys)))
+        answered = [_row(row, done[key]) for key, row in zip(keys, rows, strict=True) if key in done]
+        if not answered:
+            raise UserError(
+                "no prompt was answered", failed[0] if failed else f"{options.file} is empty", "mend the cause"
+            )
+        tabular.write(options.out, answered)
     for note in replies.unknown_reasons(row["finish_reason"] for row in answered):
         print(f"note: {note}", file=sys.stderr)
     if failed:

@@ -28,7 +28,7 @@ def _tone(options: Any) -> int:
     from rich.table import Table
 
     from warmgap import pipeline
-    from warmgap.disk import store, tabular
+    from warmgap.disk import locks, store, tabular
     from warmgap.disk.arm_names import find_arm
     from warmgap.evaluate import judges
     from warmgap.evaluate.judges import tone
@@ -45,10 +45,11 @@ def _tone(options: Any) -> int:
     bench = judges.Judges(run_.judge, run_.device, options.out.with_name(f"{hidden}.batches.jsonl"))
     pipeline.quiet()
     model = bench.model(run_.judge.name)
-    with bench.costs(model, options.out.with_name(f"{hidden}.costs.jsonl"), "tone"):
-        rows = tone.compare(model, arms[0], arms[1], options.out.with_name(f"{hidden}.journal.jsonl"))
-    tabular.write(options.out, [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")])
-    title = f"{arms[1].arm} against {arms[0].arm}, by {model.name}"
+    with locks.alone(options.out):
+        with bench.costs(model, options.out.with_name(f"{hidden}.costs.jsonl"), "tone"):
+            rows = tone.compare(model, arms[0], arms[1], options.out.with_name(f"{hidden}.journal.jsonl"))
+        tabular.write(options.out, [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")])
+        title = f"{arms[1].arm} against {arms[0].arm}, by {model.name}"
     table = Table("", "%", "95 % CI", "n", title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for row in tone.summary(rows):
         interval = f"{row['ci_low_pct']:.1f} to {row['ci_high_pct']:.1f}" if row["n"] else "–"

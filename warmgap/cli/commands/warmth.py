@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
 
 def _warmth(options: Any) -> int:
     from warmgap import pipeline
-    from warmgap.disk import tabular
+    from warmgap.disk import locks, tabular
     from warmgap.evaluate.warmth import score_texts
     from warmgap.settings import config
 
@@ -33,12 +33,13 @@ def _warmth(options: Any) -> int:
     scorer = config.compose(["+persona=none", f"model@warmth.scorer={options.scorer}"]).warmth.scorer
     pipeline.quiet()
     texts = [str(row[options.field] or "") for row in rows]
-    journal = options.out.with_name(f".{options.out.name}.journal.jsonl")
-    for row, found in zip(rows, score_texts(texts, scorer, options.dtype, options.device, journal), strict=True):
-        value = getattr(found, options.mode)
-        row["sociot"] = None if math.isnan(value) else value
-    tabular.write(options.out, rows)
-    journal.unlink(missing_ok=True)
+    with locks.alone(options.out):
+        journal = options.out.with_name(f".{options.out.name}.journal.jsonl")
+        for row, found in zip(rows, score_texts(texts, scorer, options.dtype, options.device, journal), strict=True):
+            value = getattr(found, options.mode)
+            row["sociot"] = None if math.isnan(value) else value
+        tabular.write(options.out, rows)
+        journal.unlink(missing_ok=True)
     known = [row["sociot"] for row in rows if row["sociot"] is not None]
     mean = sum(known) / len(known) if known else float("nan")
     print(f"SocioT ({options.mode}) {mean:+.4f} on average over {len(known)} texts: {options.out}")
