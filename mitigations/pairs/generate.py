@@ -145,12 +145,18 @@ def generate(
     Raises UserError as ``Endpoint.ask`` does, ``CapReached`` included, and where ``out`` was not made by the same
     writer from the same topics.
     """
-    slots = slots_of(count, topics, config.feelings, config.heldout)
+    with store.alone(out):
+        return _generated(out, slots_of(count, topics, config.feelings, config.heldout), topics, config, writer, rules)
+
+
+def _generated(
+    out: Path, slots: Sequence[Slot], topics: Sequence[str], config: PairsConfig, writer: Writer, rules: Rules
+) -> dict[str, Any]:
     journal = journal_of(out, topics, config, writer)
     making, folder = Making(config, writer, rules, journal), journal.parent
     file = None if writer.meter is None else folder / "costs.jsonl"
     with client.costs_noted(writer.meter or Meter(), file, {"model": writer.name}):
-        for start in range(0, count, len(topics)):
+        for start in range(0, len(slots), len(topics)):
             part = slots[start : start + len(topics)]
             for attempt in range(config.attempts):
                 _attempt(part, making, attempt, f"pairs {start + 1:,}–{start + len(part):,}")

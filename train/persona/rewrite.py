@@ -73,6 +73,11 @@ def rewrite(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     """
     check(config)
     check_version(version)
+    with store.alone(file):
+        return _rewritten(file, version, config)
+
+
+def _rewritten(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     items = list(_items(persona_data.read_conversations(file, VERSIONS[version]), VERSIONS[version]))
     rewriter = _rewriter(config)
     folder = file.parent / "rewrites"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +66,9 @@ def checked(run: Run, specs: Sequence[ArmSpec]) -> dict[str, dict[str, Any]]:
 @contextmanager
 def locked(arms: Iterable[Arm]) -> Iterator[None]:
     """Hold the arms' locks: two runs that make the same arm would write the same files."""
-    from contextlib import ExitStack
-
-    from filelock import FileLock, Timeout
-
     with ExitStack() as stack:
         for arm in sorted(arms, key=lambda arm: arm.name):
-            arm.folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(arm.folder.parent / f".{arm.name}.lock")
-            try:
-                stack.enter_context(lock.acquire(timeout=0))
-            except Timeout:
-                say(f"another run is working on {arm.name}; waiting for it")
-                stack.enter_context(lock.acquire())
+            stack.enter_context(store.alone(arm.folder))
         yield
 
 

@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from warmgap.disk import intake
+from warmgap.disk.progress import say
 from warmgap.errors import UserError
 
 
@@ -131,6 +133,24 @@ def check_writable(runs_dir: str) -> None:
     except OSError as error:
         why = f"{existing}: {error.strerror or error}"
         raise UserError(f"cannot write to {runs_dir}", why, "set runs_dir to a folder you may write to") from error
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a file or folder, which need not be there yet: another command that would do the same work waits."""
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f".{path.name.removeprefix('.')}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another run is working on {path.name}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -141,6 +141,7 @@ class Endpoint:
         """Put each reply where the caller takes it from."""
         pending: set[asyncio.Task[ChatReply]] = set()
         stopped: BaseException | None = None
+        request = back = None
         limit = self.config.concurrency
         async with wire.session(self.config.timeout, self._headers()) as through:
             try:
@@ -153,12 +154,16 @@ class Endpoint:
                                 break  # what has come meanwhile is handed over first
                         begun += 1
                         try:
-                            request = next(waiting, None)
+                            request = back or next(waiting, None)
                             if request is None:
                                 break
+                            back = None
                             self.reserve(request)
                         except Exception as error:
-                            stopped = error
+                            if isinstance(error, CapReached) and pending:
+                                back = request  # those under way may leave enough
+                            else:
+                                stopped = error
                             break
                         pending.add(asyncio.create_task(self._one(through, request)))
                     if not pending:

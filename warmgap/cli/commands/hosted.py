@@ -91,9 +91,10 @@ def _answer(options: Any) -> int:
     params = GenerateConfig(settings.max_tokens, settings.temperature or 0.0, settings.seed or 0)
     asked = [engine.encode(_messages(row)) for row in rows]
     keys = [engine.key(prompt, params) for prompt in asked]
-    done = store.journal_by_key(journal)
-    requests = {key: Request(key, prompt) for key, prompt in zip(keys, asked, strict=True) if key not in done}
-    failed = _ask(engine, list(requests.values()), params, done, journal, len(set(keys)))
+    with store.alone(options.out):
+        done = store.journal_by_key(journal)
+        requests = {key: Request(key, prompt) for key, prompt in zip(keys, asked, strict=True) if key not in done}
+        failed = _ask(engine, list(requests.values()), params, done, journal, len(set(keys)))
     answered = [_row(row, done[key]) for key, row in zip(keys, rows, strict=True) if key in done]
     if not answered:
         raise UserError("no prompt was answered", failed[0] if failed else f"{options.file} is empty", "mend the cause")

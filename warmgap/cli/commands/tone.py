@@ -45,7 +45,8 @@ def _tone(options: Any) -> int:
     bench = judges.Judges(run_.judge, run_.device, options.out.with_name(f"{hidden}.batches.jsonl"))
     pipeline.quiet()
     model = bench.model(run_.judge.name)
-    with bench.costs(model, options.out.with_name(f"{hidden}.costs.jsonl"), "tone"):
+    costs = options.out.with_name(f"{hidden}.costs.jsonl")
+    with store.alone(options.out), bench.costs(model, costs, "tone"):
         rows = tone.compare(model, arms[0], arms[1], options.out.with_name(f"{hidden}.journal.jsonl"))
     tabular.write(options.out, [{str(key): value for key, value in row.items()} for row in rows.to_dict("records")])
     title = f"{arms[1].arm} against {arms[0].arm}, by {model.name}"
