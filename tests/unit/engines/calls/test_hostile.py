@@ -231,7 +231,7 @@ def test_a_reply_that_comes_after_its_time_is_not_the_next_ones() -> None:
 
     with serving(behave) as api:
         replies = list(made(api.url, concurrency=1, timeout=0.3).ask(asked(6)))
-    assert [reply.text for reply in replies] == [f"to question {i}" for i in range(6)]
+    assert {reply.key: reply.text for reply in replies} == {f"k{i}": f"to question {i}" for i in range(6)}
 
 
 # ---- what a server does not take ----
