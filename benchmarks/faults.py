@@ -2,7 +2,7 @@
 
 Of 30 % of the requests something goes wrong, by turns: 429 with Retry-After, 500, a line that breaks, a body that ends
 early, drips, or is none. Every verdict is written and forced to the disk. The ideal is what nothing of ours is part of:
-the time that all requests and drips take at so many under way, and the time for which the server asks that nobody comes.
+the time that all requests and drips take at so many under way, and that for which the server asks that nobody comes.
 A request that drips takes all the time that it is given (``--timeout``). What was paid is compared with what the server
 has billed.
 """

@@ -1,8 +1,8 @@
 """A chat endpoint that is a fixed time away: answers each request after so many seconds with one and the same verdict.
 
 ``server.py SECONDS [SHARE]`` prints its port. Of SHARE of the requests something goes wrong, by turns: 429 with
-Retry-After, 500, a line that breaks, a body that ends early, drips, or is none. It counts what it was asked and what it has
-billed, and tells both at ``/count``. Plain asyncio on a real socket, with connections kept open; nothing of warmgap's.
+Retry-After, 500, a line that breaks, a body that ends early, drips, or is none. It counts what it was asked and what it
+has billed, and tells both at ``/count``. Plain asyncio on a real socket, with connections kept open.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ def encode(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(encode, value)) + "]"
     plain = json.dumps(value, ensure_ascii=False)
-    return "".join(char if char.isprintable() and char not in _STRUCTURE else _escaped(char) for char in plain)
+    bad = [char for char in set(plain) if char in _STRUCTURE or not char.isprintable()]
+    return plain.translate({ord(char): _escaped(char) for char in bad}) if bad else plain
 
 
 def _escaped(char: str) -> str:
