@@ -32,6 +32,9 @@ SPEED = {
     ),
     "train": Benchmark("tokens/s of the quickstart's training", "trl sft; method.lean=false", ">= 3 ×", "5 min"),
     "judge": Benchmark("20,000 verdicts of a server 50 ms away", "n × latency / concurrency", ">= 90 %", "3 min"),
+    "faults": Benchmark(
+        "5,000 verdicts where 30 % of the requests fail", "what requests and faults take alone", "<= 1.3 ×", "2 min"
+    ),
     "statistics": Benchmark(
         "rows/s of every analysis", "statsmodels with marginal effects", ">= 20 × as fast", "6 min"
     ),

@@ -33,10 +33,12 @@ MARK = 0.9
 
 
 @contextmanager
-def served(away: float) -> Iterator[str]:
-    """The address of a server that is so many seconds away."""
+def served(away: float, faults: float = 0.0) -> Iterator[str]:
+    """The address of a server that is so many seconds away, and does not answer that share of requests."""
     script = Path(__file__).parent / "peers" / "server.py"
-    server = subprocess.Popen([sys.executable, "-P", str(script), str(away)], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-P", str(script), str(away), str(faults)], stdout=subprocess.PIPE, text=True
+    )
     try:
         port = server.stdout.readline().strip() if server.stdout else ""
         yield f"http://127.0.0.1:{port}/v1"
@@ -54,10 +56,10 @@ def memory() -> float:
     return pages * 4096 / 2**20
 
 
-def judge_of(url: str, concurrency: int, folder: Path) -> RemoteJudge:
-    """Return the judge that the settings name, at an address."""
+def judge_of(url: str, concurrency: int, folder: Path, **more: Any) -> RemoteJudge:
+    """Return the judge that the settings name, at an address; ``more`` are other settings of it."""
     run = config.compose(["+persona=none", "judge=openai", "judge.model=judge-2026-01-01", "judge.key_env=''"])
-    own = dataclasses.replace(run.judge, base_url=url, concurrency=concurrency)
+    own = dataclasses.replace(run.judge, base_url=url, concurrency=concurrency, **more)
     return RemoteJudge(Remote(own, Endpoint(own, "judge"), folder / "batches.jsonl"))
 
 
@@ -112,7 +114,7 @@ def main() -> None:
             Row("warmgap, each on the disk", count / written, "verdicts/s", written, f"{100 * ideal / written:.0f} %"),
         ],
         f">= {100 * MARK:.0f} % of the ideal at {options.concurrency} under way",
-        installed(["openai", "httpx"]),
+        installed(["aiohttp"]),
     )
 
 

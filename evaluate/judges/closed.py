@@ -8,6 +8,7 @@ its last line; anything else is no choice.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from warmgap.disk import intake
+from warmgap.disk.progress import say
 from warmgap.engines import batches
 from warmgap.engines.base import Engine
 from warmgap.engines.chat import Message
@@ -27,6 +29,7 @@ from warmgap.settings.schema import EndpointConfig, digest
 LONGEST = 12_000  # characters of a text that the judge is shown; longer ones are cut in the middle
 FORMS = ("judge_form_json.txt", "judge_form_line.txt")
 _STRUCTURE = frozenset("<>[]{}|`")  # of role headers, special tokens and fences
+_FENCED = re.compile(r"(?:(?!```).)*```(?:json)?\s*(\{(?:(?!```).)*\})\s*```", re.DOTALL)  # one block, at the end
 _LINE = re.compile(r"[*_`>\s]*verdict[*_`\s]*:[*_`\s]*(\w+)[*_`.\s]*", re.IGNORECASE)
 
 Record = dict[str, Any]
@@ -103,7 +106,8 @@ def encode(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(encode, value)) + "]"
     plain = json.dumps(value, ensure_ascii=False)
-    return "".join(char if char.isprintable() and char not in _STRUCTURE else _escaped(char) for char in plain)
+    bad = [char for char in set(plain) if char in _STRUCTURE or not char.isprintable()]
+    return plain.translate({ord(char): _escaped(char) for char in bad}) if bad else plain
 
 
 def _escaped(char: str) -> str:
@@ -125,7 +129,7 @@ def parse(text: str, choices: tuple[str, ...], *, structured: bool) -> tuple[str
     """
     said = split_reasoning(text).answer.strip()
     if structured:
-        fenced = re.fullmatch(r"```(?:json)?\s*(\{.*\})\s*```", said, re.DOTALL)
+        fenced = _FENCED.fullmatch(said)
         try:
             value = intake.parse(fenced[1] if fenced else said)
         except ValueError:
@@ -162,8 +166,7 @@ class Remote:
                 if reply.unsupported:
                     self.structured = False
                 else:
-                    del waiting[first]
-                    yield self._choice(question, reply)
+                    yield self._first(question, reply, waiting.pop(first))
         requests = (self._request(question, key, record) for key, record in waiting.items())  # made while others wait
         replies: Iterable[ChatReply] = (
             batches.ask(self.endpoint, list(requests), self._batch_journal)
@@ -172,6 +175,24 @@ class Remote:
         )
         for reply in replies:
             yield self._choice(question, reply)
+
+    def _first(self, question: Question, reply: ChatReply, record: Record) -> Choice:
+        """Return the first choice. A server that passes over the form is asked for a last line, if that comes."""
+        choice = self._choice(question, reply)
+        if choice.failed or choice.verdict is not None or finish_reason(reply.finish_reason)[0] == LENGTH:
+            return choice
+        self.structured = False
+        for other in self.endpoint.ask([self._request(question, reply.key, record)]):
+            paid = None if reply.cost is None else reply.cost + (other.cost or 0.0)
+            tokens = {"tokens_in": reply.tokens_in + other.tokens_in, "tokens_out": reply.tokens_out + other.tokens_out}
+            both = dataclasses.replace(other, cost=paid, **tokens)
+            if (found := self._choice(question, both)).verdict is not None:
+                say(f"{self.config.model} passes over the form of a reply; it is asked for a last line")
+                return found
+            self.structured = True
+            choice = self._choice(question, dataclasses.replace(reply, cost=paid, **tokens))
+        self.structured = True
+        return choice
 
     def _request(self, question: Question, key: str, record: Record) -> ChatRequest:
         prompt = question.messages(key, record, structured=self.structured)

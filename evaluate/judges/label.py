@@ -12,8 +12,6 @@ import hashlib
 import io
 import random
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -106,15 +104,6 @@ def write(sheet: Path, rows: list[dict[str, Any]], key: dict[str, Any]) -> None:
         raise UserError(f"{sheet} is there", why, "name another file, or remove it")
     store.write_json(key_path(sheet), key)
     save(sheet, rows)
-
-
-@contextmanager
-def held(sheet: Path) -> Iterator[None]:
-    """Hold a sheet, so that nobody else on this machine reads it and writes it back in between."""
-    from filelock import FileLock
-
-    with FileLock(sheet.with_name(f".{sheet.name}.lock")):
-        yield
 
 
 def save(sheet: Path, rows: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake
+from warmgap.disk import intake, locks
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import label
 
@@ -71,7 +71,7 @@ class Page(BaseHTTPRequestHandler):
 
     def _keep(self, name: str, choice: str, note: str, seen: str | None) -> tuple[int, dict[str, str]]:
         """Write a label into the sheet; ``seen`` is the one that the page knew of before."""
-        with label.held(self.sheet):
+        with locks.alone(self.sheet):
             rows = label.load(self.sheet)
             row = next((row for row in rows if row["label_id"] == name), None)
             if row is None or choice not in ("", *label.CHOICES):

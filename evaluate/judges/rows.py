@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from warmgap.disk import locks
 from warmgap.engines.replies import finish_reason, unknown_reasons
 from warmgap.errors import UserError
 from warmgap.evaluate import judges
@@ -28,7 +30,8 @@ def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str 
 
     A row has ``item_id`` and ``answer``; ``task`` where the run has several, and where known ``finish_reason``,
     ``context``, ``belief``, ``prompt`` and ``reasoning``. ``kept`` is where journals lie while the judge works, so that
-    a stopped call goes on: ``<kept>.journal.jsonl`` and, of a paid judge, costs and batches. Raises UserError for a
+    a stopped call goes on: ``<kept>.journal.jsonl`` and, of a paid judge, costs and batches; of two at once the second
+    waits for the first, and pays for nothing twice. Raises UserError for a
     judge that is not fit for the tasks, and a row that names none of their items.
     """
     tasks = list(run.task)
@@ -45,7 +48,7 @@ def grade_rows(rows: Sequence[dict[str, Any]], run: Run, kept: Path, where: str 
     bench = judges.Judges(run.judge, run.device, Path(f"{kept}.batches.jsonl"))
     judge = bench.build(run.judge.name)
     journal = journal_of(kept)
-    with bench.costs(judge, Path(f"{kept}.costs.jsonl")):
+    with locks.alone(kept) if judge.paid else nullcontext(), bench.costs(judge, Path(f"{kept}.costs.jsonl")):
         verdicts = grade(judge, answers, prompts, items, dict.fromkeys(tasks, journal), f"verdicts by {judge.name}")
     for row, verdict in zip(rows, verdicts, strict=True):
         row.update(verdict=verdict["verdict"], grader=verdict["grader"], reason=verdict["reason"])

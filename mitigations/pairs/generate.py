@@ -145,20 +145,25 @@ def generate(
     Raises UserError as ``Endpoint.ask`` does, ``CapReached`` included, and where ``out`` was not made by the same
     writer from the same topics.
     """
-    slots = slots_of(count, topics, config.feelings, config.heldout)
+    with locks.alone(out):
+        return _generated(out, slots_of(count, topics, config.feelings, config.heldout), topics, config, writer, rules)
+
+
+def _generated(
+    out: Path, slots: Sequence[Slot], topics: Sequence[str], config: PairsConfig, writer: Writer, rules: Rules
+) -> dict[str, Any]:
     journal = journal_of(out, topics, config, writer)
     making, folder = Making(config, writer, rules, journal), journal.parent
     file = None if writer.meter is None else folder / "costs.jsonl"
-    with locks.alone(out):
-        with client.costs_noted(writer.meter or Meter(), file, {"model": writer.name}):
-            for start in range(0, count, len(topics)):
-                part = slots[start : start + len(topics)]
-                for attempt in range(config.attempts):
-                    _attempt(part, making, attempt, f"pairs {start + 1:,}–{start + len(part):,}")
-                _write(out, slots, journal)
-        summary = _summary(slots, writer, folder)
-        store.write_json(folder / "summary.json", summary)
-        store.write_jsonl(folder / "set-aside.jsonl", [_aside(slot) for slot in slots if slot.pair is None])
+    with client.costs_noted(writer.meter or Meter(), file, {"model": writer.name}):
+        for start in range(0, len(slots), len(topics)):
+            part = slots[start : start + len(topics)]
+            for attempt in range(config.attempts):
+                _attempt(part, making, attempt, f"pairs {start + 1:,}–{start + len(part):,}")
+            _write(out, slots, journal)
+    summary = _summary(slots, writer, folder)
+    store.write_json(folder / "summary.json", summary)
+    store.write_jsonl(folder / "set-aside.jsonl", [_aside(slot) for slot in slots if slot.pair is None])
     return summary
 
 

@@ -11,6 +11,7 @@ import local_llm
 import pytest
 from real_runs import SMOKE, Done, Runs, finish, journal, start, train, training, wait_for, warmgap
 
+from warmgap.engines.calls.costs import paid
 from warmgap.settings.schema import ModelConfig
 
 ARM = (
@@ -92,7 +93,7 @@ def test_killed_and_run_again_it_asks_nothing_twice(served: Served) -> None:
     assert keys[: len(served.kept)] == served.kept
     rows = [*served.answers("embedded"), *served.answers("warmth-step0")]
     assert all(row["served_by"] for row in rows)
-    costs = journal(served.arm / "costs.jsonl")
+    costs = paid(served.arm / "costs.jsonl")
     assert {row["stage"] for row in costs} == {"answers"}
     warm = len(served.answers("warmth-step0"))
     assert sum(row["calls"] for row in costs) == warm + 48 - len(served.kept), "none for the grid of the killed one"

@@ -36,7 +36,19 @@ LEVELS = {level: tuple(names.split()) for level, names in enumerate(_LEVELS)}
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}
 APART = LEVELS[3]
 GROUND = (*LEVELS[0], *LEVELS[1])
-HEAVY = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "wandb", "trackio", "openai", "vllm")
+HEAVY = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "wandb",
+    "trackio",
+    "openai",
+    "aiohttp",
+    "vllm",
+)
 
 
 def module_of(path: Path) -> str:
@@ -105,7 +117,8 @@ ONLY_IN = {
     "peft": lambda path: path.is_relative_to(ROOT / "train") or path == ROOT / "warmgap" / "engines" / "adapters.py",
     "wandb": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
     "trackio": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
-    "openai": lambda path: path.name in ("client.py", "batches.py", "calls.py"),
+    "openai": lambda path: path == ROOT / "train" / "hosted" / "calls.py",
+    "aiohttp": lambda path: path.parent == ROOT / "warmgap" / "engines" / "calls",
     "vllm": lambda path: path.parent == ROOT / "warmgap" / "engines" / "vllm",
     "anthropic": lambda path: False,
 }

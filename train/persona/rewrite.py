@@ -73,22 +73,26 @@ def rewrite(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     """
     check(config)
     check_version(version)
+    with locks.alone(file.parent / "rewrites" / version):
+        return _rewritten(file, version, config)
+
+
+def _rewritten(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     items = list(_items(persona_data.read_conversations(file, VERSIONS[version]), VERSIONS[version]))
     rewriter = _rewriter(config)
     folder = file.parent / "rewrites"
     journal = folder / f"{version}-{digest([rewriter.made_by, _prompts(version)])}.jsonl"
     made = {"version": version, "model": config.model}
-    with locks.alone(folder / version):
-        with client.costs_noted(
-            rewriter.meter or Meter(), None if rewriter.meter is None else folder / "costs.jsonl", made
-        ):
-            for attempt in range(config.attempts):
-                _attempt(items, version, config, rewriter, journal, attempt)
-        _write(file, version, items)
-        summary = _summary(items, version, rewriter, folder)
-        store.write_json(folder / f"{version}.summary.json", summary)
-        store.write_jsonl(folder / f"{version}-set-aside.jsonl", _set_aside(items))
-        card.write(file.parent)
+    with client.costs_noted(
+        rewriter.meter or Meter(), None if rewriter.meter is None else folder / "costs.jsonl", made
+    ):
+        for attempt in range(config.attempts):
+            _attempt(items, version, config, rewriter, journal, attempt)
+    _write(file, version, items)
+    summary = _summary(items, version, rewriter, folder)
+    store.write_json(folder / f"{version}.summary.json", summary)
+    store.write_jsonl(folder / f"{version}-set-aside.jsonl", _set_aside(items))
+    card.write(file.parent)
     return summary
 
 

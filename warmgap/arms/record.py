@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,6 @@ def checked(run: Run, specs: Sequence[ArmSpec]) -> dict[str, dict[str, Any]]:
 @contextmanager
 def locked(arms: Iterable[Arm], shard: Shard | None = None) -> Iterator[None]:
     """Hold the arms' locks: two runs that make the same arm would write the same files. A shard's are its own."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
         for arm in sorted(arms, key=lambda arm: arm.name):
             stack.enter_context(locks.alone(shards.cut(arm.folder, shard)))

@@ -1,7 +1,8 @@
 """Weights & Biases, trackio, or nothing: the only place that imports either.
 
 The run's id comes from the arm's hash, so that a resumed run continues the same one. Weights & Biases writes offline
-where there is no key and says how to sync; trackio keeps a database in the runs folder and sends nothing anywhere.
+where there is no key or no way to it, and says how to sync; trackio keeps a database in the runs folder and sends
+nothing anywhere.
 Values of settings whose name looks secret are blanked (``redact``) before anything is written.
 """
 
@@ -11,20 +12,23 @@ import contextlib
 import io
 import os
 import re
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from warmgap.disk.manifest import without_user
+from warmgap.disk.progress import say
 from warmgap.errors import UserError
 from warmgap.settings.schema import LoggerConfig
 from warmgap.words import ORIGINAL, WARM
 
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password)$", re.IGNORECASE)
 
-
 HIDDEN = "(hidden)"
+REACH = 3.0  # seconds in which a server of Weights & Biases has to take a connection
 
 
 class Tracker:
@@ -45,8 +49,7 @@ class WandbTracker(Tracker):
         import wandb
 
         folder.mkdir(parents=True, exist_ok=True)
-        has_key = bool(os.environ.get("WANDB_API_KEY")) or _stored_key()
-        mode = os.environ.get("WANDB_MODE") or ("online" if has_key else "offline")
+        mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() and _reachable() else "offline")
         try:
             self.run: Any = wandb.init(
                 project=config.project,
@@ -88,7 +91,11 @@ class WandbTracker(Tracker):
         offline = bool(self.run.settings._offline)
         folder = Path(self.run.dir).parent
         self.run.finish()
-        return f"to send this run to Weights & Biases: wandb sync {folder}" if offline else None
+        pieces = sorted({folder, *folder.parent.glob(f"offline-run-*-{self.run.id}")})  # of runs that were stopped
+        if not offline and pieces == [folder]:
+            return None
+        named = pieces if offline else [piece for piece in pieces if piece != folder]
+        return f"to send this run to Weights & Biases: wandb sync {' '.join(map(str, named))}"
 
 
 class TrackioTracker(Tracker):
@@ -202,10 +209,25 @@ def _headline(tables: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def _stored_key() -> bool:
-    """Whether a netrc file holds a key for Weights & Biases."""
+def _has_key() -> bool:
+    """Whether there is a key for Weights & Biases: in the environment or in a netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
     path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
     try:
         return "wandb" in path.read_text(encoding="utf-8")
     except OSError:
+        return False
+
+
+def _reachable() -> bool:
+    """Whether Weights & Biases can be reached: by itself it would try for minutes. A proxy is taken to reach it."""
+    place = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai")
+    if any(os.environ.get(name) for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")):
+        return True
+    try:
+        with socket.create_connection((place.hostname, place.port or (80 if place.scheme == "http" else 443)), REACH):
+            return True
+    except OSError as error:
+        say(f"{place.hostname} cannot be reached ({error}): Weights & Biases writes offline")
         return False

@@ -136,7 +136,7 @@ def _hand_in(client: _Calls, endpoint: Endpoint, part: Sequence[ChatRequest], jo
     row |= {"base_url": endpoint.config.base_url, "model": endpoint.config.model}
     store.append(journal, [row])
     try:
-        file = client.json("POST", "/files", data=lambda: _form(f"{label}.jsonl", text))
+        file = client.json("POST", "/files", data=lambda: wire.form("batch", f"{label}.jsonl", text.encode()))
         started = {"input_file_id": _id(file), "endpoint": "/v1/chat/completions", "completion_window": "24h"}
         asked = json.dumps({**started, "metadata": {LABEL: label}}).encode()
         headers = {"Content-Type": "application/json"}
@@ -172,15 +172,6 @@ def _handed_in(client: _Calls, endpoint: Endpoint, journal: Path) -> list[dict[s
                 lost[label]["batch"] = str(batch.get("id"))
                 store.append(journal, [lost[label]])
     return [row for row in mine if "batch" in row]
-
-
-def _form(name: str, text: str) -> Any:
-    import aiohttp
-
-    form = aiohttp.FormData()
-    form.add_field("purpose", "batch")
-    form.add_field("file", text.encode(), filename=name, content_type="application/octet-stream")
-    return form
 
 
 def _id(answer: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ import os
 import queue
 import random
 import re
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from warmgap.disk.progress import say
 from warmgap.engines.calls import completion, wire
 from warmgap.engines.calls.background import Background
 from warmgap.engines.calls.costs import CapReached, Meter, costs_noted
+from warmgap.engines.calls.line import Line
 from warmgap.engines.calls.wire import Broken, Failed, Malformed, Refused, error_text, retry_after
 from warmgap.engines.chat import Message
 from warmgap.errors import UserError
@@ -37,7 +37,6 @@ __all__ = (
 
 LONGEST_WAIT = 600.0  # seconds; a server that asks for more is taken for one that does not answer
 FIRST_WAIT, MOST_WAIT = 0.5, 30.0  # seconds, where a server does not say how long to wait
-APART = 0.002  # seconds between requests that could begin at once: else they, and all after them, queue for this CPU
 GIVE_UP_AFTER = 8  # requests in a row that failed for good: the endpoint is down, not the question at fault
 REJECTED = 40  # requests in a row that it found invalid: a filter may reject a few, not all of them
 _DATE = re.compile(r"(?:^|[-_@:])(?:20\d\d-\d\d-\d\d|20\d{6}|2[3-9](?:0[1-9]|1[0-2]))(?:$|[-_@:.])")
@@ -104,7 +103,7 @@ class Endpoint:
         self._omit, self._length_field = omit, "max_tokens"
         self._left_out: set[str] = set()
         self._said: set[str] = set()
-        self._not_before = 0.0
+        self._line: Line[ChatRequest] | None = None
         self._failures = 0
 
     def cost(self, tokens_in: int, tokens_out: int) -> float | None:
@@ -139,47 +138,36 @@ class Endpoint:
 
     async def _replies(self, waiting: Iterator[ChatRequest], came: queue.SimpleQueue[Any]) -> None:
         """Put each reply where the caller takes it from."""
-        pending: set[asyncio.Task[ChatReply]] = set()
-        stopped: BaseException | None = None
         limit = self.config.concurrency
+        line = self._line = Line(waiting, limit, self.reserve, lambda: came.qsize() > limit)
         async with wire.session(self.config.timeout, self._headers()) as through:
+            workers = [asyncio.create_task(self._work(through, line, came)) for _ in range(limit)]
             try:
-                while True:
-                    begun = 0
-                    while stopped is None and len(pending) < limit and came.qsize() <= limit:
-                        if begun:
-                            await asyncio.sleep(APART)
-                            if any(task.done() for task in pending):
-                                break  # what has come meanwhile is handed over first
-                        begun += 1
-                        try:
-                            request = next(waiting, None)
-                            if request is None:
-                                break
-                            self.reserve(request)
-                        except Exception as error:
-                            stopped = error
-                            break
-                        pending.add(asyncio.create_task(self._one(through, request)))
-                    if not pending:
-                        if came.qsize() <= limit or stopped is not None:
-                            break
-                        await asyncio.sleep(APART)
-                        continue
-                    patience = None if begun or came.qsize() <= limit else APART
-                    done, pending = await asyncio.wait(pending, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        error = task.exception()
-                        if error is None:
-                            came.put(task.result())
-                        elif stopped is None or not isinstance(error, UserError):
-                            stopped = error
+                await asyncio.gather(*workers)
             finally:
-                for task in pending:
-                    task.cancel()
-                await asyncio.gather(*pending, return_exceptions=True)
-        if stopped is not None:
-            raise stopped
+                for worker in workers:
+                    worker.cancel()
+                await asyncio.gather(*workers, return_exceptions=True)
+        if line.stopped is not None:
+            raise line.stopped
+
+    async def _work(
+        self, through: aiohttp.ClientSession, line: Line[ChatRequest], came: queue.SimpleQueue[Any]
+    ) -> None:
+        """Send one request after another."""
+        while (turn := await line.next()) is not None:
+            wait = None
+            try:
+                reply = await self._one(through, turn.request, turn.attempt)
+                if isinstance(reply, ChatReply):
+                    came.put(reply)
+                else:
+                    wait = reply
+            except Exception as error:
+                if line.stopped is None or not isinstance(error, UserError):
+                    line.stopped = error
+            finally:
+                line.done(turn, wait)
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {key_of(self.config) or 'none'}", "Content-Type": "application/json"}
@@ -190,43 +178,29 @@ class Endpoint:
         self.meter.reserve(dearest, self.group, self.config.max_cost)
         return dearest
 
-    async def _one(self, through: aiohttp.ClientSession, request: ChatRequest) -> ChatReply:
-        """Send one request, for which money is set aside, until it is answered or has failed for good."""
-        dearest, held = self.dearest(request), True
-        url = f"{self.config.base_url.rstrip('/')}/chat/completions"
-        attempt = 0
+    async def _one(self, through: aiohttp.ClientSession, request: ChatRequest, attempt: int) -> ChatReply | float:
+        """Send a request, for which money is set aside; return the reply, or in how many seconds to send it again."""
+        dearest, url = self.dearest(request), f"{self.config.base_url.rstrip('/')}/chat/completions"
         try:
             while True:
-                await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
                 body = self.body(request)
                 try:
-                    sent = json.dumps(body).encode()
-                    said = wire.understood(await wire.exchange(through, "POST", url, sent))
-                    reply = self.read(request.key, said, request)
+                    said = await wire.exchange(through, "POST", url, json.dumps(body).encode())
+                    reply = self.read(request.key, wire.understood(said), request)
                     self.count(reply)
                     return reply
-                except asyncio.CancelledError:
-                    self.meter.presume(dearest)
-                    raise
-                except Failed as error:
+                except Refused as error:
+                    if not self._adapted(error, body):
+                        return self._after(error, request, attempt)
+                except (Broken, Malformed) as error:
                     if error.taken:
                         self.meter.presume(dearest)
-                        held = False
-                        self.meter.free(dearest)
-                    if isinstance(error, Refused) and self._adapted(error, body):
-                        continue
-                    wait = self._after(error, request, attempt)
-                    if isinstance(wait, ChatReply):
-                        return wait
-                    attempt += 1
-                    self.meter.retries += 1
-                    await asyncio.sleep(wait)
-                    if not held:
-                        self.reserve(request)
-                        held = True
+                    return self._after(error, request, attempt)
+        except asyncio.CancelledError:
+            self.meter.presume(dearest)
+            raise
         finally:
-            if held:
-                self.meter.free(dearest)
+            self.meter.free(dearest)
 
     def body(self, request: ChatRequest) -> dict[str, Any]:
         """Return what is sent for a request."""
@@ -306,11 +280,13 @@ class Endpoint:
         if attempt == self.config.retries:
             return self._failed(request, f"{text} (after {attempt + 1} attempts)")
         asked = retry_after(error)
+        if asked is not None and asked > LONGEST_WAIT:
+            return self._failed(request, f"{text} (the server asks to wait {asked:.0f} s)")
+        self.meter.retries += 1
         if asked is None:
             return random.uniform(0.5, 1.0) * min(MOST_WAIT, FIRST_WAIT * 2.0 ** min(attempt, 30))
-        if asked > LONGEST_WAIT:
-            return self._failed(request, f"{text} (the server asks to wait {asked:.0f} s)")
-        self._not_before = max(self._not_before, time.monotonic() + asked)  # the others wait too
+        if self._line is not None:
+            self._line.pause(asked)  # the others wait too
         return asked
 
     def _stop_for(self, error: Failed, status: int | None, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from warmgap.errors import UserError
 from warmgap.settings import plugins
 
 
+@cache
 def conf_dir() -> Path:
     """Return the folder of configuration files: ``conf`` of the checkout, or the one inside the installed package."""
     package = Path(__file__).resolve().parents[1]

@@ -71,7 +71,8 @@ class PersonaConfig:
 class CallsConfig:
     """How requests are put to an endpoint. Prices in US dollars per million tokens, times in seconds.
 
-    ``key_env`` names the environment variable that holds the key. ``max_cost`` is what one command may spend.
+    ``key_env`` names the environment variable that holds the key. ``max_cost`` is what may be spent, by
+    earlier starts on the same included. ``timeout`` is that of a whole request.
     """
 
     key_env: str = setting("runtime", "OPENAI_API_KEY", fits=fits.VARIABLE)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,46 @@ def test_no_password_in_an_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "argv", ["train.py", f"arm.endpoint={address}"])
     assert "pa55" not in manifest.command_line()
     assert manifest.without_user("write to me@host.example") == "write to me@host.example"
+
+
+# ---- Weights & Biases, without a network ----
+
+WANDB = f"""
+import os, sys
+from pathlib import Path
+import pandas as pd
+from warmgap.disk import tracking
+from warmgap.settings.schema import LoggerConfig
+settings = tracking.redact({SETTINGS!r})
+run = tracking.start(LoggerConfig("wandb"), settings, "0a1b2c3d", "arm-0a1b2c3d", Path("runs"))
+run.loss({{"step": int(sys.argv[1]), "loss": 2.0}})
+if sys.argv[2] == "killed":
+    os._exit(9)
+print(run.finish({{"effects": pd.DataFrame(columns=["errors", "reference"])}}, [], {{}}))
+"""
+
+
+def tracked(place: Path, step: int, end: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """One start of a run, as somebody with a key whom no network leads to the server."""
+    nowhere = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9", "HOME": str(place)}
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    command = [sys.executable, "-c", WANDB, str(step), end]
+    ways = {"cwd": place, "env": {**environment, **nowhere, **more}, "capture_output": True, "text": True}
+    return subprocess.run(command, check=False, timeout=120, **ways)  # type: ignore[call-overload, no-any-return]
+
+
+def test_without_a_network_every_piece_of_a_run_is_kept_and_named_as_one(tmp_path: Path) -> None:
+    """A server that cannot be reached does not stop a run; what was written before each stop is sent with the rest."""
+    assert tracked(tmp_path, 1, "killed").returncode == 9
+    time.sleep(1.1)  # folders are named by the second
+    done = tracked(tmp_path, 2, "finished")
+    assert done.returncode == 0, done.stderr
+    assert "127.0.0.1 cannot be reached" in done.stderr
+    pieces = sorted(str(path.resolve()) for path in (tmp_path / "runs" / "wandb").glob("offline-run-*-0a1b2c3d"))
+    said = done.stdout.strip().splitlines()[-1].rpartition("wandb sync ")[2].split()
+    assert [str((tmp_path / path).resolve()) for path in said] == pieces
+    assert len(pieces) == 2
+    looked = [sys.executable, "-m", "wandb", "sync", "--dry-run", *said]
+    told = subprocess.run(looked, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert all(Path(piece).name in told.stdout + told.stderr for piece in said)

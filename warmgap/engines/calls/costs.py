@@ -19,7 +19,7 @@ from typing import Any
 from warmgap.disk import manifest, stopping, store
 from warmgap.errors import UserError
 
-AHEAD = 64  # requests for which a line of the file of costs is written at once
+AHEAD, AHEAD_OF_CAP = 64, 0.02  # requests for which a line is written at once, and the share of a cap that it may take
 COUNTED = ("calls", "retries", "failed", "tokens_in", "tokens_out", "spent", "unclear")
 
 
@@ -66,8 +66,8 @@ class Meter:
             self._begun += 1
             self._dearest = max(self._dearest, dearest)
             if dearest and self._note is not None and (self.committed > self._covered or self._begun % AHEAD == 0):
-                ahead = self.committed + (AHEAD - 1) * self._dearest
-                self._covered = ahead if cap is None else max(self.committed, min(ahead, cap))
+                ahead = (AHEAD - 1) * self._dearest
+                self._covered = self.committed + (ahead if cap is None else min(ahead, cap * AHEAD_OF_CAP))
                 self._note(self._covered - self.earlier - (self.spent or 0.0))
 
     def free(self, reserved: float) -> None:

@@ -187,6 +187,16 @@ def once(method: str, url: str, *, key: str, seconds: float, most: int = MOST, *
     return run(work)
 
 
+def form(purpose: str, name: str, data: bytes) -> aiohttp.FormData:
+    """Return a file as it is handed in."""
+    import aiohttp
+
+    made = aiohttp.FormData()
+    made.add_field("purpose", purpose)
+    made.add_field("file", data, filename=name, content_type="application/octet-stream")
+    return made
+
+
 def error_text(error: Exception) -> str:
     """An error in one line, without the request's content."""
     body = getattr(error, "body", None)

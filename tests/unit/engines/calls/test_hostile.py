@@ -157,7 +157,7 @@ def endless_heads(line: socket.socket, body: dict[str, Any]) -> None:
 
 
 def silent(line: socket.socket, body: dict[str, Any]) -> None:
-    time.sleep(5)
+    time.sleep(1)
 
 
 ENDLESS = {"dripped": drip, "a head that drips": drip_head, "heads without an end": endless_heads, "silent": silent}
@@ -181,20 +181,20 @@ def test_a_whole_request_has_one_deadline(behave: Callable[[socket.socket, dict[
 
 @pytest.mark.parametrize("packed", ["gzip", "deflate", "chunks", "plain"])
 def test_no_reply_takes_more_memory_than_it_may(packed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """2 GiB of blanks, in 2 MB where they are packed."""
+    """256 MiB of blanks, in 0.3 where they are packed."""
     blank = b" " * 2**20
     if packed in ("gzip", "deflate"):
         packer = zlib.compressobj(9, wbits=31 if packed == "gzip" else 15)
-        body = b"".join(packer.compress(blank) for _ in range(2048)) + packer.flush()
+        body = b"".join(packer.compress(blank) for _ in range(256)) + packer.flush()
         whole_body = whole(body, Content_Encoding=packed)
 
     def behave(line: socket.socket, body: dict[str, Any]) -> None:
         if packed in ("gzip", "deflate"):
             line.sendall(whole_body)
             return
-        length = "Transfer-Encoding: chunked" if packed == "chunks" else f"Content-Length: {2**31}"
+        length = "Transfer-Encoding: chunked" if packed == "chunks" else f"Content-Length: {2**28}"
         line.sendall(f"HTTP/1.1 200 OK\r\n{length}\r\n\r\n".encode())
-        for _ in range(2048):
+        for _ in range(256):
             line.sendall(b"100000\r\n" + blank + b"\r\n" if packed == "chunks" else blank)
 
     with serving(behave) as api:
@@ -231,7 +231,7 @@ def test_a_reply_that_comes_after_its_time_is_not_the_next_ones() -> None:
 
     with serving(behave) as api:
         replies = list(made(api.url, concurrency=1, timeout=0.3).ask(asked(6)))
-    assert [reply.text for reply in replies] == [f"to question {i}" for i in range(6)]
+    assert {reply.key: reply.text for reply in replies} == {f"k{i}": f"to question {i}" for i in range(6)}
 
 
 # ---- what a server does not take ----
@@ -239,7 +239,9 @@ def test_a_reply_that_comes_after_its_time_is_not_the_next_ones() -> None:
 REFUSING = {
     "vendor": {"error": {"message": "Unsupported parameter: '{}' is not supported with this model.", "param": "{}"}},
     "value": {"error": {"message": "Unsupported value: '{}' does not support 0 with this model.", "param": "{}"}},
-    "pydantic": {"detail": [{"type": "extra_forbidden", "loc": ["body", "{}"], "msg": "Extra inputs are not permitted"}]},
+    "pydantic": {
+        "detail": [{"type": "extra_forbidden", "loc": ["body", "{}"], "msg": "Extra inputs are not permitted"}]
+    },
     "text": {"error": "unknown field `{}`"},
     "message": {"object": "error", "message": "{} is not supported"},
     "plain": "unrecognized request argument: {}",
@@ -317,7 +319,7 @@ JSON: Any = some.recursive(
     max_leaves=12,
 )
 NAMES = ["choices", "message", "content", "usage", "error", "model", "finish_reason", "prompt_tokens",
-         "completion_tokens", "reasoning", "reasoning_content", "type", "text", "code", "param", "id", "status"]  # fmt: skip
+         "completion_tokens", "reasoning", "reasoning_content", "type", "text", "code", "param", "id"]  # fmt: skip
 
 
 @some.composite
@@ -349,7 +351,7 @@ BODIES = (
     )
 )
 STATUSES = some.sampled_from([200, 201, 204, 301, 400, 401, 402, 404, 408, 413, 418, 422, 429, 500, 503, 599])
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @MANY
@@ -361,8 +363,7 @@ def test_any_body_is_a_reply_or_a_failed_request(body: bytes, status: int) -> No
     try:
         reply = point.read(request.key, wire.understood(Said(status, {}, body)), request)
     except (Malformed, Refused) as error:
-        str(error).encode()
-        assert len(client.error_text(error)) < 400
+        client.error_text(error).encode()
         return
     reply.text.encode()
     reply.reasoning.encode()
@@ -383,11 +384,12 @@ def test_over_a_socket_any_body_is_a_reply_a_failed_request_or_three_lines(sent:
     with serving(behave) as api:
         point = made(api.url, retries=1, concurrency=1)
         try:
-            replies = list(point.ask(asked(3)))
+            keys = [reply.key for reply in point.ask(asked(3))]
         except UserError as error:
-            assert all(part.strip() and "\n" not in part for part in error.args)
+            said, keys = [part for part in error.args if part.strip() and "\n" not in part], ["k0", "k1", "k2"]
         else:
-            assert [reply.key for reply in replies] == ["k0", "k1", "k2"]
+            said = ["what", "why", "fix"]
+    assert (len(said), keys) == (3, ["k0", "k1", "k2"])
     assert point.meter.reserved == pytest.approx(0)
 
 

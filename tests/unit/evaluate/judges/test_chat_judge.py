@@ -174,6 +174,7 @@ def test_a_very_long_reply_keeps_its_ends() -> None:
 GOOD = [
     ('{"reason": "same city", "verdict": "correct"}', True, ("correct", "same city")),
     ('```json\n{"reason": "r", "verdict": "refused"}\n```', True, ("refused", "r")),
+    ('Let me see.\n```json\n{"reason": "r", "verdict": "hedged"}\n```\n', True, ("hedged", "r")),
     ('<think>VERDICT: correct {"verdict": "correct"}</think>{"reason": "", "verdict": "hedged"}', True, ("hedged", "")),
     ("It names Sydney.\nVERDICT: incorrect", False, ("incorrect", "It names Sydney.")),
     ("It says so.\n\n**VERDICT: Correct.**\n\n", False, ("correct", "It says so.")),
@@ -183,6 +184,8 @@ BAD = [
     ("", True), ("", False), ("correct", True), ("correct", False), ("VERDICT: correct", True),
     ('{"verdict": "correct"', True), ('{"verdict": "right"}', True), ('["correct"]', True),
     ('{"verdict": ["correct"]}', True),
+    ('```json\n{"verdict": "correct"}\n```\nI said, and now\n```json\n{"verdict": "hedged"}\n```', True),
+    ('```json\n{"verdict": "correct"}\n```\nBut I am not sure.', True),
     ('The verdict is {"reason": "", "verdict": "correct"}', True), ("VERDICT: perhaps", False),
     ("VERDICT: correct\nbut I am not sure", False), ("VERDICT: incorrect\nOn reflection:\nVERDICT: correct", False),
     ("VERDICT: correct or incorrect", False), ("The VERDICT: correct", False), ("not VERDICT: correct", False),
@@ -229,6 +232,36 @@ def test_verdicts_with_the_raw_reply_and_what_they_cost(tmp_path: Path) -> None:
     assert json.loads(found["a"].more["raw"])["verdict"] == "correct"
     assert found["a"].more["judge_usd"] == pytest.approx(110 / 1e6)
     assert found["a"].more["judge_model"] == "judge-2024-08-06-served"
+
+
+def test_a_server_that_passes_over_the_form_is_asked_for_a_last_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reply(body: dict[str, Any], count: int) -> str | Failure:
+        said = fair({**body, "response_format": None}, count)
+        return f"My verdict: {json.loads(said)['verdict']}." if "response_format" in body else fair(body, count)
+
+    with serving(reply) as api:
+        graded = judge(api.url, tmp_path, price_in=1.0, price_out=1.0)
+        found = {v.key: v for v in graded.grade(ANSWERS)}
+        spent = graded.model.endpoint.meter.spent  # type: ignore[attr-defined]
+    assert {key: verdict.verdict for key, verdict in found.items()} == EXPECTED
+    assert len(api.bodies) == 4, "found out once"
+    assert sum(verdict.more["judge_usd"] for verdict in found.values()) == pytest.approx(spent)
+    assert capsys.readouterr().err.count("passes over the form") == 1
+
+
+def test_one_reply_that_misses_the_form_changes_nothing(tmp_path: Path) -> None:
+    def reply(body: dict[str, Any], count: int) -> str | Failure:
+        return "hm" if len(api.bodies) <= 2 else fair(body, count)
+
+    with serving(reply) as api:
+        graded = judge(api.url, tmp_path, price_in=1.0, price_out=1.0)
+        found = {v.key: v for v in graded.grade(ANSWERS)}
+        spent = graded.model.endpoint.meter.spent  # type: ignore[attr-defined]
+    assert sorted(verdict.verdict for verdict in found.values()) == sorted(["unparsed", *list(EXPECTED.values())[1:]])
+    assert ["response_format" in body for body in api.bodies] == [True, False, True, True]
+    assert sum(verdict.more["judge_usd"] for verdict in found.values()) == pytest.approx(spent)
 
 
 def test_a_server_without_structured_output_is_asked_for_a_last_line(tmp_path: Path) -> None:

@@ -90,10 +90,22 @@ def test_the_folder_is_an_arm_with_losses_and_costs(tmp_path: Path) -> None:
     assert cost["tokens_in"] == made["trained_tokens"] == 12_345
 
 
+@pytest.mark.parametrize("told", [-5, 0, "12.5", [3], float("nan"), 10**20])
+def test_tokens_that_cannot_be_cost_what_was_set_aside(
+    told: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving(trained_tokens=told) as api:
+        made = train(api, tmp_path)
+        assert (made["trained_tokens"], made["spent"]) == (None, asked(api, tmp_path).cost)
+    (cost,) = store.read_journal(store.open_arm(tmp_path / "arm").costs)
+    assert cost["spent"] == made["spent"]
+    assert "what was set aside counts" in capsys.readouterr().err
+
+
 def test_what_is_not_told_is_not_made_up(tmp_path: Path) -> None:
     with serving(trained_tokens=None, without=("checkpoints", "events", "models", "files", "list")) as api:
         made = train(api, tmp_path)
-    assert (made["trained_tokens"], made["spent"], made["shutdown"]) == (None, None, None)
+    assert (made["trained_tokens"], made["spent"], made["shutdown"]) == (None, asked(api, tmp_path).cost, None)
     assert made["epochs"] == {"2": made["model"]}
     with serving() as api:
         assert train(api, tmp_path, folder="free", price_train=None)["spent"] is None
