@@ -46,7 +46,7 @@ def find_arm(runs_dir: Path, name: str) -> Path:
 def arms_in(runs_dir: Path) -> list[Arm]:
     """Return the arms of a runs folder by the names of their folders; a folder whose manifest is torn is left out."""
     paths = sorted((runs_dir / "arms").glob(f"*/{MANIFEST}"))
-    return [store.open_arm(path.parent) for path in paths if "arm" in (store.read_json(path) or {})]
+    return [store.open_arm(path.parent) for path in paths if store.read_manifest(path.parent)]
 
 
 def names_of(arm: Arm) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ def _settings(arm: Arm) -> dict[str, Any]:
 
 
 def _manifest(arm: Arm) -> dict[str, Any]:
-    return store.read_json(arm.folder / MANIFEST) or {}
+    return store.read_manifest(arm.folder)
 
 
 def _base(arm: Arm) -> Any:

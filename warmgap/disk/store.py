@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake
+from warmgap.disk import bounds, intake
 from warmgap.errors import UserError
 
 
@@ -90,14 +90,23 @@ def arm_folder(runs_dir: str, model: str, arm: str, seed: int, hash8: str) -> Ar
 
 def open_arm(folder: Path) -> Arm:
     """Open an arm that is on disk. Raises UserError when the folder is none."""
-    manifest = read_json(folder / "manifest.json")
-    if manifest is None or "arm" not in manifest:
+    manifest = read_manifest(folder)
+    if not manifest:
         raise UserError(
             f"{folder} is not an arm",
-            "it has no manifest.json that names model, arm and seed",
+            "it has no manifest.json that names model, arm and seed as a folder can be named",
             "name a folder in runs/arms; `warmgap status` lists them",
         )
-    return Arm(folder, str(manifest["model"]), str(manifest["arm"]), int(manifest["seed"]))
+    return Arm(folder, manifest["model"], manifest["arm"], manifest["seed"])
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return an arm's manifest; empty where there is none that names model, arm and seed."""
+    found = read_json(folder / "manifest.json")
+    if not isinstance(found, dict) or type(found.get("seed")) is not int:
+        return {}
+    named = (found.get("model"), found.get("arm"))
+    return found if all(isinstance(name, str) and bounds.may_name(name) for name in named) else {}
 
 
 def open_arms(folders: Iterable[Path]) -> list[Arm]:

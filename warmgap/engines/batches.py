@@ -16,6 +16,7 @@ from warmgap.disk import intake, store
 from warmgap.disk.progress import say
 from warmgap.engines.client import CapReached, ChatReply, ChatRequest, Endpoint, Malformed, key_of
 from warmgap.errors import UserError
+from warmgap.hidden import without_user
 from warmgap.settings.schema import digest
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000  # of one batch; the vendor's limits are 50,000 and 200 MB
@@ -93,7 +94,7 @@ def _hand_in(client: Any, endpoint: Endpoint, part: Sequence[ChatRequest], journ
     text = "".join(_line(endpoint, request) for request in part)
     label, keys = digest([text, time.time()], 16), [request.key for request in part]
     row: dict[str, Any] = {"label": label, "keys": keys}
-    row |= {"base_url": endpoint.config.base_url, "model": endpoint.config.model}
+    row |= {"base_url": without_user(endpoint.config.base_url), "model": endpoint.config.model}
     store.append(journal, [row])
     try:
         file = client.files.create(file=(f"{row['label']}.jsonl", text.encode()), purpose="batch")
@@ -121,9 +122,13 @@ def _handed_in(client: Any, endpoint: Endpoint, journal: Path) -> list[dict[str,
     """
     rows: dict[str, dict[str, Any]] = {}
     for row in store.read_journal(journal):
-        rows[str(row["label"])] = {**rows.get(str(row["label"]), {}), **row}
+        rows[str(row.get("label"))] = {**rows.get(str(row.get("label")), {}), **row}
     config = endpoint.config
-    mine = [row for row in rows.values() if (row["base_url"], row["model"]) == (config.base_url, config.model)]
+    mine = [
+        row
+        for row in rows.values()
+        if (row.get("base_url"), row.get("model")) == (without_user(config.base_url), config.model)
+    ]
     lost = {row["label"]: row for row in mine if "batch" not in row}
     if lost:
         for batch in _listed(client):

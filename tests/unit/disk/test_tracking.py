@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from comparison_folder import build_mitigations
 
+from warmgap import hidden
 from warmgap.disk import manifest, tracking
 from warmgap.errors import UserError
 from warmgap.settings.schema import LoggerConfig
@@ -107,7 +108,7 @@ def test_a_run_that_was_killed_and_went_on_is_one_run(kept: dict[str, Any]) -> N
 
 def test_the_settings_are_kept_without_secrets(kept: dict[str, Any], place: Path) -> None:
     assert kept["config"]["method.learning_rate"] == 0.001
-    assert kept["config"]["method.trainer.hub_token"] == tracking.HIDDEN
+    assert kept["config"]["method.trainer.hub_token"] == hidden.HIDDEN
     for path in (place / "runs").rglob("*"):
         assert path.is_dir() or b"hf_DoNotWrite" not in path.read_bytes(), path
 
@@ -186,4 +187,4 @@ def test_no_password_in_an_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     assert kept == {"arm.endpoint": "https://host.example/v1?a=b@c", "judge.base_url": "http://host/v1", "seed": 3}
     monkeypatch.setattr(sys, "argv", ["train.py", f"arm.endpoint={address}"])
     assert "pa55" not in manifest.command_line()
-    assert manifest.without_user("write to me@host.example") == "write to me@host.example"
+    assert hidden.without_user("write to me@host.example") == "write to me@host.example"

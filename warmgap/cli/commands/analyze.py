@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import command
+from warmgap.cli.parser import amount, command
+from warmgap.settings import fits
 
 
 def add(commands: Any) -> None:
@@ -20,7 +21,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--model", help="the base model of all files given as ARM=FILE (default: model)")
     parser.add_argument("--out", required=True, type=Path, help="a folder for effects.csv and cells.csv")
     parser.add_argument("--reference", default="original")
-    parser.add_argument("--bootstrap", type=int, default=2000)
+    parser.add_argument("--bootstrap", type=amount(fits.RESAMPLES, int), default=2000)
 
 
 def _analyze(options: Any) -> int:

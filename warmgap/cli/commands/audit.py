@@ -43,6 +43,7 @@ def _audit(options: Any) -> int:
     from warmgap.disk import store
 
     _check_out(options.out)
+    given.audited(options.thing, options.base, options.settings, options.model)  # says first what cannot be audited
     for note in (given.moving(options.thing), given.moving(options.base or "")):
         if note:
             print(f"note: {note}", file=sys.stderr)

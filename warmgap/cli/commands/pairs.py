@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.cli.parser import command
+from warmgap.cli.parser import amount, command
+from warmgap.settings import fits
 
 if TYPE_CHECKING:
     from warmgap.engines.embed import Embedder
@@ -29,7 +30,9 @@ def add(commands: Any) -> None:
     what = "have a chat model write pairs for truth_mix and anti_sycophancy, and check each: +mitigation.pairs=FILE"
     parser = command(commands, "pairs", _pairs, what, example)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="a file of JSON lines")
-    parser.add_argument("--count", required=True, type=int, metavar="N", help="how many are asked for")
+    parser.add_argument(
+        "--count", required=True, type=amount(fits.count(), int), metavar="N", help="how many are asked for"
+    )
     parser.add_argument("--topics", type=Path, metavar="FILE", help="one topic a line; ours without one")
     parser.add_argument("--writer", default="openai", help="of conf/pairs: openai (the default) or local")
     parser.add_argument(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.cli.parser import SETTINGS, command
+from warmgap.cli.parser import SETTINGS, amount, command
+from warmgap.settings import fits
 
 if TYPE_CHECKING:
     from warmgap.settings.schema import CallsConfig, ModelConfig
@@ -24,10 +25,23 @@ def add(commands: Any) -> None:
         ("read", "… read"),
         ("written", "… written"),
     ):
-        parser.add_argument(f"--price-{name}", type=float, metavar="USD", help=f"with --models, the price {what}")
+        parser.add_argument(
+            f"--price-{name}", type=amount(fits.PRICE), metavar="USD", help=f"with --models, the price {what}"
+        )
     parser.add_argument("--power", action="store_true", help="how many questions a gap of a given size needs, instead")
-    parser.add_argument("--base-error", type=float, default=40.0, metavar="PCT", help="of the original (default: 40)")
-    parser.add_argument("--correlation", type=float, default=0.5, help="of two arms' errors on a question (0.5)")
+    parser.add_argument(
+        "--base-error",
+        type=amount(fits.number(0, most=100)),
+        default=40.0,
+        metavar="PCT",
+        help="of the original (default: 40)",
+    )
+    parser.add_argument(
+        "--correlation",
+        type=amount(fits.number(-1, most=1)),
+        default=0.5,
+        help="of two arms' errors on a question (0.5)",
+    )
     parser.add_argument("--from", dest="observed", type=Path, metavar="DIR", help="take both from a comparison")
     parser.add_argument("--arm", help="with --from, the arm that is paired with the original (default: warm)")
 
