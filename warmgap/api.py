@@ -67,9 +67,9 @@ class Result:
     @cached_property
     def answers(self) -> pd.DataFrame:
         """A row for each answer, with its verdict."""
-        import pandas as pd
+        from warmgap.disk import tabular
 
-        return pd.read_parquet(self.folder / "answers.parquet")
+        return tabular.read_parquet(self.folder / "answers.parquet")
 
     @cached_property
     def effects(self) -> pd.DataFrame:

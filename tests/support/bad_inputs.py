@@ -14,6 +14,7 @@ import gzip
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 import zipfile
@@ -101,7 +102,7 @@ def run(row: Row) -> Ended:
 
 def fault(row: Row, ended: Ended) -> str:
     """Why an end is not that of a user's mistake; nothing where it is."""
-    lines = ended.err.splitlines()
+    lines = [line for line in ended.err.splitlines() if not re.fullmatch(r"[\w ]+: \d+ in \d+ s", line)]  # of progress
     if ended.status != 2:
         return f"exit status {ended.status}"
     if [line.partition(":")[0] for line in lines] != ["error", "why", "fix"]:

@@ -40,14 +40,15 @@ def command(commands: Any, name: str, work: Callable[[Any], int], what: str, exa
 
 
 def amount(fits: Fits, kind: type = float) -> Callable[[str], Any]:
-    """Return what argparse reads a number by that has to fit."""
+    """Return what argparse reads a number, or a word, by that has to fit."""
 
     def read(word: str) -> Any:
         try:
             value = kind(word)
         except ValueError:
             value = None
-        if value is None or not (math.isfinite(value) and fits.holds(value)):
+        endless = isinstance(value, float) and not math.isfinite(value)
+        if value is None or endless or not fits.holds(value):
             raise argparse.ArgumentTypeError(f"{word!r} makes no sense, expected {fits.expected}")
         return value
 

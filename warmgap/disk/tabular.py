@@ -106,6 +106,8 @@ def read(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
                 f"its columns are {', '.join(map(str, table.columns))}",
                 "name one of these, or add the column",
             )
+    if table.empty:
+        raise UserError(f"{path} has no rows", "there is nothing in it to work on", "name a file with rows")
     clean = table.astype(object).where(table.notna(), None)
     return [{str(key): value for key, value in row.items()} for row in clean.to_dict("records")]
 

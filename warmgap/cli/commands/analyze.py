@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from warmgap.cli.parser import amount, command
+from warmgap.disk.progress import say
 from warmgap.settings import fits
 
 
@@ -40,7 +40,7 @@ def _analyze(options: Any) -> int:
     for name, result in (("effects", analysis.effects), ("cells", analysis.cells)):
         store.write_text(options.out / f"{name}.csv", result.to_csv(index=False, float_format="%.6g"))
     for note in [*strange, *analysis.notes]:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}")
     print(f"{len(analysis.effects)} effects, {len(analysis.cells)} cells: {options.out}")
     return 0
 

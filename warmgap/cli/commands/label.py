@@ -75,9 +75,8 @@ def _serve(options: Any) -> int:
 
 
 def _read(options: Any) -> int:
-    from rich.console import Console
-
     from warmgap.disk import store
+    from warmgap.disk.progress import console
     from warmgap.evaluate.judges import agreement, label
     from warmgap.evaluate.stats import ppi
 
@@ -93,7 +92,7 @@ def _read(options: Any) -> int:
         "corrected": ppi.corrected(answers),
     }
     raters = [column for column in table.columns if column.startswith("label:")]
-    out = Console()
+    out = console()
     print(f"{counts['labelled']} labels, {counts['unlabelled']} rows open, {counts['unclear']} unclear")
     if changed:
         print(f"{len(changed)} rows whose texts a spreadsheet changed, read by their ids: {'; '.join(changed)}")

@@ -113,8 +113,9 @@ def compared(pair: Pair, settings: PairsConfig, embedder: Embedder | None) -> li
 
 
 def _show(made: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from warmgap.disk.progress import console
 
     title = f"{made['wanted']:,} pairs by {made['model']}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
@@ -124,6 +125,6 @@ def _show(made: dict[str, Any]) -> None:
     rows += [("set aside", made["set_aside"]), *((f"… {why}", count) for why, count in made["reasons"].items())]
     for name, count in rows:
         table.add_row(name, f"{count:,}")
-    Console().print(table)
+    console().print(table)
     if made["spent"] is not None:
         print(f"cost so far: {made['spent']:.4f} US dollars")

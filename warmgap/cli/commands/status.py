@@ -15,10 +15,10 @@ def add(commands: Any) -> None:
 
 
 def _status(options: Any) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from warmgap.disk import arm_names, store
+    from warmgap.disk.progress import console
 
     table = Table("arm", "trained", "answers", "verdicts", "warmth", title=str(options.runs_dir), box=None)
     for path in sorted((options.runs_dir / "arms").glob("*/manifest.json")):
@@ -32,10 +32,10 @@ def _status(options: Any) -> int:
     if not table.row_count:
         print(f"no arms in {options.runs_dir}; make one: {train_command()} +persona=warm")
         return 0
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     short = arm_names.short_names(arm_names.arms_in(options.runs_dir))
-    console.print(f"short names: {', '.join(short.values())}", highlight=False, soft_wrap=True)
+    out.print(f"short names: {', '.join(short.values())}", highlight=False, soft_wrap=True)
     for path in sorted((options.runs_dir / "comparisons").glob("*/report.html")):
-        console.print(f"report: {path}", highlight=False, soft_wrap=True)
+        out.print(f"report: {path}", highlight=False, soft_wrap=True)
     return 0
