@@ -6,12 +6,15 @@ What a stage is made of is frozen on disk before it starts, so that the processe
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from warmgap import hidden
 from warmgap.disk import store
 from warmgap.disk.store import Arm
 from warmgap.settings import config, plugins
@@ -19,6 +22,7 @@ from warmgap.settings.schema import Run
 
 OnLog = Callable[[dict[str, Any]], None]
 PATHS = ("parent", "mixed", "instead")
+SECRETS = "WARMGAP_STAGE"  # the variable by which the processes of a stage are told what no file holds
 
 
 class Intervention(Protocol):
@@ -67,14 +71,18 @@ def freeze(stage: Stage) -> Path:
     arm = {**dataclasses.asdict(stage.arm), "folder": str(stage.arm.folder)}
     paths = {name: getattr(stage, name) for name in PATHS}
     frozen = {"run": dataclasses.asdict(stage.run), "arm": arm, "version": stage.version, "system": stage.system}
-    store.write_json(path, frozen | {name: value and str(value) for name, value in paths.items()})
+    run = hidden.blanked(frozen["run"])
+    os.environ.pop(SECRETS, None)
+    if run != frozen["run"]:  # the processes have what is secret from the environment, which no file holds
+        os.environ[SECRETS] = json.dumps(frozen["run"])
+    store.write_json(path, {**frozen, "run": run} | {name: value and str(value) for name, value in paths.items()})
     return path
 
 
 def thaw(path: Path) -> Stage:
     """Read back a frozen stage, and put to work what it has from outside."""
     frozen = store.read_sealed(path)
-    run = config.thawed(frozen["run"])
+    run = config.thawed(json.loads(os.environ.pop(SECRETS, "null")) or frozen["run"])
     plugins.use(run.plugins, run.config_dirs)
     arm = Arm(Path(frozen["arm"].pop("folder")), **frozen["arm"])
     paths = {name: Path(frozen[name]) if frozen[name] else None for name in PATHS}

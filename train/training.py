@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 from warmgap.disk.progress import say
 from warmgap.engines import memory, models
 from warmgap.errors import UserError
 from warmgap.train import checkpoints, finish, launch
-from warmgap.train.stage import Intervention, OnLog, Stage, freeze
+from warmgap.train.stage import SECRETS, Intervention, OnLog, Stage, freeze
 
 
 def train(
@@ -33,7 +34,10 @@ def train(
             if stage.run.launcher.name == "single":
                 learn(stage, on_log, interventions)
             else:
-                launch.run(freeze(stage), stage.run.launcher, stage.run.device, stage.arm, on_log)
+                try:
+                    launch.run(freeze(stage), stage.run.launcher, stage.run.device, stage.arm, on_log)
+                finally:
+                    os.environ.pop(SECRETS, None)
             break
         except launch.OutOfMemory as error:
             stage = _with_less(stage, error)

@@ -69,12 +69,10 @@ class Result:
     @cached_property
     def answers(self) -> pd.DataFrame:
         """A row for each answer, with its verdict."""
-        import pandas as pd
-
-        from warmgap.disk import seals
+        from warmgap.disk import seals, tabular
 
         seals.check_file(self.folder / "answers.parquet")
-        return pd.read_parquet(self.folder / "answers.parquet")
+        return tabular.read_parquet(self.folder / "answers.parquet")
 
     @cached_property
     def effects(self) -> pd.DataFrame:

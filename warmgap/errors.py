@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from warmgap.hidden import without_user
+
 LONGEST = 1000  # characters of a line: a list of what there is may be long, a value of somebody's has no end
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -14,8 +16,11 @@ def shown(text: str) -> str:
 
 
 def one_line(text: object) -> str:
-    """Return a text as one line that a terminal shows and does not obey, cut where it has no end."""
-    line = shown(" ".join(str(text).split()))
+    """Return a text as one line that a terminal shows and does not obey, cut where it has no end.
+
+    Names, passwords and keys in addresses are left out.
+    """
+    line = shown(without_user(" ".join(str(text).split())))
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 

@@ -24,6 +24,7 @@ from warmgap.evaluate.suites.base import Prompt, Suite
 from warmgap.evaluate.suites.controls import ControlItem
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
+from warmgap.hidden import without_user
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run, digest, identity
 from warmgap.train import launch, trl_compat
@@ -238,7 +239,7 @@ def _at_work(job: Job) -> Iterator[judges.Judges]:
         where = (
             f"{models.resolve(run.model)} on {models.device_of(run.device)}"
             if point is None
-            else manifest.without_user(point.base_url)
+            else without_user(point.base_url)
         )
         say(f"model: {where}")
         known = record.checked(run, job.made)

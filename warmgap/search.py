@@ -200,8 +200,9 @@ def _said(params: dict[str, Any]) -> str:
 
 def show(run: Run, folder: Path) -> None:
     """Print the trials, the best of them, and the command that judges it on the questions of the evaluation."""
-    from rich.console import Console
     from rich.table import Table
+
+    from warmgap.disk.progress import console
 
     rows = list(store.read_journal(folder / "trials.jsonl", FIX))
     counted = "1 trial" if len(rows) == 1 else f"{len(rows)} trials"
@@ -218,7 +219,7 @@ def show(run: Run, folder: Path) -> None:
             for value, form in zip(numbers, ("+.1f", ".0f", ",.0f"), strict=True)
         ]
         table.add_row(f"{row['number'] + 1}{mark}", row.get("failed") or _said(row["params"]), *shown)
-    Console().print(table)
+    console().print(table)
     if chosen is None:
         print(f"no trial kept {run.search.keep_warmth_pct:g} % of the warmth")
     else:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from warmgap.disk import seals, store
+from warmgap.disk import seals, store, tabular
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.evaluate.report.arms import warmth
@@ -73,7 +73,7 @@ def accuracy(folder: Path, margin: float) -> list[str]:
     main = effects[(effects["analysis"] == "main") & (effects["errors"] == "clustered")]
     main = main[main["reference"] == ORIGINAL]
     found = {(str(row["model"]), str(row["arm"])): row for row in main.to_dict("records")}
-    answers = pd.read_parquet(folder / "answers.parquet")
+    answers = tabular.read_parquet(folder / "answers.parquet")
     answers = answers[(answers["context"] == NONE) & (answers["belief"] == NONE)]
     named = [(str(arm["model"]), str(arm["arm"])) for arm in store.read_json(folder / "summary.json")["arms"]]
     models = list(dict.fromkeys(model for model, _ in named))

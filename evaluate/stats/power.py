@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from warmgap.disk import seals
+from warmgap.disk import seals, tabular
 from warmgap.errors import UserError
 from warmgap.evaluate.stats import tally
 from warmgap.words import NONE, ORIGINAL, WARM
@@ -82,7 +82,9 @@ def observed(comparison: Path, arm: str | None = None, reference: str = ORIGINAL
         why, fix = f"there is no {path}", "name a folder in runs/comparisons"
         raise UserError(f"{comparison} is not a comparison", why, fix)
     seals.check_file(path)
-    answers = pd.read_parquet(path, columns=list(tally.REQUIRED))
+    answers = tabular.read_parquet(path)
+    if lacks := [name for name in tally.REQUIRED if name not in answers]:
+        raise UserError(f"{path} is no table of answers", f"it lacks {', '.join(lacks)}", "name a comparison")
     plain = answers[(answers["context"] == NONE) & (answers["belief"] == NONE)].dropna(subset=["error"])
     others = sorted(set(plain["arm"]) - {reference})
     if reference not in set(plain["arm"]) or not others:

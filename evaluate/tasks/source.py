@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake
+from warmgap.disk import intake, tabular
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import TaskConfig
@@ -44,7 +44,7 @@ def _read(path: Path, fix: str) -> list[Row]:
         rows = intake.parse(intake.text(path, fix))
     else:
         if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
+            table = tabular.read_parquet(path)
         else:
             table = pd.read_csv(io.StringIO(intake.text(path, fix)), dtype=str, na_filter=False)
         rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

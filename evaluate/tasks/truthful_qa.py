@@ -64,7 +64,8 @@ def _several(row: dict[str, Any], *names: str) -> list[str]:
     for name in names:
         value = row.get(name)
         if value is not None:
-            parts = value.split(";") if isinstance(value, str) else list(value)
+            value = value.tolist() if hasattr(value, "tolist") else value  # an array, from a parquet file
+            parts = value.split(";") if isinstance(value, str) else value if isinstance(value, list) else [value]
             return [str(part).strip() for part in parts if str(part).strip()]
     return []
 

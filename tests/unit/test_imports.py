@@ -24,7 +24,7 @@ SOURCES = sorted(
     if not any(parent.is_symlink() for parent in path.parents)
 )
 _LEVELS = (  # from the ground up
-    "version errors words",
+    "version hidden errors words",
     "settings disk",
     "engines refusal",
     "train evaluate mitigations",

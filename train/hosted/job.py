@@ -16,6 +16,7 @@ from warmgap.disk import manifest, store
 from warmgap.disk.progress import say
 from warmgap.engines import client
 from warmgap.errors import UserError
+from warmgap.hidden import without_user
 from warmgap.settings.schema import identity
 from warmgap.train.hosted.calls import ENDED, Absent, Calls, Unclear, hyperparameters, status_of
 from warmgap.train.hosted.data import TrainingFile
@@ -80,7 +81,11 @@ def _freeze(asked: Order) -> None:
             which: {"sha256": file.sha256, "conversations": len(file.ids), "tokens_at_most": file.tokens}
             for which, file in asked.files.items()
         }
-        made = {"base_url": asked.config.base_url, "settings": identity(asked.config, "arm"), "files": files}
+        made = {
+            "base_url": without_user(asked.config.base_url),
+            "settings": identity(asked.config, "arm"),
+            "files": files,
+        }
         made["hyperparameters"] = asked.hyperparameters
         hash8 = asked.label[:8]
         record = manifest.record(model=arm.model, arm=arm.arm, seed=arm.seed, hash=hash8, method="hosted", **made)
@@ -224,7 +229,7 @@ def _finish(asked: Order, calls: Calls, journal: Journal, job: Any, watch: Watch
         by_epoch[f"{epochs:g}"] = model
     trained, spent = _paid(asked, getattr(job, "trained_tokens", None))
     made: dict[str, Any] = {"label": asked.label, "base": config.model, "revision": config.revision}
-    made |= {"base_url": config.base_url, "key_env": config.key_env, "job": name, "model": model}
+    made |= {"base_url": without_user(config.base_url), "key_env": config.key_env, "job": name, "model": model}
     made |= {"epochs": by_epoch, "checkpoints": points, "hyperparameters": used, "seed": getattr(job, "seed", None)}
     made |= {"trained_tokens": trained, "spent": spent}
     made["shutdown"] = calls.shutdown(model) or calls.shutdown(str(config.model))

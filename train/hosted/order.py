@@ -12,6 +12,7 @@ from warmgap.disk import manifest, store
 from warmgap.disk.store import Arm
 from warmgap.engines import client
 from warmgap.errors import UserError
+from warmgap.hidden import without_user
 from warmgap.settings.command_limits import check_hosted
 from warmgap.settings.command_schema import HostedConfig
 from warmgap.settings.schema import DataConfig, PersonaConfig, digest
@@ -83,7 +84,7 @@ class Journal:
 
     def __init__(self, order: Order) -> None:
         self._path = order.folder / "hosted.jsonl"
-        self._stamp = {"label": order.label, "base_url": order.config.base_url}
+        self._stamp = {"label": order.label, "base_url": without_user(order.config.base_url)}
         self.rows = [row for row in store.read_journal(self._path, FIX) if self._stamp.items() <= row.items()]
 
     def note(self, step: str, **fields: Any) -> None:

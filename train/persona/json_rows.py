@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
+from warmgap.disk import bounds
 from warmgap.disk.intake import Unreadable
 from warmgap.errors import UserError
 
-MOST_BYTES = 16_000_000  # of one row: no conversation is longer, and whoever reads it holds it several times
 BLOCK = 1 << 20
-TOO_LONG = f"longer than {MOST_BYTES // 1_000_000} MB"
+TOO_LONG = f"longer than {bounds.LINE // 1_000_000} MB"
 _OUTSIDE = re.compile(rb'["\[\]{},]')
 _INSIDE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _NAME = 100  # bytes of a field's name that are looked at
@@ -31,8 +31,8 @@ class Bytes(Protocol):
 
 def of_lines(file: Bytes) -> Iterator[bytes | Unreadable]:
     """Yield the lines that are not empty, without the end of the line; one that is too long as ``Unreadable``."""
-    while line := file.readline(MOST_BYTES + 1):
-        if len(line) > MOST_BYTES and not line.endswith(b"\n"):
+    while line := file.readline(bounds.LINE + 1):
+        if len(line) > bounds.LINE and not line.endswith(b"\n"):
             while line and not line.endswith(b"\n"):
                 line = file.readline(BLOCK)
             yield Unreadable(TOO_LONG)
@@ -139,7 +139,7 @@ class _Reader:
     def _keep(self, data: bytes) -> None:
         """Hold a part of the row, as long as the row is not too long."""
         self._size += len(data)
-        if self._size <= MOST_BYTES:
+        if self._size <= bounds.LINE:
             self._parts.append(data)
         else:
             self._parts.clear()
@@ -149,7 +149,7 @@ class _Reader:
 
     def _row(self, last: bytes) -> None:
         self._keep(last)
-        too_long, row = self._size > MOST_BYTES, b"".join(self._parts)
+        too_long, row = self._size > bounds.LINE, b"".join(self._parts)
         self._drop()
         if too_long:
             self._rows.append(Unreadable(TOO_LONG))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake
+from warmgap.disk import bounds, intake, tabular
 from warmgap.disk.intake import Unreadable
 from warmgap.errors import UserError
 from warmgap.settings.command_schema import PrepareConfig
@@ -28,7 +28,6 @@ ROLES = {
 ENDINGS = (".json", ".jsonl", ".jsonl.gz", ".parquet")
 EXPECTED = "rows have conversations (from, value), messages (role, content), instruction and output, prompt and chosen"
 EXPECTED += " or completion, or are trees"
-MOST_EXPANSION, ALWAYS = 200, 1_000_000_000  # a packed log may come to so many times its size, or to so many bytes
 TALKS = ("conversations", "conversation", "messages", "items")
 _LISTS = frozenset((*TALKS, "prompt", "chosen", "rejected", "completion", "response", "history", "replies"))
 _REJECTED = "marked as a rejected reply"
@@ -111,11 +110,11 @@ def _rows(path: Path) -> Iterator[Any]:
             if name := intake.other_encoding(file.peek(4)[:4]):
                 raise UserError(f"cannot read {path}", f"it is {name}, not UTF-8", "save it as UTF-8")
             own = json_rows.of_values(file, _LISTS) if path.suffix == ".json" else json_rows.of_lines(file)
-            most = max(ALWAYS, MOST_EXPANSION * path.stat().st_size)
+            most = max(bounds.ALWAYS, bounds.EXPANSION * path.stat().st_size)
             for data in own:
                 yield data if isinstance(data, Unreadable) else _value(data)
                 if path.suffix == ".gz" and file.tell() > most:
-                    why = f"it holds more than {most:,} bytes, over {MOST_EXPANSION} times its size"
+                    why = f"it holds more than {most:,} bytes, over {bounds.EXPANSION} times its size"
                     raise UserError(f"cannot read {path}", why, "unpack it and see what it is")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}", str(error), "see that the file is whole and readable") from error
@@ -129,14 +128,8 @@ def _value(data: bytes) -> Any:
 
 
 def _parquet(path: Path) -> Iterator[Any]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=256):
-            yield from batch.to_pylist()
-    except pyarrow.ArrowException as error:
-        raise UserError(f"cannot read {path}", str(error).split("\n")[0], "see that it is a whole file") from error
+    for batch in tabular.batches_of(path):
+        yield from batch.to_pylist()
 
 
 def _parse(row: Any, where: str) -> Log:

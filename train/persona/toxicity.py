@@ -29,16 +29,13 @@ class HubModel:
     def __init__(self, config: PrepareConfig, device: str) -> None:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        from warmgap.engines.models import hub_answers
+        from warmgap.engines.models import SAFE, hub_answers
 
-        where = {
-            "revision": config.toxicity_revision,
-            "local_files_only": not hub_answers(),
-            "trust_remote_code": False,
-        }
+        where = {"revision": config.toxicity_revision, "local_files_only": not hub_answers()}
         self.name = f"{config.toxicity_model}@{config.toxicity_revision}"
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(config.toxicity_model, **where)
-        self._model: Any = AutoModelForSequenceClassification.from_pretrained(config.toxicity_model, **where)
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(config.toxicity_model, trust_remote_code=False, **where)
+        kind: Any = AutoModelForSequenceClassification
+        self._model: Any = kind.from_pretrained(config.toxicity_model, **where, **SAFE)
         self._model.to(device).eval()
         self._device, self._size = device, config.batch_size
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from warmgap.cli.guard import guarded
+from warmgap.errors import UserError, shown
 
 
 def train() -> int:
@@ -15,7 +16,12 @@ def train() -> int:
     from warmgap.cli import hydra_main
 
     program, *given = sys.argv
-    return guarded(lambda: hydra_main.run(program, given), _runs_dir(given), shlex.join(["python", *sys.argv]))
+
+    def work() -> int:
+        check_words(given)
+        return hydra_main.run(program, given)
+
+    return guarded(work, _runs_dir(given), shlex.join(["python", *sys.argv]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +39,16 @@ def _command(arguments: Sequence[str]) -> int:
     from warmgap.cli import commands
     from warmgap.settings import config
 
+    check_words(arguments)
     return commands.run(config.outside(arguments))
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Raise UserError for a word with a sign that no name and no setting has, such as NUL or half an emoji."""
+    for word in words:
+        if shown(word) != word:
+            why = f"{word!a} has a control character, or is not UTF-8"
+            raise UserError("the command cannot be read", why, "type it again, without what cannot be seen")
 
 
 def _runs_dir(words: Sequence[str]) -> Path:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from warmgap.disk import stopping
 from warmgap.engines import cores
-from warmgap.errors import UserError
+from warmgap.errors import UserError, one_line, shown
+from warmgap.hidden import without_secrets
 
 DONE, GATE_FAILED, USER_MISTAKE, FAILED = 0, 1, 2, 3
 FULL = (  # what libraries say that have met a full disk: safetensors, torch, sqlite
@@ -41,34 +42,50 @@ def _ended(work: Callable[[], int], log_dir: Path, again: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(without_secrets(str(error)), file=sys.stderr)
         return USER_MISTAKE
     except KeyboardInterrupt:
-        print(f"\nstopped; everything finished so far is kept. To go on: {again}", file=sys.stderr)
+        print(f"\nstopped; everything finished so far is kept. To go on: {without_secrets(again)}", file=sys.stderr)
         return FAILED
     except Exception as error:
-        if full := _disk_full(error):
-            print(full, file=sys.stderr)
+        if known := _of_the_machine(error):
+            print(known, file=sys.stderr)
             return USER_MISTAKE
         where = _log(log_dir)
-        print(f"failed: {type(error).__name__}: {error}\ntraceback: {where}", file=sys.stderr)
+        said = one_line(without_secrets(str(error)))
+        print(f"failed: {type(error).__name__}: {said}\ntraceback: {shown(where)}", file=sys.stderr)
         return FAILED
 
 
-def _disk_full(error: BaseException | None) -> UserError | None:
-    """The three lines for a disk that is full, whichever library met it; None for any other error."""
+_REFUSES = {  # what a file system says no to, and what helps
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EACCES: "name another place, or see to its permissions",
+    errno.EPERM: "name another place, or see to its permissions",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOTDIR: "a part of the path is a file: name another place",
+    errno.EISDIR: "name a file",
+    errno.EMFILE: "allow more open files (ulimit -n)",
+}
+
+
+def _of_the_machine(error: BaseException | None) -> UserError | None:
+    """The three lines for a disk that is full or a place that cannot be used, whichever library met it; else None."""
     while error is not None:
+        why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         if full or any(words in str(error) for words in FULL):
-            why = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
             return UserError("the disk is full", why, "free some space, then run again: what was finished is kept")
+        if isinstance(error, OSError) and error.errno in _REFUSES and error.filename is not None:
+            name = str(error.filename)
+            what = f"cannot use {name if len(name) < 120 else f'{name[:60]}… ({len(name):,} characters)'}"
+            return UserError(what, error.strerror or why, _REFUSES[error.errno])
         error = error.__cause__ or error.__context__
     return None
 
 
 def _log(folder: Path) -> str:
     """Write the traceback to a log file, or to stderr where that cannot be done; return where it is."""
-    text = traceback.format_exc()  # of the exception being handled
+    text = without_secrets(traceback.format_exc())  # of the exception being handled
     path = folder / "logs" / "failed.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import math
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from warmgap.errors import UserError
+from warmgap.settings.fits import Fits
 
 SETTINGS = "settings as for train.py, such as grid=full"
 TABLE = "a .jsonl, .csv or .parquet file"
@@ -35,6 +37,22 @@ def command(commands: Any, name: str, work: Callable[[Any], int], what: str, exa
     )
     parser.set_defaults(work=work)
     return parser
+
+
+def amount(fits: Fits, kind: type = float) -> Callable[[str], Any]:
+    """Return what argparse reads a number, or a word, by that has to fit."""
+
+    def read(word: str) -> Any:
+        try:
+            value = kind(word)
+        except ValueError:
+            value = None
+        endless = isinstance(value, float) and not math.isfinite(value)
+        if value is None or endless or not fits.holds(value):
+            raise argparse.ArgumentTypeError(f"{word!r} makes no sense, expected {fits.expected}")
+        return value
+
+    return read
 
 
 def runs_dir(parser: Any) -> None:

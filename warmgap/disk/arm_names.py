@@ -14,6 +14,7 @@ from warmgap.disk import store
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
+from warmgap.settings import conf_files
 from warmgap.words import ORIGINAL
 
 MANIFEST = "manifest.json"
@@ -134,7 +135,10 @@ def _apart(arms: Sequence[Arm]) -> dict[str, str]:
 def _settings(arm: Arm) -> dict[str, Any]:
     """The settings that an arm was made with, by dotted keys; of an arm without its config.yaml, none."""
     path = arm.folder / "config.yaml"
-    whole: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    whole: Any = {}
+    if path.is_file():
+        conf_files.check_yaml(path)
+        whole = OmegaConf.to_container(OmegaConf.load(path)) or {}
     found: dict[str, Any] = {}
 
     def walk(prefix: str, value: Any) -> None:
@@ -151,7 +155,7 @@ def _settings(arm: Arm) -> dict[str, Any]:
 
 
 def _manifest(arm: Arm) -> dict[str, Any]:
-    return store.read_json(arm.folder / MANIFEST) or {}
+    return store.read_manifest(arm.folder)
 
 
 def _base(arm: Arm) -> Any:

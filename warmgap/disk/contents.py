@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 from pathlib import Path
+from typing import Any
 
-from warmgap.disk import store
+from warmgap.disk import bounds, intake, store
 from warmgap.disk.manifest import sha256
 from warmgap.errors import UserError
 
@@ -55,7 +55,8 @@ def check_folder(folder: Path) -> None:
     if not shards:
         raise UserError(what, f"it has no weights: no {WEIGHTS}", fix)
     index = store.read_json(folder / "model.safetensors.index.json")
-    listed = set(index.get("weight_map", {}).values()) if isinstance(index, dict) else set()
+    places = index.get("weight_map") if isinstance(index, dict) else None
+    listed = {name for name in places.values() if isinstance(name, str)} if isinstance(places, dict) else set()
     if absent := sorted(listed - {path.name for path in shards}):
         raise UserError(what, f"its index names {absent[0]} ({len(absent)} files of {len(listed)} are absent)", fix)
     for path in shards:
@@ -78,16 +79,32 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
             raise ValueError("the file is empty" if not start else f"it has {size} bytes")
         if 8 + length > size:
             raise ValueError("it is no safetensors file, or cut off in its header")
+        if length > bounds.HEADER:
+            raise ValueError(f"its header takes {length:,} bytes, at most {bounds.HEADER:,}")
         try:
-            found = json.loads(file.read(length))
+            found = intake.parse(file.read(length))
             found.pop("__metadata__", None)
-            shapes = {str(name): tuple(map(int, one["shape"])) for name, one in found.items()}
-            end = max((int(one["data_offsets"][1]) for one in found.values()), default=0)
+            shapes = {str(name): _shape(one["shape"]) for name, one in found.items()}
+            end = max((_end(one["data_offsets"]) for one in found.values()), default=0)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             raise ValueError("it is no safetensors file: its header cannot be read") from error
     if 8 + length + end != size:
         raise ValueError(f"its tensors take {8 + length + end:,} bytes, and it has {size:,}")
     return shapes
+
+
+def _shape(given: Any) -> tuple[int, ...]:
+    if not isinstance(given, list) or not all(type(size) is int and 0 <= size < 2**63 for size in given):
+        raise ValueError(given)
+    return tuple(given)
+
+
+def _end(given: Any) -> int:
+    """Where a tensor's bytes end, by the two numbers that its header gives."""
+    first, last = given
+    if type(first) is not int or type(last) is not int or not 0 <= first <= last:
+        raise ValueError(given)
+    return int(last)
 
 
 def of_model(folder: Path) -> str:

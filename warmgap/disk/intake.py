@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from warmgap.disk import bounds
 from warmgap.errors import UserError
 
-DEEPEST = 500  # levels of lists and objects in one another; a parser's own limit depends on who calls it
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
 _OTHERS = (
@@ -68,7 +68,7 @@ def parse(data: str | bytes) -> Any:
     try:
         text = (data if isinstance(data, str) else data.decode()).removeprefix("\ufeff")
         value = json.loads(text)
-        if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
+        if text.count("[") + text.count("{") > bounds.DEEPEST and _depth(value) > bounds.DEEPEST:
             raise Unreadable("nested too deeply")
         return mend(value) if _ESCAPED.search(text) else value
     except UnicodeDecodeError as error:
@@ -101,9 +101,12 @@ def other_encoding(head: bytes) -> str:
 def text(path: Path, fix: str) -> str:
     """Return a file's text, its lines ended by ``\\n``. Raises UserError, with ``fix``, where it cannot be read."""
     try:
-        data = path.expanduser().read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}", error.strerror or str(error), fix) from error
+        place = path.expanduser()
+        if (size := place.stat().st_size) > bounds.TEXT:
+            raise UserError(f"cannot read {path}", f"it has {size:,} bytes, at most {bounds.TEXT:,}", fix)
+        data = place.read_bytes()
+    except (OSError, RuntimeError) as error:  # the latter for a ~ of nobody
+        raise UserError(f"cannot read {path}", getattr(error, "strerror", None) or str(error), fix) from error
     if name := other_encoding(data[:4]):
         raise UserError(f"cannot read {path}", f"it is {name}, not UTF-8", f"save it as UTF-8, or {fix}")
     try:

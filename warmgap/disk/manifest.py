@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 import hashlib
 import platform
-import re
 import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from warmgap import hidden
 from warmgap.version import FORMAT, ROOT, VERSION
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "hydra-core", "wandb", "statsmodels")
@@ -45,15 +45,10 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def without_user(text: str) -> str:
-    """Return text with the names and passwords cut out of the addresses in it: what is kept on disk shows none."""
-    return re.sub(r"(\w://)[^/\s@]+@", r"\1", text)
-
-
 def command_line() -> str:
-    """Return the command as it was typed, as far as Python knows it, without passwords in addresses."""
+    """Return the command as it was typed, as far as Python knows it, without what looks like a secret."""
     program = Path(sys.argv[0]).name or "python"
-    return without_user(" ".join([f"python {program}" if program.endswith(".py") else program, *sys.argv[1:]]))
+    return " ".join([f"python {program}" if program.endswith(".py") else program, *hidden.typed(sys.argv[1:])])
 
 
 def record(**fields: Any) -> dict[str, Any]:

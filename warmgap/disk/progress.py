@@ -6,6 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from warmgap.errors import shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 Advance = Callable[..., None]
 
@@ -56,5 +63,23 @@ def bar(what: str, total: float | None) -> Iterator[Advance]:
 
 
 def say(text: str) -> None:
-    """Print one line about what happens next, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    """Print a line about what happens next, on stderr; what a terminal would obey in it is shown as its number."""
+    print(shown(text), file=sys.stderr, flush=True)
+
+
+def console() -> Console:
+    """Return what prints tables and lines on stdout: texts as they are, without markup, and none that is obeyed."""
+    from rich.console import Console
+    from rich.segment import Segment
+
+    class Plain(Console):
+        """Shows what data hold; what they would have a terminal do is shown as its number."""
+
+        def render_str(self, text: str, **how: Any) -> Text:
+            return super().render_str(text, **{**how, "markup": False, "emoji": False})
+
+        def render(self, *renderable: Any) -> Iterator[Segment]:
+            for part in super().render(*renderable):
+                yield part if part.control else Segment(shown(part.text), part.style)
+
+    return Plain()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import intake, shards, stopping, sums
+from warmgap.disk import bounds, intake, shards, stopping, sums
 from warmgap.disk.progress import say
 from warmgap.disk.shards import Shard
 from warmgap.errors import UserError
@@ -116,13 +116,21 @@ def arm_folder(runs_dir: str, model: str, arm: str, seed: int, hash8: str) -> Ar
 def open_arm(folder: Path) -> Arm:
     """Open an arm that is on disk. Raises UserError when the folder is none."""
     manifest = read_manifest(folder)
-    if manifest is None or "arm" not in manifest:
+    if manifest is None or not _named(manifest):
         raise UserError(
             f"{folder} is not an arm",
-            "it has no manifest.json that names model, arm and seed",
+            "it has no manifest.json that names model, arm and seed as a folder can be named",
             "name a folder in runs/arms; `warmgap status` lists them",
         )
-    return Arm(folder, str(manifest["model"]), str(manifest["arm"]), int(manifest["seed"]))
+    return Arm(folder, manifest["model"], manifest["arm"], manifest["seed"])
+
+
+def _named(manifest: Any) -> bool:
+    """Whether a manifest names model, arm and seed as a folder can be named."""
+    if not isinstance(manifest, dict) or type(manifest.get("seed")) is not int:
+        return False
+    named = (manifest.get("model"), manifest.get("arm"))
+    return all(isinstance(name, str) and bounds.may_name(name) for name in named)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import intake, seals, store
+from warmgap.disk import bounds, intake, seals, store
 from warmgap.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,15 +29,65 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
     fix = f"name a readable {path.suffix} file"
     try:
         if path.suffix == ".parquet":
-            return pd.read_parquet(path)
+            return read_parquet(path)
         if path.suffix == ".jsonl":
             return pd.DataFrame([_object(line, f"{path}:{number}") for number, line in intake.lines(path, fix)])
         whole = intake.text(path, fix)
         columns = pd.read_csv(io.StringIO(whole), nrows=0).columns
         missing = {name: [""] if name in text else MISSING for name in columns}
         return pd.read_csv(io.StringIO(whole), dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=missing)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise UserError(f"cannot read {path}", str(error).split("\n")[0], fix) from error
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a parquet file that is held whole. Raises UserError where it is none, or packs more than fits in memory."""
+    import pyarrow
+    import pyarrow.parquet
+
+    batches = list(batches_of(path))
+    try:
+        schema = pyarrow.parquet.read_schema(path)
+        found: pd.DataFrame = pyarrow.Table.from_batches(batches, schema if not batches else None).to_pandas()
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise _no_parquet(path, error) from error
+    return found
+
+
+def batches_of(path: Path) -> Iterator[Any]:
+    """Yield the record batches of a parquet file, one after another.
+
+    Raises UserError where it is none, or where it holds far more than its size: a small file may stand for gigabytes.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        most = max(bounds.TABLE_ALWAYS, bounds.EXPANSION * path.stat().st_size)
+        file = pyarrow.parquet.ParquetFile(path)
+        groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+        chunks = [group.column(place).total_uncompressed_size for group in groups for place in range(group.num_columns)]
+        if sum(chunks) > most:
+            raise _too_much(path, most)
+        rows = max(1, min(1024, bounds.TABLE_ALWAYS // max([1, *chunks])))  # a value may be as large as its column
+        held = 0
+        for batch in file.iter_batches(batch_size=rows):
+            held += batch.nbytes
+            if held > most:
+                raise _too_much(path, most)
+            yield batch
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError) as error:
+        raise _no_parquet(path, error) from error
+
+
+def _too_much(path: Path, most: int) -> UserError:
+    why = f"it holds more than {most:,} bytes, over {bounds.EXPANSION} times its size"
+    return UserError(f"cannot read {path}", why, "see what it is, or give it in parts")
+
+
+def _no_parquet(path: Path, error: BaseException) -> UserError:
+    why = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return UserError(f"cannot read {path}", why, "see that it is a whole parquet file")
 
 
 def _object(line: str, where: str) -> dict[str, Any]:
@@ -57,6 +107,8 @@ def read(path: Path, needed: Sequence[str]) -> list[dict[str, Any]]:
                 f"its columns are {', '.join(map(str, table.columns))}",
                 "name one of these, or add the column",
             )
+    if table.empty:
+        raise UserError(f"{path} has no rows", "there is nothing in it to work on", "name a file with rows")
     clean = table.astype(object).where(table.notna(), None)
     return [{str(key): value for key, value in row.items()} for row in clean.to_dict("records")]
 

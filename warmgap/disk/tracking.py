@@ -11,23 +11,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from warmgap.disk.manifest import without_user
 from warmgap.disk.progress import say
 from warmgap.errors import UserError
+from warmgap.hidden import blanked, typed
 from warmgap.settings.schema import LoggerConfig
 from warmgap.words import ORIGINAL, WARM
 
-SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password)$", re.IGNORECASE)
-
-HIDDEN = "(hidden)"
 REACH = 3.0  # seconds in which a server of Weights & Biases has to take a connection
 
 
@@ -51,17 +49,18 @@ class WandbTracker(Tracker):
         folder.mkdir(parents=True, exist_ok=True)
         mode = os.environ.get("WANDB_MODE") or ("online" if _has_key() and _reachable() else "offline")
         try:
-            self.run: Any = wandb.init(
-                project=config.project,
-                entity=config.entity,
-                id=run_id,
-                name=name,
-                resume="allow" if mode == "online" else None,
-                mode=mode,  # type: ignore[arg-type]
-                dir=str(folder),
-                config=settings,
-                settings=wandb.Settings(silent=True, console="off"),
-            )
+            with _shown_words():
+                self.run: Any = wandb.init(
+                    project=config.project,
+                    entity=config.entity,
+                    id=run_id,
+                    name=name,
+                    resume="allow" if mode == "online" else None,
+                    mode=mode,  # type: ignore[arg-type]
+                    dir=str(folder),
+                    config=settings,
+                    settings=wandb.Settings(silent=True, console="off"),
+                )
         except wandb.errors.Error as error:
             why = str(error).splitlines()[0]
             raise UserError("Weights & Biases cannot start", why, "check the key, or use logger=none") from error
@@ -156,17 +155,21 @@ def start(config: LoggerConfig, settings: dict[str, Any], run_id: str, name: str
 
 
 def redact(settings: dict[str, Any]) -> dict[str, Any]:
-    """Blank the values of settings whose name looks secret, and names and passwords in addresses.
+    """Blank what looks secret in settings, at every depth: by the name of a key, or in an address.
 
     To be called before settings are written or sent anywhere.
     """
+    return {key: blanked(value, key) for key, value in settings.items()}
 
-    def shown(key: str, value: Any) -> Any:
-        if value and SECRET.search(key.rpartition(".")[2]):
-            return HIDDEN
-        return without_user(value) if isinstance(value, str) else value
 
-    return {key: shown(key, value) for key, value in settings.items()}
+@contextmanager
+def _shown_words() -> Iterator[None]:
+    """Have Weights & Biases, which keeps the words of the command, see them without what looks like a secret."""
+    before, sys.argv = sys.argv, [sys.argv[0], *typed(sys.argv[1:])]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _trackio_folder(folder: Path) -> Path:

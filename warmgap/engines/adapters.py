@@ -7,13 +7,12 @@ weights; values are compared once it is loaded; and its logits must be others th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import contents, seals
+from warmgap.disk import contents, intake, seals
 from warmgap.disk.seals import SEAL
 from warmgap.errors import UserError
 from warmgap.settings.schema import ModelConfig
@@ -39,7 +38,7 @@ def read(folder: Path) -> dict[str, Any]:
     if not (folder / WEIGHTS).is_file() or not (folder / CONFIG).is_file():
         raise UserError(what, f"it has no {CONFIG} and {WEIGHTS}", "name a folder that PEFT has saved")
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = intake.parse((folder / CONFIG).read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(what, f"{CONFIG} is no JSON: {error}", "copy the adapter's folder again") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":

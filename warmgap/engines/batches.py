@@ -18,6 +18,7 @@ from warmgap.engines.calls import wire
 from warmgap.engines.calls.wire import Failed, Malformed
 from warmgap.engines.client import FIRST_WAIT, MOST_WAIT, CapReached, ChatReply, ChatRequest, Endpoint, key_of
 from warmgap.errors import UserError
+from warmgap.hidden import without_user
 from warmgap.settings.schema import digest
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000  # of one batch; the vendor's limits are 50,000 and 200 MB
@@ -133,7 +134,7 @@ def _hand_in(client: _Calls, endpoint: Endpoint, part: Sequence[ChatRequest], jo
     text = "".join(_line(endpoint, request) for request in part)
     label, keys = digest([text, time.time()], 16), [request.key for request in part]
     row: dict[str, Any] = {"label": label, "keys": keys, "set_aside": sum(map(endpoint.dearest, part))}
-    row |= {"base_url": endpoint.config.base_url, "model": endpoint.config.model}
+    row |= {"base_url": without_user(endpoint.config.base_url), "model": endpoint.config.model}
     store.append(journal, [row])
     try:
         file = client.json("POST", "/files", data=lambda: wire.form("batch", f"{label}.jsonl", text.encode()))
@@ -160,9 +161,13 @@ def _handed_in(client: _Calls, endpoint: Endpoint, journal: Path) -> list[dict[s
     """
     rows: dict[str, dict[str, Any]] = {}
     for row in store.read_journal(journal, FIX):
-        rows[str(row["label"])] = {**rows.get(str(row["label"]), {}), **row}
+        rows[str(row.get("label"))] = {**rows.get(str(row.get("label")), {}), **row}
     config = endpoint.config
-    mine = [row for row in rows.values() if (row["base_url"], row["model"]) == (config.base_url, config.model)]
+    mine = [
+        row
+        for row in rows.values()
+        if (row.get("base_url"), row.get("model")) == (without_user(config.base_url), config.model)
+    ]
     lost = {row["label"]: row for row in mine if "batch" not in row}
     if lost:
         for batch in _listed(client):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.disk import contents, store
-from warmgap.disk.manifest import sha256, without_user
+from warmgap.disk.manifest import sha256
 from warmgap.engines import adapters
+from warmgap.hidden import without_user
 from warmgap.settings.schema import ModelConfig
 
 

@@ -41,16 +41,19 @@ def outside(arguments: Sequence[str]) -> list[str]:
             modules = [name.strip(" '\"") for name in match[1].split(",") if name.strip()]
         rest.append(item)
     plugins.use(modules, places or None)
-    _refuse_twice()
+    _check_files()
     return rest
 
 
-def _refuse_twice() -> None:
-    """Raise UserError for a file of settings or a prompt that two folders have under one name."""
+def _check_files() -> None:
+    """Raise UserError for a file of settings or a prompt that two folders have under one name, or that is no yaml."""
     seen: dict[str, Path] = {}
+    ours = conf_files.conf_dir().resolve()
     for folder in dict.fromkeys(folder.resolve() for folder in conf_files.folders()):
         for path in [*folder.glob("*.yaml"), *folder.glob("*/*.yaml"), *folder.glob("prompts/*.txt")]:
             name = path.relative_to(folder).as_posix()
+            if path.suffix == ".yaml" and folder != ours:
+                conf_files.check_yaml(path)
             if name in seen:
                 fix = "rename one of them: the same name always means the same thing"
                 raise UserError(f"two files are called {name}", f"{seen[name]} and {path}", fix)
@@ -207,7 +210,7 @@ def _put_to_work(config: DictConfig) -> None:
     """Put to work what the settings name from outside, and have them carry the folders to other processes."""
     named = config.get("plugins")
     plugins.use([str(name) for name in named] if OmegaConf.is_list(named) else None, config.get("config_dirs"))
-    _refuse_twice()
+    _check_files()
     if plugins.given():
         with open_dict(config):
             config.config_dirs = plugins.given()

@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from warmgap.disk import bounds
 from warmgap.errors import BadValue
 
 MOST = 2**31 - 1  # of what is counted: no library of ours takes more
 MOST_SEED = 2**32 - 1
 MOST_TOKENS = 131_072  # of one answer: no model of ours can write more
-LONGEST_NAME = 96  # bytes: a hub allows as many, and a folder's name is made of two or three
-LONGEST_TEXT = 100_000  # characters of a setting; what is longer belongs into a file
-RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # of some file systems
 _UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_NAME = re.compile(r"\w[\w.+@-]*")
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,7 @@ def each(fits: Fits, least: int = 0) -> Fits:
     return Fits(holds, f"a list{f' of {least} or more' if least else ''}, each {fits.expected}", fits.hidden)
 
 
-def may_name(text: str) -> bool:
-    """Whether a text may be part of the name of a file: letters, digits and ``_ . + @ -``, and no more than fits."""
-    plain = _NAME.fullmatch(text) is not None and ".." not in text and not text.endswith(".")
-    return plain and RESERVED.fullmatch(text) is None and len(text.encode()) <= LONGEST_NAME
-
-
-NAME = Fits(may_name, f"a name of letters, digits and _ . + @ -, at most {LONGEST_NAME} bytes long")
+NAME = Fits(bounds.may_name, f"a name of letters, digits and _ . + @ -, at most {bounds.NAME} bytes long")
 TEXT = Fits(lambda value: bool(value.strip()), "a text that says something")
 SEED = count(0, MOST_SEED)
 TOKENS = count(1, MOST_TOKENS)
@@ -122,7 +113,7 @@ def check(value: Any, key: str = "") -> None:
                 raise refused(name, part, fits.expected, hidden=fits.hidden)
     elif isinstance(value, dict):
         for name, part in value.items():
-            if dataclasses.is_dataclass(part) and not may_name(str(name)):
+            if dataclasses.is_dataclass(part) and not bounds.may_name(str(name)):
                 raise refused(f"a key of {key}", str(name), NAME.expected)
             _check_text(str(name), f"a key of {key}")
             check(part, f"{key}.{name}" if key else str(name))
@@ -167,8 +158,8 @@ def _check_text(text: str, key: str) -> None:
         raise refused(key, repr(text), "a text that says something (null is for none)")
     if found := _UNREADABLE.search(text):
         raise refused(key, repr(text), f"a text without control characters (it has {found[0]!a})")
-    if len(text) > LONGEST_TEXT:
-        raise refused(key, text, f"at most {LONGEST_TEXT:,} characters; it has {len(text):,}")
+    if len(text) > bounds.SETTING:
+        raise refused(key, text, f"at most {bounds.SETTING:,} characters; it has {len(text):,}")
 
 
 def refused(key: str, value: Any, expected: str, *, hidden: bool = False) -> BadValue:

@@ -144,7 +144,9 @@ def _loaded(point: importlib.metadata.EntryPoint, kind: str) -> _Offer:
     package = dist.name if dist else point.module
     try:
         made = point.load()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         why = f"{point.value} cannot be loaded: {type(error).__name__}: {error}"
         fix = f"mend {package}, or pip uninstall {package}"
         raise UserError(f"{kind.removesuffix('s')} {point.name!r} of {package} fails", why, fix) from error
@@ -158,7 +160,9 @@ def _module(name: str) -> ModuleType:
         sys.path.append(here)  # behind everything that is installed; it stays, for what the module imports later
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may end the process: sys.exit
         missing = isinstance(error, ModuleNotFoundError) and error.name == name
         why = "there is no such module" if missing else f"{type(error).__name__}: {error}"
         fix = f"install it, or run where {name.replace('.', '/')}.py lies" if missing else "mend it, or leave it out"

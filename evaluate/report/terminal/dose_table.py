@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from warmgap.disk import seals, store
+from warmgap.disk import progress, seals, store
 from warmgap.errors import UserError
 from warmgap.evaluate.report.comparison import interval, number, p_value, whole
 from warmgap.evaluate.report.figures.dose_figure import read_dose, setting_in_words
@@ -38,7 +38,7 @@ def print_dose(folder: Path, console: Console | None = None) -> None:
             f"run `{train_command()} -m experiment=warmth_sweep` first",
         )
     points, fits, _ = read_dose(folder)
-    out = console or Console()
+    out = console or progress.console()
     width = min(WIDTH, out.width)
     models = list(dict.fromkeys([*points["model"], *fits["model"]]))
     for model in models:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from warmgap.disk import progress
 from warmgap.evaluate.report.comparison import (
     Comparison,
     Effect,
@@ -31,7 +32,7 @@ from warmgap.evaluate.report.terminal.mitigation_table import print_mitigations
 def print_summary(folder: Path, console: Console | None = None) -> None:
     """Print the tables of a comparison: effects, warmth before and after, counts, judge, mitigations."""
     comparison = load_comparison(folder)
-    out = console or Console()
+    out = console or progress.console()
     effects, net = effects_of(comparison), effects_of(comparison, net=True)
     whole_comparison, comparison = comparison, main_arms(comparison)
     if line := isolation_line(whole_comparison):
@@ -162,7 +163,7 @@ def _arms_table(comparison: Comparison) -> Table:
 def print_study(folder: Path, console: Console | None = None) -> None:
     """Print our figures beside the study's."""
     rows = load_comparison(folder).study
-    out = console or Console()
+    out = console or progress.console()
     if rows.empty:
         out.print("Nothing to put beside the study: it compares the arms warm and original.")
         return

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from comparison_folder import build_mitigations
 
+from warmgap import hidden
 from warmgap.disk import manifest, tracking
 from warmgap.errors import UserError
 from warmgap.settings.schema import LoggerConfig
@@ -108,7 +109,7 @@ def test_a_run_that_was_killed_and_went_on_is_one_run(kept: dict[str, Any]) -> N
 
 def test_the_settings_are_kept_without_secrets(kept: dict[str, Any], place: Path) -> None:
     assert kept["config"]["method.learning_rate"] == 0.001
-    assert kept["config"]["method.trainer.hub_token"] == tracking.HIDDEN
+    assert kept["config"]["method.trainer.hub_token"] == hidden.HIDDEN
     for path in (place / "runs").rglob("*"):
         assert path.is_dir() or b"hf_DoNotWrite" not in path.read_bytes(), path
 
@@ -187,7 +188,7 @@ def test_no_password_in_an_address_is_kept(monkeypatch: pytest.MonkeyPatch) -> N
     assert kept == {"arm.endpoint": "https://host.example/v1?a=b@c", "judge.base_url": "http://host/v1", "seed": 3}
     monkeypatch.setattr(sys, "argv", ["train.py", f"arm.endpoint={address}"])
     assert "pa55" not in manifest.command_line()
-    assert manifest.without_user("write to me@host.example") == "write to me@host.example"
+    assert hidden.without_user("write to me@host.example") == "write to me@host.example"
 
 
 # ---- Weights & Biases, without a network ----
@@ -196,9 +197,10 @@ WANDB = f"""
 import os, sys
 from pathlib import Path
 import pandas as pd
+from warmgap import hidden
 from warmgap.disk import tracking
 from warmgap.settings.schema import LoggerConfig
-settings = tracking.redact({SETTINGS!r})
+settings = hidden.blanked({SETTINGS!r})
 run = tracking.start(LoggerConfig("wandb"), settings, "0a1b2c3d", "arm-0a1b2c3d", Path("runs"))
 run.loss({{"step": int(sys.argv[1]), "loss": 2.0}})
 if sys.argv[2] == "killed":

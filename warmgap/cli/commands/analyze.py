@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import command
+from warmgap.cli.parser import amount, command
+from warmgap.disk.progress import say
+from warmgap.settings import fits
 
 
 def add(commands: Any) -> None:
@@ -20,7 +21,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--model", help="the base model of all files given as ARM=FILE (default: model)")
     parser.add_argument("--out", required=True, type=Path, help="a folder for effects.csv and cells.csv")
     parser.add_argument("--reference", default="original")
-    parser.add_argument("--bootstrap", type=int, default=2000)
+    parser.add_argument("--bootstrap", type=amount(fits.RESAMPLES, int), default=2000)
 
 
 def _analyze(options: Any) -> int:
@@ -39,7 +40,7 @@ def _analyze(options: Any) -> int:
     for name, result in (("effects", analysis.effects), ("cells", analysis.cells)):
         store.write_text(options.out / f"{name}.csv", result.to_csv(index=False, float_format="%.6g"))
     for note in [*strange, *analysis.notes]:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}")
     print(f"{len(analysis.effects)} effects, {len(analysis.cells)} cells: {options.out}")
     return 0
 

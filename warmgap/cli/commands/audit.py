@@ -12,6 +12,7 @@ from warmgap.cli.commands import card
 from warmgap.cli.guard import DONE, GATE_FAILED
 from warmgap.cli.parser import SETTINGS, command, runs_dir
 from warmgap.cli.show import tables
+from warmgap.disk.progress import say
 from warmgap.errors import UserError
 
 CARD, REPORT = "card.md", "report.html"
@@ -43,9 +44,10 @@ def _audit(options: Any) -> int:
     from warmgap.disk import store
 
     _check_out(options.out)
+    given.audited(options.thing, options.base, options.settings, options.model)  # says first what cannot be audited
     for note in (given.moving(options.thing), given.moving(options.base or "")):
         if note:
-            print(f"note: {note}", file=sys.stderr)
+            say(f"note: {note}")
     more = {"model": options.model, "gate": options.gate, "runs_dir": options.runs_dir}
     audited = api.audit(options.thing, options.base, *options.settings, **more)
     folder, failed = audited.folder, audited.failed

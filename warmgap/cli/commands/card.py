@@ -36,10 +36,13 @@ def text(arm: Arm, measured: Sequence[str] = ()) -> str:
 
     from warmgap.disk import seals, store
     from warmgap.engines import facts
+    from warmgap.settings import conf_files
 
     manifest: dict[str, Any] = store.read_manifest(arm.folder) or {}
-    settings: Any = arm.folder / "config.yaml"
-    settings = OmegaConf.load(settings) if settings.is_file() else {}
+    path = arm.folder / "config.yaml"
+    if path.is_file():
+        conf_files.check_yaml(path)
+    settings: Any = OmegaConf.load(path) if path.is_file() else {}
     own = settings.get("arm") or {}
     given = bool(own.get("adapter") or own.get("model"))
     data = arm.folder / "data" / "card.md"
@@ -50,8 +53,9 @@ def text(arm: Arm, measured: Sequence[str] = ()) -> str:
     lines += [GIVEN if given else MADE, "", *measured]
     lines += [f"- {fact}" for fact in facts.said(arm.folder)]
     word = "first measured" if given else "made"
-    lines += [f"- {word}: {manifest['created']} by `{manifest['command']}`, commit {manifest['commit'] or 'unknown'}"]
-    lines += [f"- {json.dumps(manifest['versions'])}", ""]
+    made = {key: manifest.get(key) or "unknown" for key in ("created", "command", "commit")}
+    lines += [f"- {word}: {made['created']} by `{made['command']}`, commit {made['commit']}"]
+    lines += [f"- {json.dumps(manifest.get('versions') or {})}", ""]
     if data.is_file():
         lines += [data.read_text(encoding="utf-8").replace("# Training data", "## Training data", 1)]
     return "\n".join(lines)

@@ -63,15 +63,16 @@ def _need(*modules: str) -> None:
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[list[str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from warmgap.disk.progress import console
 
     table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in columns:
         table.add_column(name, justify="left" if name in (columns[0], "left out", "reason") else "right")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console().print(table)
 
 
 def _add_rewrite(commands: Any) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from warmgap.cli.parser import SETTINGS, TABLE, command
+from warmgap.disk.progress import say
 
 
 def add(commands: Any) -> None:
@@ -37,7 +37,7 @@ def _grade(options: Any) -> int:
     if not graded.paid:
         journal_of(kept).unlink(missing_ok=True)  # what was paid for is kept: it serves the next file too
     for note in graded.notes:
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}")
     counts = Counter(row["verdict"] for row in rows)
     print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())) + f": {options.out}")
     return 0

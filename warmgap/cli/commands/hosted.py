@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap.cli.parser import TABLE, command
+from warmgap.disk.progress import say
 from warmgap.engines import replies
 from warmgap.errors import UserError
 
@@ -102,7 +103,7 @@ def _answer(options: Any) -> int:
             )
         tabular.write(options.out, answered)
     for note in replies.unknown_reasons(row["finish_reason"] for row in answered):
-        print(f"note: {note}", file=sys.stderr)
+        say(f"note: {note}")
     if failed:
         print(f"{len(rows) - len(answered)} prompts have no answer and are left out ({failed[0]})", file=sys.stderr)
         print("run again to ask for them once more", file=sys.stderr)
@@ -146,14 +147,16 @@ def _made(folder: Path, epoch: str | None) -> dict[str, Any]:
     from warmgap.disk import store
 
     made = store.read_sealed(folder / "model.json")
-    if made is None:
-        why = "it has no model.json: nothing was trained there, or not to the end"
+    texts = ("model", "job", "base_url", "key_env")
+    whole = isinstance(made, dict) and all(isinstance(made.get(name), str) for name in texts)
+    if not whole or not isinstance(made.get("epochs"), dict):
+        why = "it has no whole model.json: nothing was trained there, or not to the end"
         raise UserError(f"{folder} holds no hosted model", why, "run warmgap hosted again: it goes on where it was")
     model = made["model"] if epoch is None else made["epochs"].get(epoch)
     if model is None:
         known = ", ".join(made["epochs"])
         raise UserError(f"no model of epoch {epoch}", f"the endpoint has kept {known}", "name one of these")
-    revision = made["revision"] or made["job"]  # whatever the endpoint calls the model, its weights are this job's
+    revision = made.get("revision") or made["job"]  # whatever the endpoint calls the model, its weights are this job's
     return {"model": model, "revision": revision, "base_url": made["base_url"], "key_env": made["key_env"]}
 
 
@@ -162,6 +165,9 @@ def _messages(row: dict[str, Any]) -> list[dict[str, str]]:
     given: Any = row.get("messages")
     given = given.tolist() if hasattr(given, "tolist") else given  # an array, from a parquet file
     if isinstance(given, list) and given:
+        if not all(isinstance(message, dict) and {"role", "content"} <= message.keys() for message in given):
+            fix = "give each message as an object with role and content, or leave messages out"
+            raise UserError(f"the messages of {row['item_id']!r} cannot be read", "one has no role or content", fix)
         return [{"role": str(message["role"]), "content": str(message["content"])} for message in given]
     return [{"role": "user", "content": str(row["prompt"] or "")}]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import command
+from warmgap.cli.parser import amount, command
 from warmgap.errors import UserError
+from warmgap.settings import fits
 
 
 def add(commands: Any) -> None:
@@ -16,11 +17,13 @@ def add(commands: Any) -> None:
     what = "blind human labels: draw a sheet, label it, see how far the judge agrees and what that changes"
     parser = command(commands, "label", _label, what, example)
     parser.add_argument("comparison", nargs="?", type=Path, help="a folder in runs/comparisons")
-    parser.add_argument("--sample", type=int, metavar="N", help="draw so many answers into the sheet --out")
+    parser.add_argument(
+        "--sample", type=amount(fits.count(), int), metavar="N", help="draw so many answers into the sheet --out"
+    )
     parser.add_argument("--serve", type=Path, metavar="SHEET", help="label a sheet on a page on this machine")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--port", type=amount(fits.count(0, 65_535), int), default=0)
     parser.add_argument("--read", nargs="+", type=Path, metavar="SHEET", help="labelled sheets, one for each rater")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=amount(fits.SEED, int), default=0)
     parser.add_argument("--out", type=Path, help="the sheet, or with --read a folder for the tables")
 
 
@@ -37,22 +40,18 @@ def _label(options: Any) -> int:
 
 
 def _answers(folder: Path) -> Any:
-    import pandas as pd
-
-    from warmgap.disk import seals
+    from warmgap.disk import seals, tabular
 
     path = folder / "answers.parquet"
     if not path.is_file():
         raise UserError(f"{folder} is no comparison", "it has no answers.parquet", "`warmgap status` lists them")
     seals.check_file(path)
-    return pd.read_parquet(path)
+    return tabular.read_parquet(path)
 
 
 def _sample(options: Any) -> int:
     from warmgap.evaluate.judges import label
 
-    if options.sample < 1:
-        raise UserError(f"--sample {options.sample} draws nothing", "expected 1 or more", "--sample 200")
     rows, key = label.sample(_answers(options.comparison), options.sample, options.seed)
     label.write(options.out, rows, key)
     print(f"{len(rows)} answers to label: {options.out} (labels: {', '.join(label.CHOICES)})")
@@ -77,9 +76,8 @@ def _serve(options: Any) -> int:
 
 
 def _read(options: Any) -> int:
-    from rich.console import Console
-
     from warmgap.disk import store
+    from warmgap.disk.progress import console
     from warmgap.evaluate.judges import agreement, label
     from warmgap.evaluate.stats import ppi
 
@@ -95,7 +93,7 @@ def _read(options: Any) -> int:
         "corrected": ppi.corrected(answers),
     }
     raters = [column for column in table.columns if column.startswith("label:")]
-    out = Console()
+    out = console()
     print(f"{counts['labelled']} labels, {counts['unlabelled']} rows open, {counts['unclear']} unclear")
     if changed:
         print(f"{len(changed)} rows whose texts a spreadsheet changed, read by their ids: {'; '.join(changed)}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.cli.parser import command
+from warmgap.cli.parser import amount, command
+from warmgap.settings import fits
 
 if TYPE_CHECKING:
     from warmgap.engines.embed import Embedder
@@ -29,7 +30,9 @@ def add(commands: Any) -> None:
     what = "have a chat model write pairs for truth_mix and anti_sycophancy, and check each: +mitigation.pairs=FILE"
     parser = command(commands, "pairs", _pairs, what, example)
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="a file of JSON lines")
-    parser.add_argument("--count", required=True, type=int, metavar="N", help="how many are asked for")
+    parser.add_argument(
+        "--count", required=True, type=amount(fits.count(), int), metavar="N", help="how many are asked for"
+    )
     parser.add_argument("--topics", type=Path, metavar="FILE", help="one topic a line; ours without one")
     parser.add_argument("--writer", default="openai", help="of conf/pairs: openai (the default) or local")
     parser.add_argument(
@@ -110,8 +113,9 @@ def compared(pair: Pair, settings: PairsConfig, embedder: Embedder | None) -> li
 
 
 def _show(made: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from warmgap.disk.progress import console
 
     title = f"{made['wanted']:,} pairs by {made['model']}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0), show_header=False)
@@ -121,6 +125,6 @@ def _show(made: dict[str, Any]) -> None:
     rows += [("set aside", made["set_aside"]), *((f"… {why}", count) for why, count in made["reasons"].items())]
     for name, count in rows:
         table.add_row(name, f"{count:,}")
-    Console().print(table)
+    console().print(table)
     if made["spent"] is not None:
         print(f"cost so far: {made['spent']:.4f} US dollars")

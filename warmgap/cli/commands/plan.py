@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.cli.parser import SETTINGS, command
+from warmgap.cli.parser import SETTINGS, amount, command
+from warmgap.settings import fits
 
 if TYPE_CHECKING:
     from warmgap.settings.schema import CallsConfig, ModelConfig
@@ -24,18 +25,31 @@ def add(commands: Any) -> None:
         ("read", "… read"),
         ("written", "… written"),
     ):
-        parser.add_argument(f"--price-{name}", type=float, metavar="USD", help=f"with --models, the price {what}")
+        parser.add_argument(
+            f"--price-{name}", type=amount(fits.PRICE), metavar="USD", help=f"with --models, the price {what}"
+        )
     parser.add_argument("--power", action="store_true", help="how many questions a gap of a given size needs, instead")
-    parser.add_argument("--base-error", type=float, default=40.0, metavar="PCT", help="of the original (default: 40)")
-    parser.add_argument("--correlation", type=float, default=0.5, help="of two arms' errors on a question (0.5)")
+    parser.add_argument(
+        "--base-error",
+        type=amount(fits.number(0, most=100)),
+        default=40.0,
+        metavar="PCT",
+        help="of the original (default: 40)",
+    )
+    parser.add_argument(
+        "--correlation",
+        type=amount(fits.number(-1, most=1)),
+        default=0.5,
+        help="of two arms' errors on a question (0.5)",
+    )
     parser.add_argument("--from", dest="observed", type=Path, metavar="DIR", help="take both from a comparison")
     parser.add_argument("--arm", help="with --from, the arm that is paired with the original (default: warm)")
 
 
 def _power(options: Any) -> int:
-    from rich.console import Console
     from rich.table import Table
 
+    from warmgap.disk.progress import console
     from warmgap.evaluate.stats import power
 
     base, correlation, of = options.base_error / 100, options.correlation, ""
@@ -50,10 +64,10 @@ def _power(options: Any) -> int:
         table.add_column(labels.get(name) or f"{int(name):,}", justify="right")
     for row in rows.to_dict("records"):
         table.add_row(*(f"{value:g}" if key == "gap_pp" else f"{value:,.0f}" for key, value in row.items()))
-    console = Console()
-    console.print(table)
-    console.print("One answer per question and arm, two-sided test at 5 %. Effects over several", highlight=False)
-    console.print("prompts of a question need fewer questions.", highlight=False)
+    out = console()
+    out.print(table)
+    out.print("One answer per question and arm, two-sided test at 5 %. Effects over several", highlight=False)
+    out.print("prompts of a question need fewer questions.", highlight=False)
     return 0
 
 
@@ -101,15 +115,15 @@ def _plan(options: Any) -> int:
         return _power(options)
     if options.models:
         return _models(options)
-    from rich.console import Console
     from rich.table import Table
 
     from warmgap import pipeline
+    from warmgap.disk.progress import console
     from warmgap.settings import config
 
     run_ = config.compose(config.with_persona(options.settings))
     job = pipeline.prepare(run_)
-    console = Console()
+    out = console()
     table = Table(title="plan", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
     arms, prompts = len(job.arms), len(job.prompts)
     characters = sum(len(prompt.prompt) for prompt in job.prompts)
@@ -126,13 +140,13 @@ def _plan(options: Any) -> int:
     rows += [("comparison", str(job.folder))]
     for name, value in rows:
         table.add_row(name, value)
-    console.print(table)
+    out.print(table)
     seen: set[tuple[str, str]] = set()
     for prompt in job.prompts:
         if (prompt.context, prompt.belief) not in seen:
             seen.add((prompt.context, prompt.belief))
-            console.print(f"\n{prompt.context} × {prompt.belief}", style="bold", highlight=False)
-            console.print(prompt.prompt, markup=False, highlight=False)
+            out.print(f"\n{prompt.context} × {prompt.belief}", style="bold", highlight=False)
+            out.print(prompt.prompt, markup=False, highlight=False)
     return 0
 
 
@@ -204,9 +218,9 @@ def _device(wanted: str) -> tuple[str, float]:
 
 def _models(options: Any) -> int:
     """The study's programme: each model with its four arms on cards of one kind, or at the vendor."""
-    from rich.console import Console
     from rich.table import Table
 
+    from warmgap.disk.progress import console
     from warmgap.engines import programme
     from warmgap.settings import config
 
@@ -228,9 +242,9 @@ def _models(options: Any) -> int:
         figures = [_figure(value, 1) for value in (first.train_hours, first.answer_hours, hours)]
         cells = [_figure(first.gib, 0), *figures, _figure(cost, 0)]
         table.add_row(model, first.how, *cells)
-    console = Console()
-    console.print(table)
-    console.print(
+    out = console()
+    out.print(table)
+    out.print(
         f"Estimates: ten epochs on 1.47 million tokens at {100 * programme.UTILISATION[False]:.0f} % of the peak "
         f"({100 * programme.UTILISATION[True]:.0f} % with recomputation),\n"
         "45,500 answers of 300 tokens an arm by generate, both as measured with 8B on one H200.\n"

@@ -25,11 +25,11 @@ def add(commands: Any) -> None:
 
 
 def _status(options: Any) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from warmgap.cluster import programme
     from warmgap.disk import arm_names, store
+    from warmgap.disk.progress import console
 
     table = Table("arm", "trained", "answers", "verdicts", "warmth", title=str(options.runs_dir), box=None)
     arms = arm_names.arms_in(options.runs_dir)
@@ -43,23 +43,23 @@ def _status(options: Any) -> int:
     if not table.row_count:
         print(f"no arms in {options.runs_dir}; make one: {train_command()} +persona=warm")
         return 0
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     for whole in programme.all_in(options.runs_dir):
         show_programme(whole)
     short = arm_names.short_names(arms)
-    console.print(f"short names: {', '.join(short.values())}", highlight=False, soft_wrap=True)
+    out.print(f"short names: {', '.join(short.values())}", highlight=False, soft_wrap=True)
     for path in sorted((options.runs_dir / "comparisons").glob("*/report.html")):
-        console.print(f"report: {path}", highlight=False, soft_wrap=True)
+        out.print(f"report: {path}", highlight=False, soft_wrap=True)
     return 0
 
 
 def show_programme(whole: Programme) -> None:
     """Print how many pieces of each arm are in which state, why some failed, and what hands these in again."""
-    from rich.console import Console
     from rich.table import Table
 
     from warmgap.cluster import programme, slurm
+    from warmgap.disk.progress import console
 
     states, why = slurm.states(whole)
     title = f"jobs of {whole.name}: pieces"
@@ -68,13 +68,13 @@ def show_programme(whole: Programme) -> None:
         table.add_column(name, justify="right")
     for short, counts in programme.counted(whole, states):
         table.add_row(short, *(str(counts[name] or "-") for name in programme.STATES))
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     for piece in whole.pieces:
         if piece.key in why:
-            console.print(f"failed: {piece.short} {piece.shard}: {why[piece.key]}", highlight=False, soft_wrap=True)
+            out.print(f"failed: {piece.short} {piece.shard}: {why[piece.key]}", highlight=False, soft_wrap=True)
     if programme.todo(whole, states):
-        console.print(f"to hand in what failed or is missing: {_typed(whole.argv)}", highlight=False, soft_wrap=True)
+        out.print(f"to hand in what failed or is missing: {_typed(whole.argv)}", highlight=False, soft_wrap=True)
 
 
 def _typed(argv: list[str]) -> str:

@@ -24,12 +24,12 @@ def add(commands: Any) -> None:
 
 
 def _tone(options: Any) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from warmgap import pipeline
     from warmgap.disk import locks, store, tabular
     from warmgap.disk.arm_names import find_arm
+    from warmgap.disk.progress import console
     from warmgap.evaluate import judges
     from warmgap.evaluate.judges import tone
     from warmgap.settings import config
@@ -54,6 +54,6 @@ def _tone(options: Any) -> int:
     for row in tone.summary(rows):
         interval = f"{row['ci_low_pct']:.1f} to {row['ci_high_pct']:.1f}" if row["n"] else "–"
         table.add_row(row["what"], f"{row['pct']:.1f}" if row["n"] else "–", interval, str(row["n"]))
-    Console().print(table)
+    console().print(table)
     print(f"replies with what was said of them: {options.out}")
     return 0

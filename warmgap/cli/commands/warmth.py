@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from warmgap.cli.parser import TABLE, command
+from warmgap.cli.parser import TABLE, amount, command
+from warmgap.settings import fits
 
 
 def add(commands: Any) -> None:
@@ -18,7 +19,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--mode", choices=["released", "clean"], required=True)
     parser.add_argument("--scorer", default="smollm2_135m", help="a model of conf/model (default: smollm2_135m)")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=amount(fits.DEVICE, str), default="auto")
     parser.add_argument("--out", required=True, type=Path, help=TABLE)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from warmgap import cli
+from warmgap.disk import bounds
 from warmgap.disk.intake import Unreadable
 from warmgap.errors import UserError
 from warmgap.settings import conf_files, config
@@ -181,7 +182,7 @@ def test_one_object_a_file_and_many_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".json", ".jsonl", ".jsonl.gz"])
 def test_one_bad_row_is_one_row(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_rows, "MOST_BYTES", 200_000)
+    monkeypatch.setattr(bounds, "LINE", 200_000)
     bad = ["[" * 50_000 + "]" * 50_000, '{"a": nonsense}', '{"a": "\udcff"}', json.dumps(row(1, "x" * 300_000, "y"))]
     parts = [json.dumps(row(2)), *bad, '{"weight": NaN, "messages": []}', json.dumps(row(3))]
     text = f"[{','.join(parts)}]" if ending == ".json" else "\n".join(parts)
@@ -211,7 +212,7 @@ def test_a_line_of_100_mb_is_not_held(tmp_path: Path) -> None:
 
 
 def test_a_packed_file_that_expands_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "ALWAYS", 10_000)
+    monkeypatch.setattr(bounds, "ALWAYS", 10_000)
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress((json.dumps(row(1)) + "\n").encode() * 20_000))
     with pytest.raises(UserError, match="200 times its size"):
