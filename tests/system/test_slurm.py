@@ -63,7 +63,7 @@ def course(cluster: slurm.Slurm, tiny_smoke: Runs, tmp_path_factory: pytest.Temp
         found.queued[name] = cluster.jobs()
         assert found.ends[name].status == 0, found.ends[name].err
     found.killed = running(cluster, place, "model: ")
-    cluster.ask("scancel", "--signal=KILL", found.killed)
+    cluster.kill(found.killed)
     found.ends["status"] = warmgap("status", cwd=place, **cluster.environment)
     cluster.wait(300)
     found.ends["third"] = train(*COMMAND, cwd=place, **cluster.environment)
