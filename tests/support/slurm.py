@@ -91,7 +91,11 @@ class Slurm:
                 typed = (folder / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if f"SLURM_JOB_ID={number}".encode() in given and b"SLURM_PROCID=0" in given and b"-m" in typed:
+            if (
+                f"SLURM_JOB_ID={number}".encode() in given
+                and b"submitit.core._submit" in typed
+                and b"python" in typed[0]
+            ):
                 os.kill(int(folder.name), signal.SIGKILL)
 
     def wait(self, seconds: float) -> None:
