@@ -40,7 +40,10 @@ SPEED = {
     ),
     "grid": Benchmark("a million prompts rendered and keyed", "–", "> 20,000/s", "1 min"),
     "scale": Benchmark(
-        "ten million answers of 64 shards: written, put together, analysed", "–", "flat but for 32 bytes a row", "20 min"
+        "ten million answers of 64 shards: written, put together, analysed", "–", "32 bytes a row", "20 min"
+    ),
+    "slurm": Benchmark(
+        "two personas × three seeds × four shards by a real SLURM", "one process", "the same tables", "10 min"
     ),
     "overhead": Benchmark(
         "CPU time around an answer, 1,000 to 100,000 prompts", "inspect_ai with a model that costs nothing",

@@ -30,7 +30,7 @@ from warmgap.evaluate.report import narrow
 ARMS = ("original", "warm")
 CONTEXTS = ("none", "happy", "sad", "angry", "close", "deferring", "superior", "high_stakes", "low_stakes", "neutral")
 BELIEFS = ("none", "false_claim", "false_denial")
-BATCH = 128  # answers that are written at once, as an engine gives them
+BATCH = 1024  # answers that are written at once, as a GPU's batches give them
 TEXT = "The capital of that country is the city on the river, as far as I know. " * 3
 
 

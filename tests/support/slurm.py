@@ -82,6 +82,22 @@ class Slurm:
         """What is in the queue: id, state, reason and comment of each job."""
         return self.ask("squeue", "--array", "--noheader", "--format=%i|%T|%r|%k").splitlines()
 
+    def kill(self, job: str) -> None:
+        """Kill the process of a running job's first task, as a machine that runs out of memory does."""
+        number = self.ask("squeue", "--noheader", "--format=%A", f"--jobs={job}").strip()
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                given = (folder / "environ").read_bytes().split(b"\0")
+                typed = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if (
+                f"SLURM_JOB_ID={number}".encode() in given
+                and b"submitit.core._submit" in typed
+                and b"python" in typed[0]
+            ):
+                os.kill(int(folder.name), signal.SIGKILL)
+
     def wait(self, seconds: float) -> None:
         """Return when no job is left. Raises TimeoutError."""
         until = time.monotonic() + seconds

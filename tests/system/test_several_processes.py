@@ -17,6 +17,8 @@ import pytest
 from real_runs import ROOT, SMOKE, TINY, Done, finish, journal, start
 from safetensors.torch import load_file
 
+from warmgap.disk import store
+
 # whole batches only: several processes fill the last one of an epoch up with rows from its beginning
 CONSTANT = "method.schedule=constant"  # the last step moves the weights as much as any other: one more would be seen
 BATCH = ("method.batch_size=8", "data.max_conversations=24", "method.epochs=0.75", "method.checkpoints=[]", CONSTANT)
@@ -82,6 +84,27 @@ def test_the_same_rows_give_the_same_losses_however_they_are_shared_out(shared_o
     whole, shared = losses(shared_out("8 × 1")), losses(shared_out(way))
     assert len(whole) == len(shared) >= 3
     assert shared == pytest.approx(whole, abs=0.03), "but for bfloat16's rounding"
+
+
+def test_two_machines_train_as_two_processes_of_one_do(shared_out: Ways, tmp_path: Path) -> None:
+    """Each has one process; the second is told by a file where to meet, and when the training is over."""
+    meeting = tmp_path / "meeting.json"
+    other = start([sys.executable, "-m", "warmgap.worker", "join", str(meeting)], tmp_path)
+    settings = json.dumps([*TINY, DRAWN, *BATCH, "launcher=ddp", "launcher.nodes=2", "launcher.processes=1"])
+    done = finish(start([sys.executable, "-c", STAGE, settings], tmp_path, WARMGAP_MEETING=str(meeting)))
+    assert done.status == 0, done.err
+    store.write_json(meeting, {"ended": True})
+    assert finish(other, 60).status == 0
+    assert json.loads(meeting.read_text()) == {"ended": True}
+    assert losses(tmp_path) == losses(shared_out("ddp"))
+    weights = Path("adapter") / "adapter_model.safetensors"
+    assert (arm(tmp_path) / weights).read_bytes() == (arm(shared_out("ddp")) / weights).read_bytes()
+
+
+def test_several_machines_without_a_place_to_meet_are_refused(tmp_path: Path) -> None:
+    settings = json.dumps([*TINY, DRAWN, *BATCH, "launcher=ddp", "launcher.nodes=2", "launcher.processes=1"])
+    done = finish(start([sys.executable, "-c", STAGE, settings], tmp_path))
+    assert "launcher.nodes=2: no other machine is there" in done.err
 
 
 def test_the_adapter_that_fsdp_saves_is_whole(shared_out: Ways) -> None:

@@ -29,7 +29,7 @@ _LEVELS = (  # from the ground up
     "engines refusal",
     "train evaluate mitigations",
     "arms",
-    "pipeline sweep search worker",
+    "pipeline sweep search worker cluster",
     "cli api",
 )
 LEVELS = {level: tuple(names.split()) for level, names in enumerate(_LEVELS)}
@@ -115,6 +115,7 @@ def test_everything_of_ours_is_imported_as_warmgap(path: Path) -> None:
 ONLY_IN = {
     "trl": lambda path: path.is_relative_to(ROOT / "train"),
     "peft": lambda path: path.is_relative_to(ROOT / "train") or path == ROOT / "warmgap" / "engines" / "adapters.py",
+    "submitit": lambda path: path.parent == ROOT / "warmgap" / "cluster",
     "wandb": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
     "trackio": lambda path: path == ROOT / "warmgap" / "disk" / "tracking.py",
     "openai": lambda path: path == ROOT / "train" / "hosted" / "calls.py",

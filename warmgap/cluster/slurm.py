@@ -28,11 +28,13 @@ from warmgap.version import ROOT
 
 MARK = "warmgap"  # what our jobs' comments begin with
 MOST = 1000  # jobs of an array: what SLURM allows unless it is told otherwise
+# An element of an array is requeued by its own name: one of them has the number of the whole array as its job id.
 ENDING = """status=$?
 note={failed}/{label}.${{SLURM_ARRAY_TASK_ID:-0}}
 if [ $status -eq 0 ]; then rm -f $note; exit 0; fi
 tries=${{SLURM_RESTART_COUNT:-0}}
-if [ $status -ne 2 ] && [ $tries -lt {retries} ]; then scontrol requeue $SLURM_JOB_ID && sleep 60; fi
+job=${{SLURM_ARRAY_JOB_ID:+${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID}}
+if [ $status -ne 2 ] && [ $tries -lt {retries} ]; then scontrol requeue ${{job:-$SLURM_JOB_ID}} && sleep 60; fi
 mkdir -p {failed}
 echo "status $status in try $((tries + 1))" > $note
 exit $status"""

@@ -8,16 +8,20 @@ from typing import Any
 
 from warmgap.cli.parser import amount, command
 from warmgap.disk.progress import say
+from warmgap.errors import UserError
 from warmgap.settings import fits
 
 
 def add(commands: Any) -> None:
     """Add the command."""
     example = "warmgap analyze answers.parquet --out results\n"
-    example += "  warmgap analyze original=graded-0.jsonl warm=graded-1.jsonl --model gpt_4o --out results"
+    example += "  warmgap analyze original=graded-0.jsonl warm=graded-1.jsonl --model gpt_4o --out results\n"
+    example += "  warmgap analyze runs/arms/MODEL-original-s0-… runs/arms/MODEL-warm-s0-… --out results"
     parser = command(commands, "analyze", _analyze, "the statistics over any table of verdicts", example)
-    what = "a .csv, .parquet or .jsonl file with the columns of answers.parquet; as ARM=FILE it is that arm's"
+    what = "a .csv, .parquet or .jsonl file with the columns of answers.parquet; as ARM=FILE it is that arm's; "
+    what += "or the folder of an arm, whose journals are read without their texts, however many answers they hold"
     parser.add_argument("files", nargs="+", metavar="[ARM=]FILE", help=what)
+    parser.add_argument("--judge", default="match", help="whose verdicts on the answers of arms (default: match)")
     parser.add_argument("--model", help="the base model of all files given as ARM=FILE (default: model)")
     parser.add_argument("--out", required=True, type=Path, help="a folder for effects.csv and cells.csv")
     parser.add_argument("--reference", default="original")
@@ -29,12 +33,12 @@ def _analyze(options: Any) -> int:
     from warmgap.engines import replies
     from warmgap.evaluate import stats
 
-    table = _of_arms(options.files, options.model)
+    table = _of_arms(options.files, options.model, options.judge)
     strange: list[str] = []
-    if "finish_reason" in table:
+    if "finish_reason" in table and not Path(options.files[0]).is_dir():  # journals of ours have our words
         strange = replies.unknown_reasons(table["finish_reason"])
-        known = table["finish_reason"].notna()
-        table.loc[known, "finish_reason"] = [replies.finish_reason(word)[0] for word in table["finish_reason"][known]]
+        said = {word: replies.finish_reason(word)[0] for word in table["finish_reason"].dropna().unique()}
+        table["finish_reason"] = table["finish_reason"].map(said)
     analysis = stats.analyze(table, reference=options.reference, bootstrap=options.bootstrap)
     store.check_writable(str(options.out))
     for name, result in (("effects", analysis.effects), ("cells", analysis.cells)):
@@ -45,15 +49,21 @@ def _analyze(options: Any) -> int:
     return 0
 
 
-def _of_arms(files: Sequence[str], model: str | None) -> Any:
+def _of_arms(files: Sequence[str], model: str | None, judge: str) -> Any:
     """Read the files into one table. For ARM=FILE the columns model and arm are set, and seed where it lacks.
 
-    So what two endpoints answered, whose names differ, are arms of one model.
+    So what two endpoints answered, whose names differ, are arms of one model. Folders are arms of ours.
     """
     import pandas as pd
 
-    from warmgap.disk import tabular
+    from warmgap.disk import store, tabular
+    from warmgap.evaluate.report import narrow
 
+    folders = [Path(given) for given in files if Path(given).is_dir()]
+    if len(folders) == len(files):
+        return narrow.table(store.open_arms(folders), judge)
+    if folders:
+        raise UserError(f"{folders[0]} beside files", "an arm's journals are read with other arms'", "name arms alone")
     tables = []
     for given in files:
         arm, named, path = given.partition("=")
