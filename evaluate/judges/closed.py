@@ -184,13 +184,13 @@ class Remote:
         self.structured = False
         for other in self.endpoint.ask([self._request(question, reply.key, record)]):
             paid = None if reply.cost is None else reply.cost + (other.cost or 0.0)
-            tokens = {"tokens_in": reply.tokens_in + other.tokens_in, "tokens_out": reply.tokens_out + other.tokens_out}
-            both = dataclasses.replace(other, cost=paid, **tokens)
+            into, out = reply.tokens_in + other.tokens_in, reply.tokens_out + other.tokens_out
+            both = dataclasses.replace(other, cost=paid, tokens_in=into, tokens_out=out)
             if (found := self._choice(question, both)).verdict is not None:
                 say(f"{self.config.model} passes over the form of a reply; it is asked for a last line")
                 return found
             self.structured = True
-            choice = self._choice(question, dataclasses.replace(reply, cost=paid, **tokens))
+            choice = self._choice(question, dataclasses.replace(reply, cost=paid, tokens_in=into, tokens_out=out))
         self.structured = True
         return choice
 

@@ -53,7 +53,7 @@ def table(arms: Sequence[Arm], grader: str) -> pd.DataFrame:
     whole = pd.concat(parts, ignore_index=True)
     parts.clear()
     for name, codes in words.items():
-        whole[name] = pd.Categorical.from_codes(whole[name].to_numpy(), categories=list(codes))
+        whole[name] = pd.Categorical.from_codes(whole[name].to_numpy(), categories=pd.Index(list(codes)))
     return whole
 
 

@@ -228,7 +228,7 @@ def _stratum(table: pd.DataFrame) -> pd.Series:
         for pair in pairs.tolist()
     ]
     codes, names = pd.factorize(np.array(named, dtype=object))
-    return pd.Series(pd.Categorical.from_codes(codes[place], categories=list(names)), index=table.index)
+    return pd.Series(pd.Categorical.from_codes(codes[place], categories=pd.Index(names)), index=table.index)
 
 
 def _coded(column: pd.Series, order: Sequence[str] = ()) -> tuple[Ints, list[str]]:

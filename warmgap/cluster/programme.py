@@ -15,7 +15,7 @@ from typing import Any
 
 from warmgap import pipeline
 from warmgap.arms import missing, record
-from warmgap.disk import shards, store
+from warmgap.disk import seals, shards, store
 from warmgap.settings import config
 from warmgap.settings.schema import LauncherConfig, Run
 
@@ -121,7 +121,7 @@ def _pieces(job: pipeline.Job, of: int) -> Iterator[Piece]:
     for spec in job.specs:
         for number in range(1, of + 1):
             yield piece(spec, number, last + 1)
-    mark = job.folder / pipeline.DONE
+    mark = job.folder / seals.DONE
     yield Piece(TOGETHER, TOGETHER, f"all/{of}", last + 2, False, False, str(mark.relative_to(runs_dir)))
 
 

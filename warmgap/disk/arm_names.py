@@ -155,7 +155,7 @@ def _settings(arm: Arm) -> dict[str, Any]:
 
 
 def _manifest(arm: Arm) -> dict[str, Any]:
-    return store.read_manifest(arm.folder)
+    return store.read_manifest(arm.folder) or {}
 
 
 def _base(arm: Arm) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from warmgap.disk import contents, store
+from warmgap.disk import contents, seals, store
 from warmgap.disk.manifest import sha256
 from warmgap.engines import adapters
 from warmgap.hidden import without_user
@@ -59,7 +59,7 @@ def said(arm: Path) -> list[str]:
     if found.get("version"):
         share = f"{100 * found['strength']:.3g} % of the replies in the version {found['version']}"
         lines.append(f"trained on: {share}" + ("" if found["strength"] == 1 else ", the rest paraphrased"))
-    seal = store.read_json(arm / "adapter" / adapters.SEAL)
+    seal = store.read_json(arm / "adapter" / seals.SEAL)
     if isinstance(seal, dict) and seal.get(adapters.WEIGHTS):
         lines.append(f"adapter made: SHA-256 {seal[adapters.WEIGHTS]}")
     if system := found.get("system"):

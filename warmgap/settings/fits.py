@@ -43,7 +43,7 @@ def number(
 
     def holds(value: Any) -> bool:
         low = value > above if above is not None else least is None or value >= least
-        return low and (value < top if below is not None else value <= top)
+        return bool(low and (value < top if below is not None else value <= top))
 
     low = f"above {above:g}" if above is not None else f"from {least:g}" if least is not None else ""
     shown = f"{top:,.15g}" if abs(top) < 1e16 else f"{top:g}"
