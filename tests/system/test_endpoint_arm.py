@@ -12,7 +12,6 @@ import pytest
 from real_runs import SMOKE, Done, Runs, finish, journal, start, train, training, wait_for, warmgap
 
 from warmgap.engines.calls.costs import paid
-
 from warmgap.settings.schema import ModelConfig
 
 ARM = (
