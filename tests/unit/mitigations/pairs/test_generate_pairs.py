@@ -205,7 +205,7 @@ def test_an_interrupted_command_asks_for_what_is_missing_alone(
 ) -> None:
     spoiled: dict[str, Change] = {"Cadonia": lambda one: "no"}
     with serving(writer(spoiled)) as api:
-        assert run(topics, api.url, "max_cost=0.0099", "concurrency=1") == 2
+        assert run(topics, api.url, "max_cost=0.0058", "concurrency=1") == 2
     first = len(api.bodies)
     assert 0 < first < 11
     said = capsys.readouterr().err.splitlines()
