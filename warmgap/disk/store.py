@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from warmgap.disk import bounds, intake
-from warmgap.errors import UserError
+from warmgap.errors import UserError, shown
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     found = read_json(folder / "manifest.json")
     if not isinstance(found, dict) or type(found.get("seed")) is not int:
         return {}
-    named = (found.get("model"), found.get("arm"))
-    return found if all(isinstance(name, str) and bounds.may_name(name) for name in named) else {}
+    model, arm = found.get("model"), found.get("arm")
+    if not isinstance(model, str) or not isinstance(arm, str):
+        return {}
+    readable = bool(model.strip()) and shown(model) == model  # a vendor's name may have slashes, and names no file
+    return found if readable and bounds.may_name(arm, bounds.FILE) else {}
 
 
 def open_arms(folders: Iterable[Path]) -> list[Arm]:
