@@ -97,6 +97,9 @@ def draw(seed: int, *parts: object) -> bytes:
 
 def finish(task: str, items: Sequence[Item], config: TaskConfig, notes: list[str]) -> list[Item]:
     """Leave out questions that stand twice, take the families asked for, and draw the sample."""
+    if not items:
+        why = "; ".join(notes) or "it is empty"
+        raise UserError(f"{task} has no question that can be asked", why, f"set task.{task}.path to another file")
     unique: dict[str, Item] = {}
     for item in items:
         unique.setdefault(" ".join(item.question.lower().split()), item)

@@ -22,8 +22,10 @@ from warmgap.train.persona.sources import Log
 SHORT, TIMES = 10_000, 4
 WORTH = 0.25  # seconds of the long text: what takes less is not looked at, and no clock decides of it
 MOST = 9  # times as long: 4 is what it should be, 16 what a rule takes that is quadratic
-REPEATED = ("!", "a", " ", '"', "\n", "(", "1,", "'", "-", "<", "[", "*", "a b", "no, ", "not ", "I can't ", "1.", "http://", "Mercury or ",
-            "“", "```", "<think>", "\\", "&", "é", "\u202e", "0", "$1 ", "a.\n", "- a\n", "the ")  # fmt: skip
+REPEATED = (
+    "!", "a", " ", '"', "\n", "(", "1,", "'", "-", "<", "[", "*", "a b", "no, ", "not ", "I can't ", "1.", "“",
+    "http://", "Mercury or ", "```", "<think>", "\\", "&", "é", "\u202e", "0", "$1 ", "a.\n", "- a\n", "the ",
+)  # fmt: skip
 ITEM = Item("t", "q", "f", "Which planet is nearest to the Sun?", "Mercury", "Venus", ("Hermes",), (), "")
 SETTINGS: Any = config.settings(RewriteConfig, "rewrite", conf_files.choice("rewrite", "openai"))
 

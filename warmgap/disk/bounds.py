@@ -12,12 +12,13 @@ TEXT = 2_000_000_000  # bytes of a file that is held whole as text
 HEADER = 100_000_000  # bytes of a safetensors file's header, as the format has it
 YAML = 1_000_000  # characters of a file of settings, and values that its anchors make of it
 NAME = 96  # bytes of a name: a hub allows as many, and a folder's name is made of two or three
+FILE = 255  # bytes of the name of a file or folder, on any file system of ours
 SETTING = 100_000  # characters of a setting; what is longer belongs into a file
 _NAME = re.compile(r"\w[\w.+@-]*")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # of some file systems
 
 
-def may_name(text: str) -> bool:
-    """Whether a text may be part of the name of a file: letters, digits and ``_ . + @ -``, and no more than fits."""
+def may_name(text: str, most: int = NAME) -> bool:
+    """Whether a text may be part of the name of a file: letters, digits and ``_ . + @ -``, in so many bytes."""
     plain = _NAME.fullmatch(text) is not None and ".." not in text and not text.endswith(".")
-    return plain and _RESERVED.fullmatch(text) is None and len(text.encode()) <= NAME
+    return plain and _RESERVED.fullmatch(text) is None and len(text.encode()) <= most

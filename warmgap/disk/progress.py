@@ -76,10 +76,10 @@ def console() -> Console:
         """Shows what data hold; what they would have a terminal do is shown as its number."""
 
         def render_str(self, text: str, **how: Any) -> Text:
-            return super().render_str(text, **{**how, "markup": False, "emoji": False})
+            return super().render_str(shown(text), **{**how, "markup": False, "emoji": False})
 
-        def render(self, *renderable: Any) -> Iterator[Segment]:
-            for part in super().render(*renderable):
+        def render(self, *renderable: Any, **how: Any) -> Iterator[Segment]:
+            for part in super().render(*renderable, **how):
                 yield part if part.control else Segment(shown(part.text), part.style)
 
     return Plain()

@@ -18,7 +18,7 @@ from typing import Any
 from warmgap.disk import bounds, intake, shards, stopping, sums
 from warmgap.disk.progress import say
 from warmgap.disk.shards import Shard
-from warmgap.errors import UserError
+from warmgap.errors import UserError, shown
 from warmgap.version import FORMAT
 
 LOSSES = "losses.jsonl"  # the training log as it was when a checkpoint was kept
@@ -126,11 +126,13 @@ def open_arm(folder: Path) -> Arm:
 
 
 def _named(manifest: Any) -> bool:
-    """Whether a manifest names model, arm and seed as a folder can be named."""
+    """Whether a manifest names model, arm and seed in words that can be shown, the arm as a file can be named."""
     if not isinstance(manifest, dict) or type(manifest.get("seed")) is not int:
         return False
-    named = (manifest.get("model"), manifest.get("arm"))
-    return all(isinstance(name, str) and bounds.may_name(name) for name in named)
+    model, arm = manifest.get("model"), manifest.get("arm")
+    if not isinstance(model, str) or not isinstance(arm, str):
+        return False
+    return bool(model.strip()) and shown(model) == model and bounds.may_name(arm, bounds.FILE)  # "vendor/model" is one
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
