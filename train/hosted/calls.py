@@ -57,7 +57,7 @@ class Calls:
             api_key=key_of(config) or "none",
             base_url=config.base_url,
             max_retries=0,  # ours waits as long as the server says; and a job is never asked for twice unseen
-            http_client=transport.client(config.timeout),
+            http_client=transport.client(config.timeout),  # type: ignore[arg-type, unused-ignore]  # httpx, or its heir
         )
 
     def close(self) -> None:
