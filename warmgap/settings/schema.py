@@ -71,11 +71,11 @@ class PersonaConfig:
 class CallsConfig:
     """How requests are put to an endpoint. Prices in US dollars per million tokens, times in seconds.
 
-    ``key_env`` names the environment variable that holds the key. ``max_cost`` is what may be spent, by
-    earlier starts on the same included. ``timeout`` is that of a whole request.
+    ``key_env`` names the environment variable that holds the key, null for an endpoint that needs none. ``max_cost`` is
+    what may be spent, by earlier starts on the same included. ``timeout`` is that of a whole request.
     """
 
-    key_env: str = setting("runtime", "OPENAI_API_KEY", fits=fits.VARIABLE)
+    key_env: str | None = setting("runtime", "OPENAI_API_KEY", fits=fits.VARIABLE)
     concurrency: int = setting("runtime", 16, fits=fits.count(1, 10_000))
     retries: int = setting("runtime", 6, fits=fits.count(0, 1000))
     timeout: float = setting("runtime", 120.0, fits=fits.SECONDS)

@@ -63,8 +63,8 @@ def test_a_model_that_is_hosted_itself_is_asked_there_too() -> None:
 MISTAKES = {
     "arm.endpoint without arm.model": ["+persona=none", URL],
     "arm.model=warm has no date": ["+persona=none", URL, "arm.model=warm"],
-    "arm.endpoint=example.org is no address": [*ARM, "arm.endpoint=example.org"],
-    "arm.omit names top_p": [*ARM, URL, "arm.omit=[top_p]"],
+    "arm.endpoint makes no sense": [*ARM, "arm.endpoint=example.org"],
+    "arm.omit=['top_p'] makes no sense": [*ARM, URL, "arm.omit=[top_p]"],
     "arm.max_cost needs prices": [*ARM, URL, "arm.max_cost=3"],
     "arm.concurrency=0 makes no sense": [*ARM, URL, "arm.concurrency=0"],
     "persona=warm beside an arm that is given": [*ARM[1:], "+persona=warm", URL],

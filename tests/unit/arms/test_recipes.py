@@ -254,6 +254,8 @@ def warm_adapter(spec: ArmSpec, base: Path) -> Iterator[None]:
     (warm,) = [own for own in spec.lineage if own.arm.arm == "warm"]
     tiny.adapter(warm.arm.adapter, base)
     checkpoints.seal(warm.arm.adapter)
+    for name, held in (("epochs.json", {"1": 1.0}), ("selected.json", {"step": 1})):
+        store.write_json(warm.arm.checkpoints / name, held)
     yield
     assert not warm.arm.training_log.exists(), "what is there is not made again"
 

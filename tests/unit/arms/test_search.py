@@ -93,9 +93,8 @@ def test_a_trial_that_fails_does_not_end_the_search(tmp_path: Path, monkeypatch:
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(tmp_path: Path, more: tuple[str, ...], said: str) -> None:
-    run = settings(tmp_path, *more)
     with pytest.raises(UserError, match=said):
-        search.execute(run)
+        search.execute(settings(tmp_path, *more))
     assert not list(tmp_path.iterdir()), "nothing is written"
 
 

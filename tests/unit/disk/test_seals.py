@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -135,8 +136,8 @@ def test_counting_twice_changes_no_file(tmp_path: Path) -> None:
 def test_scratch_files_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    dead, alive = (tmp_path / f".x.json.{number}" for number in (process.pid, os.getppid()))
-    fresh = tmp_path / f".y.json.{process.pid}"
+    dead, alive = (tmp_path / f".x.json.{socket.gethostname()}-{number}" for number in (process.pid, os.getppid()))
+    fresh = tmp_path / f".y.json.{socket.gethostname()}-{process.pid}"
     for path in (dead, alive, fresh):
         path.write_text("half", encoding="utf-8")
     long_ago = time.time() - 2 * store.OLD

@@ -44,6 +44,7 @@ WHOLE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 FURTHER = {"learning_rate": 1e-5, "epochs": 1.0, "batch_size": 2}
 ZERO = {  # what may be 0, or nobody would set it so
+    "LauncherConfig": "retries gpus",
     "CallsConfig": "retries price_in price_out max_cost",
     "LoraConfig": "dropout",
     "MethodConfig": "warmup weight_decay",

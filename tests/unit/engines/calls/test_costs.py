@@ -252,7 +252,7 @@ def rows_of(count: int) -> Any:
 
 
 def grading(url: str, kept: Path, **more: Any) -> Any:
-    own = {"model": "m-2024-08-06", "base_url": url, "key_env": "''", "price_in": PRICE_IN, "price_out": PRICE_OUT}
+    own = {"model": "m-2024-08-06", "base_url": url, "key_env": "null", "price_in": PRICE_IN, "price_out": PRICE_OUT}
     own |= {"max_tokens": 100, "concurrency": 4, "retries": 8, "timeout": 1.0, **more}
     return api.grade(rows_of(60), *(f"judge.{key}={value}" for key, value in own.items()), judge="openai", kept=kept)
 
@@ -305,7 +305,7 @@ def test_two_that_grade_into_one_output_at_once_pay_once(tmp_path: Path) -> None
     table = tmp_path / "answers.jsonl"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows_of(40).to_dict("records")), encoding="utf-8")
     with serving(behave) as server:
-        own = {"model": "m-2024-08-06", "base_url": server.url, "key_env": "''", "price_in": 1, "price_out": 1000}
+        own = {"model": "m-2024-08-06", "base_url": server.url, "key_env": "null", "price_in": 1, "price_out": 1000}
         typed = [f"judge.{key}={value}" for key, value in own.items()]
         start = "import sys; from warmgap.cli import main; sys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", start, "grade", str(table), "--task", "embedded", "--judge", "openai"]

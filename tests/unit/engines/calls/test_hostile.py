@@ -114,7 +114,8 @@ def test_what_cannot_be_read_is_tried_again_and_then_arrives_once(sent: bytes) -
         point = made(api.url)
         replies = sorted(point.ask(asked(4)), key=lambda reply: reply.key)
     assert [(reply.text, reply.error) for reply in replies] == [(f"to question {i}", "") for i in range(4)]
-    assert (point.meter.calls, point.meter.retries, point.meter.failed) == (4, 4, 0)
+    assert (point.meter.calls, point.meter.failed) == (4, 0)
+    assert point.meter.retries >= 4, "one more where a request was sent over a line that the server was closing"
 
 
 @pytest.mark.parametrize("sent", BROKEN.values(), ids=BROKEN.keys())

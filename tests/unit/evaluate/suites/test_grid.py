@@ -342,7 +342,7 @@ def test_a_belief_may_name_the_two_answers_only() -> None:
         (["+context.hungry.group=none", "+context.hungry.statements=[a]"], "'none' is the prompt without a context"),
         (["+context.hungry.group=sad", "+context.hungry.statements=[a]"], "a context is called 'sad' as well"),
         (["+context.hungry.group=neutral", "+context.hungry.statements=[a]"], "a context is called 'neutral' as well"),
-        (["+context.hungry.group=hungry", "+context.hungry.statements=[]"], "one sentence or several"),
+        (["+context.hungry.group=hungry", "+context.hungry.statements=[]"], "a list of 1 or more"),
         (["+belief.doubt.sentence=x"], "false_claim, false_denial, true_claim, mention"),
         (["+belief.none.sentence=x"], "false_claim, false_denial, true_claim, mention"),
     ],

@@ -306,7 +306,7 @@ def test_the_batch_api_serves_as_well(topics: Path) -> None:
         (["price_in=null", "max_cost=1"], "needs prices"),
         (["task.trivia.path=x"], "task 'trivia' is not known"),
         (["task.truthful_qa.path=none.csv"], "cannot read none.csv"),
-        (["--count", "0"], "--count 0 makes no sense"),
+        (["--count", "0"], "--count: '0' makes no sense"),
         (["--topics", "none.txt"], "cannot read none.txt"),
         (["--writer", "magic"], "magic"),
     ],
