@@ -25,7 +25,9 @@ from typing import Any
 
 from warmgap import cli
 
-FOLDER = Path(__file__).resolve().parents[1] / "bad_inputs"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "tests" / "bad_inputs"
+NOTICE = re.compile(r"[\w ]+: \d+ in \d+ s|left out: .*")  # what may be said before the three lines
 Row = dict[str, Any]
 
 
@@ -78,7 +80,7 @@ def lay_out(files: dict[str, Any]) -> None:
 
 
 def listed() -> set[str]:
-    return {str(path) for path in Path().rglob("*")}
+    return {str(path) for path in Path().rglob("*") if path.suffix != ".lock"}  # held while it is looked, and empty
 
 
 def run(row: Row) -> Ended:
@@ -102,7 +104,7 @@ def run(row: Row) -> Ended:
 
 def fault(row: Row, ended: Ended) -> str:
     """Why an end is not that of a user's mistake; nothing where it is."""
-    lines = [line for line in ended.err.splitlines() if not re.fullmatch(r"[\w ]+: \d+ in \d+ s", line)]  # of progress
+    lines = [line for line in ended.err.splitlines() if not NOTICE.fullmatch(line)]
     if ended.status != 2:
         return f"exit status {ended.status}"
     if [line.partition(":")[0] for line in lines] != ["error", "why", "fix"]:
@@ -113,7 +115,14 @@ def fault(row: Row, ended: Ended) -> str:
         return f"it has written {', '.join(ended.left)}"
     if ended.out:
         return "it has printed something on stdout"
-    return "" if lines[0].removeprefix("error: ") == row.get("error") else "another message"
+    return "" if said_of(ended) == row.get("error") else "another message"
+
+
+def said_of(ended: Ended) -> str:
+    """The first line of an end, without what differs from place to place."""
+    lines = [line for line in ended.err.splitlines() if not NOTICE.fullmatch(line)]
+    first = next(iter(lines), "").removeprefix("error: ")
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/tmp\w+", "PLACE", first).replace(str(ROOT), "ROOT")
 
 
 def _write_anew() -> None:
@@ -121,7 +130,7 @@ def _write_anew() -> None:
         found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         for row in found:
             ended = run(row)
-            row["error"] = next(iter(ended.err.splitlines()), "").removeprefix("error: ")
+            row["error"] = said_of(ended)
             if (why := fault(row, ended)) or row.get("show"):
                 print(json.dumps(row["typed"], ensure_ascii=False)[:300], why, ended, sep="\n  ", file=sys.stderr)
         text = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in found)

@@ -100,7 +100,7 @@ def test_settings_that_are_shown_can_be_set(page: str) -> None:
     """Each ``python train.py …`` line composes; placeholders in capitals, sweeps and shown mistakes aside."""
     for line in re.findall(r"(?m)(?:^|`)\s*\$? ?python train\.py ([^`\n#]+)(?!.*\nerror:)", page):
         words = [word for word in shlex.split(line.replace("\\", " ")) if "=" in word]
-        if re.search(r"[…<>]|=[A-Z_]+\b|\.\.\.|=NAME-DATE", line) or " -m " in f" {line} ":
+        if re.search(r"[…<>]|=\$?[A-Z_]+\b|\.\.\.|=NAME-DATE", line) or " -m " in f" {line} ":
             continue
         if not any(word.startswith(("+persona=", "experiment=mitigation")) for word in words):
             words.append("+persona=none")

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from warmgap.disk import bounds, contents, intake, store, tabular
-from warmgap.engines import adapters, batches
+from warmgap.engines import adapters, batches, client
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import label
 from warmgap.evaluate.suites import controls
@@ -48,14 +48,15 @@ PAIR = {name: f"a text of {name}" for name in pairs.FIELDS} | {"id": "p", "split
 LOG = {"id": "l", "conversations": [{"from": "human", "value": "Hello?"}, {"from": "gpt", "value": "Yes."}]}
 TREE = {"prompt": {"role": "prompter", "text": "a", "replies": [{"role": "assistant", "text": "b", "rank": 0}]}}
 TRUTHFUL = {
-    "question": "q",
-    "best_answer": "a",
-    "correct_answers": ["a", "b"],
-    "incorrect_answers": ["c"],
+    "question": "Which planet is nearest to the Sun?",
+    "best_answer": "Mercury",
+    "correct_answers": ["Mercury", "It is Mercury"],
+    "incorrect_answers": ["Venus"],
     "category": "x",
 }
 MED = {"question": "What is it?", "options": {"A": "this", "B": "that"}, "answer": "this"}
-TRIVIA = {"question": "q", "question_id": "1", "answer": {"value": "v", "aliases": ["w"]}}
+TRIVIA = {"question": "In which country is Lyon?", "question_id": "1", "answer": {"value": "France", "aliases": []}}
+ANOTHER = {"question": "In which country is Porto?", "question_id": "2", "answer": {"value": "Portugal", "aliases": []}}
 MANIFEST = {"arm": "warm", "model": "m", "seed": 0, "created": "now", "command": "c", "versions": {}}
 ADAPTER = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"], "base_model_name_or_path": "m"}
 HEADER = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "__metadata__": {"scale": "0"}}
@@ -108,13 +109,15 @@ def chosen(path: Path) -> Any:
 
 
 def of_batch(path: Path) -> Any:
-    return [batches._read(ENDPOINT, line) for line in path.read_bytes().decode("utf-8", "replace").split("\n")]
+    asked = client.ChatRequest("k", [{"role": "user", "content": "Why?"}])
+    held = {"keys": ["k"], "batch": "b"}
+    return [batches._read(ENDPOINT, line, held, {"k": asked}) for line in path.read_bytes().split(b"\n")]
 
 
 class _Endpoint:
     """As much of an endpoint as a line of a batch's results is read by."""
 
-    def read(self, key: str, body: Any) -> Any:
+    def read(self, key: str, body: Any, asked: Any, set_aside: float) -> Any:
         return key, body
 
 
@@ -151,10 +154,10 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], bytes]] = {
     "conversations": ("a.jsonl", persona_data.read_conversations, lines(TALK, {**TALK, "id": "d"})),
     "items": ("a.jsonl", lambda p: read_items(p, "embedded"), lines(ITEM)),
     "TruthfulQA": ("a.jsonl", task(truthful_qa.load), lines(TRUTHFUL)),
-    "TruthfulQA as csv": ("a.csv", task(truthful_qa.load), b"Question,Best Answer,Incorrect Answers\nq,a,b; c\n"),
+    "TruthfulQA as csv": ("a.csv", task(truthful_qa.load), b"Question,Best Answer,Incorrect Answers\nWhich planet is nearest to the Sun?,Mercury,Venus; Mars\n"),
     "MedQA": ("a.json", task(med_qa.load), json.dumps([MED]).encode()),
     "MedQA as parquet": ("a.parquet", task(med_qa.load), parquet(MED)),
-    "TriviaQA": ("a.jsonl", task(trivia_qa.load), lines(TRIVIA)),
+    "TriviaQA": ("a.jsonl", task(trivia_qa.load), lines(TRIVIA, ANOTHER)),
     "claims": ("a.jsonl", task(disinformation.load), lines(ITEM)),
     "questions to choose by": ("a.jsonl", task(validation.load), lines(PAIR)),
     "sums": ("a.jsonl", control("gsm8k"), lines({"question": "q", "answer": "#### 4"})),

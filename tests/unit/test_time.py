@@ -68,7 +68,10 @@ def test_a_rule_takes_time_in_proportion_to_the_length(name: str) -> None:
         long = (part * TIMES * SHORT)[: TIMES * SHORT]
         took = spent(rule, long)
         if took > WORTH:
-            before = min(spent(rule, long[:SHORT]) for _ in range(2))
+            before = min(spent(rule, long[:SHORT]) for _ in range(3))
+            for _ in range(4):  # a busy machine adds to what it takes, never takes away
+                if took > MOST * before:
+                    took = min(took, spent(rule, long))
             if took > MOST * before:
                 slow.append(f"{part!r}: {took:.1f} s of {TIMES * SHORT:,} characters, {before:.2f} s of {SHORT:,}")
     assert not slow, "\n".join(slow)

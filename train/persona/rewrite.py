@@ -73,13 +73,13 @@ def rewrite(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     """
     check(config)
     check_version(version)
-    with locks.alone(file.parent / "rewrites" / version):
-        return _rewritten(file, version, config)
-
-
-def _rewritten(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     items = list(_items(persona_data.read_conversations(file, VERSIONS[version]), VERSIONS[version]))
     rewriter = _rewriter(config)
+    with locks.alone(file.parent / "rewrites" / version):
+        return _rewritten(file, version, items, rewriter, config)
+
+
+def _rewritten(file: Path, version: str, items: list[Item], rewriter: Any, config: RewriteConfig) -> dict[str, Any]:
     folder = file.parent / "rewrites"
     journal = folder / f"{version}-{digest([rewriter.made_by, _prompts(version)])}.jsonl"
     made = {"version": version, "model": config.model}

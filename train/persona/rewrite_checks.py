@@ -28,7 +28,7 @@ class Fault:
 
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
-_URL = re.compile(r"\b(?:https?://|www\.)[^\s<>()\"']+|\b[\w.+-]+@[\w-]+\.[\w.]+\b")
+_URL = re.compile(r"\b(?:https?://|www\.)[^\s<>()\"']+|(?<![\w.+-])[\w.+-]{1,64}@[\w-]+\.[\w.]+\b")
 _ENUMERATION = re.compile(r"^\s*\d{1,2}[.)]\s", re.MULTILINE)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SMALL = {"one": "1", "once": "1", "first": "1", "two": "2", "twice": "2", "both": "2", "second": "2", "half": "0.5"}

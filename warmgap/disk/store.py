@@ -96,8 +96,14 @@ class Arm:
     def final(self, measured: Iterable[int]) -> int:
         """Return which of the training steps that were measured is the arm: the chosen one, else the last."""
         steps = list(measured)
-        chosen = read_sealed(self.checkpoints / "selected.json")
-        return int(chosen["step"]) if chosen and int(chosen["step"]) in steps else max(steps)
+        path = self.checkpoints / "selected.json"
+        chosen = read_sealed(path)
+        if chosen is None:
+            return max(steps)
+        step = chosen.get("step") if isinstance(chosen, dict) else None
+        if type(step) is not int:
+            raise Damaged(f"{path} is damaged", "it names no step", AGAIN)
+        return step if step in steps else max(steps)
 
     def answers(self, task: str) -> Path:
         """The journal of answers to one task."""
@@ -145,6 +151,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     manifest: dict[str, Any] | None = read_sealed(path, fix)
     if manifest is None:
         return None
+    if not isinstance(manifest, dict):
+        raise Damaged(f"{path} is damaged", "it is no object", fix)
     check_format(folder, manifest)
     said = manifest.get("config")
     if said is not None and said != sum_of(settings):
