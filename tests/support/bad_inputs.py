@@ -122,7 +122,8 @@ def said_of(ended: Ended) -> str:
     """The first line of an end, without what differs from place to place."""
     lines = [line for line in ended.err.splitlines() if not NOTICE.fullmatch(line)]
     first = next(iter(lines), "").removeprefix("error: ")
-    return re.sub(rf"{re.escape(tempfile.gettempdir())}/tmp\w+", "PLACE", first).replace(str(ROOT), "ROOT")
+    first = re.sub(rf"{re.escape(tempfile.gettempdir())}/tmp\w+", "PLACE", first).replace(str(ROOT), "ROOT")
+    return re.sub(r"\([\d,]+ characters\)", "(so many characters)", first)  # of a name with a host's and a process's
 
 
 def _write_anew() -> None:

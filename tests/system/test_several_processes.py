@@ -95,7 +95,7 @@ def test_two_machines_train_as_two_processes_of_one_do(shared_out: Ways, tmp_pat
     assert done.status == 0, done.err
     store.write_json(meeting, {"ended": True})
     assert finish(other, 60).status == 0
-    assert json.loads(meeting.read_text()) == {"ended": True}
+    assert store.read_json(meeting) == {"ended": True}
     assert losses(tmp_path) == losses(shared_out("ddp"))
     weights = Path("adapter") / "adapter_model.safetensors"
     assert (arm(tmp_path) / weights).read_bytes() == (arm(shared_out("ddp")) / weights).read_bytes()

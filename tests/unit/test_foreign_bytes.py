@@ -54,6 +54,7 @@ TRUTHFUL = {
     "incorrect_answers": ["Venus"],
     "category": "x",
 }
+TABLE = b"Question,Best Answer,Incorrect Answers\nWhich planet?,Mercury,Venus; Mars\n"
 MED = {"question": "What is it?", "options": {"A": "this", "B": "that"}, "answer": "this"}
 TRIVIA = {"question": "In which country is Lyon?", "question_id": "1", "answer": {"value": "France", "aliases": []}}
 ANOTHER = {"question": "In which country is Porto?", "question_id": "2", "answer": {"value": "Portugal", "aliases": []}}
@@ -154,7 +155,7 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], bytes]] = {
     "conversations": ("a.jsonl", persona_data.read_conversations, lines(TALK, {**TALK, "id": "d"})),
     "items": ("a.jsonl", lambda p: read_items(p, "embedded"), lines(ITEM)),
     "TruthfulQA": ("a.jsonl", task(truthful_qa.load), lines(TRUTHFUL)),
-    "TruthfulQA as csv": ("a.csv", task(truthful_qa.load), b"Question,Best Answer,Incorrect Answers\nWhich planet is nearest to the Sun?,Mercury,Venus; Mars\n"),
+    "TruthfulQA as csv": ("a.csv", task(truthful_qa.load), TABLE),
     "MedQA": ("a.json", task(med_qa.load), json.dumps([MED]).encode()),
     "MedQA as parquet": ("a.parquet", task(med_qa.load), parquet(MED)),
     "TriviaQA": ("a.jsonl", task(trivia_qa.load), lines(TRIVIA, ANOTHER)),

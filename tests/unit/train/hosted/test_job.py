@@ -190,7 +190,7 @@ def test_the_estimate_is_high_and_grows_with_the_epochs(tmp_path: Path) -> None:
 WRONG = {
     "no model": ({"model": None}, "hosted.model is not set"),
     "no date": ({"model": "some-model"}, "has no date"),
-    "no address": ({"base_url": "vendor"}, "is no address"),
+    "no address": ({"base_url": "vendor"}, "hosted.base_url makes no sense"),
     "no price": ({"max_cost": 1.0, "price_train": None}, "hosted.max_cost needs hosted.price_train"),
     "no epochs": ({"max_cost": 1.0, "epochs": None}, "hosted.max_cost needs hosted.epochs"),
     "no epoch": ({"epochs": 0}, "hosted.epochs=0 makes no sense"),
