@@ -90,7 +90,7 @@ def test_an_arm_says_what_made_it(smoke: Runs, name: str) -> None:
 def test_the_trained_arm_has_its_data_checkpoints_and_adapter(smoke: Runs) -> None:
     folder = smoke.arm("warm")
     assert OmegaConf.load(folder / "config.yaml").persona.name == "warm"
-    assert sorted(os.listdir(folder / "data")) == ["card.md", "train.jsonl"]
+    assert sorted(os.listdir(folder / "data")) == ["card.md", "complete.json", "train.jsonl"]
     assert "⟦" in (folder / "data" / "card.md").read_text(encoding="utf-8"), "the loss mask of a few rows"
     checkpoints = sorted(folder.glob("checkpoints/checkpoint-*"))
     assert len(checkpoints) == 2, "half-way and at the end"

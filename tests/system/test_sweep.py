@@ -60,7 +60,7 @@ def test_a_search_is_made_of_runs_and_goes_on(tiny_smoke: Runs, tmp_path: Path) 
     second = train(*command, "search.trials=2", cwd=tmp_path)
     assert second.status == 0, second.err
     assert "trial 1 of" not in second.err
-    (folder,) = tmp_path.glob("runs/searches/*")
+    (folder,) = (path for path in tmp_path.glob("runs/searches/*") if path.is_dir())
     rows = journal(folder / "trials.jsonl")
     assert [row["number"] for row in rows] == [0, 1]
     assert all(0.2 <= row["params"]["mitigation.adapter_scale.alpha"] <= 0.9 for row in rows)
