@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from real_runs import TINY, Done, Runs, journal, train, warmgap
 
+from warmgap.disk import seals, store
+
 REST = tuple(argument for argument in TINY if not argument.startswith("+persona="))
 MAIN = ["estimate_pp", "se_pp", "ci_low_pp", "ci_high_pp", "p", "n", "n_items"]
 
@@ -64,10 +66,11 @@ def test_a_gate_that_is_not_passed_is_status_one(compared: tuple[Path, Done]) ->
 def test_a_gate_that_is_passed_is_status_zero(copied: Runs, tmp_path: Path) -> None:
     """Any error is within 300 pp; one verdict is turned round, so that the arms differ somewhere."""
     path = copied.arm("warm") / "verdicts" / "match" / "embedded.jsonl"
-    rows = journal(path)
+    rows = list(store.read_journal(path))
     turned = next(row for row in rows if (row["context"], row["belief"]) == ("none", "none"))
     turned["verdict"] = "correct" if turned["verdict"] == "incorrect" else "incorrect"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    store.write_journal(path, rows)
+    seals.count(store.open_arm(copied.arm("warm")))
     done = warmgap("compare", "warm", "--gate", "300", cwd=tmp_path)
     assert done.status == 0, done.err
     assert f"original: {copied.arm('original').name}" in done.err, "it is taken though only warm is named"
