@@ -208,7 +208,7 @@ def test_a_disk_too_full_for_a_model_is_seen_before_its_weights_are_fetched(
     hub: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     before = len(hub[1])
-    text = refused(from_hub(MODEL, tmp_path, hub[0], more=("model.disk_gb=1e9",)))
+    text = refused(from_hub(MODEL, tmp_path, hub[0], more=("model.disk_gb=1e6",)))
     assert "not enough disk" in text
     assert "HF_HOME" in text
     assert not [line for line in hub[1][before:] if line.startswith("GET /org") or "storage" in line]
