@@ -122,5 +122,5 @@ def test_what_a_user_has_to_mend_is_not_tried_again_and_nothing_waits_for_it(
 
 def test_what_slurm_does_not_take_is_told(cluster: slurm.Slurm, tmp_path: Path) -> None:
     done = train(*COMMAND, "launcher.partition=nowhere", cwd=tmp_path, **cluster.environment)
-    assert "invalid partition" in refused(done)
+    assert "invalid partition" in refused(done).lower()
     assert not cluster.jobs()
