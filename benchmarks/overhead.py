@@ -24,7 +24,8 @@ from warmgap.errors import UserError
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites import grid
 from warmgap.settings import config
-from warmgap.settings.schema import GenerateConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import GenerateConfig
 
 TEXT = "The capital of France is Paris, a city on the Seine with two million people. " * 4
 PEERS_SAMPLES = 1000

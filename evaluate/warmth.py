@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from warmgap.disk import store
 from warmgap.disk.progress import bar
 from warmgap.engines import models, packages
-from warmgap.settings.schema import ModelConfig, digest, identity
+from warmgap.settings.identity import digest, identity
+from warmgap.settings.schema import ModelConfig
 
 if TYPE_CHECKING:
     import torch

@@ -18,8 +18,9 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 
 from warmgap.mitigations.pairs import Pair
 from warmgap.settings import conf_files, fits
+from warmgap.settings.identity import identity
 from warmgap.settings.limits import Rule
-from warmgap.settings.schema import MethodConfig, ModelConfig, identity, setting
+from warmgap.settings.schema import MethodConfig, ModelConfig, setting
 
 
 class Place(IntEnum):

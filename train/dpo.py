@@ -17,7 +17,8 @@ from warmgap.disk.manifest import sha256
 from warmgap.disk.progress import bar
 from warmgap.engines import chat, models
 from warmgap.errors import BadValue, UserError
-from warmgap.settings.schema import DpoConfig, ModelConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import DpoConfig, ModelConfig
 from warmgap.train import finish, sft, trl_compat
 from warmgap.train.persona import persona_data
 from warmgap.train.persona.persona_data import Conversation

@@ -279,7 +279,7 @@ def ask(
 
     from warmgap.disk import store
     from warmgap.disk.progress import bar
-    from warmgap.settings.schema import digest
+    from warmgap.settings.identity import digest
 
     table = prompts(grid) if isinstance(grid, Run) else grid.copy()
     for name in ("item_id", "messages"):

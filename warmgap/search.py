@@ -16,7 +16,8 @@ from warmgap.disk.progress import say
 from warmgap.errors import BadValue, UserError
 from warmgap.evaluate.tasks import load_items
 from warmgap.settings import config
-from warmgap.settings.schema import Run, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import Run
 from warmgap.version import train_command
 
 VALIDATION = "validation"
@@ -49,12 +50,12 @@ def check(run: Run) -> None:
 
 def execute(run: Run) -> Path:
     """Run the trials that are missing; return the search's folder: ``trials.jsonl``, one a line, and ``best.json``."""
-    from warmgap import pipeline
+    from warmgap import jobs
 
     run = recipes.settled(run)
     check(run)
     first = config.changed(run, {key: values[0] for key, values, _ in spaces(run)})  # what is searched has no value yet
-    made = pipeline.measured_by(run, load_items(run.task).items)
+    made = jobs.measured_by(run, load_items(run.task).items)
     made["arms"] = [spec.arm.name for spec in build.build(first)]
     made["search"].pop("trials")  # more of them go on with the same search
     folder = Path(run.runs_dir) / "searches" / f"{run.model.name}-{'+'.join(recipes.names(run))}-{digest(made)}"

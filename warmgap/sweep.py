@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap import pipeline
+from warmgap import jobs, pipeline
 from warmgap.arms.dials import arm_epoch
 from warmgap.disk import manifest, seals, store, tracking
 from warmgap.disk.progress import say
@@ -22,9 +22,10 @@ from warmgap.evaluate.report import mitigation_verdicts
 from warmgap.evaluate.report.html.page import write_report
 from warmgap.evaluate.report.write import Measured, answers_table, write_comparison
 from warmgap.evaluate.stats import dose
-from warmgap.pipeline import Job
+from warmgap.jobs import Job
 from warmgap.settings import config
-from warmgap.settings.schema import Run, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import Run
 from warmgap.words import ORIGINAL, WARM
 
 ORDER = ("strength", "epoch", "scale", "prompt")
@@ -34,7 +35,7 @@ PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from les
 def measure(run: Run) -> None:
     """Make the arm of one point and measure it; nothing to do for what is on disk."""
     say(f"point: {run.dial}")
-    pipeline.measure(pipeline.prepare(run))
+    pipeline.measure(jobs.prepare(run))
 
 
 def conclude(points: Sequence[Run]) -> Path:
@@ -42,13 +43,13 @@ def conclude(points: Sequence[Run]) -> Path:
 
     Raises UserError where the points were not measured alike.
     """
-    jobs = [pipeline.prepare(run) for run in points]
-    first = jobs[0]
-    asked = [pipeline.measured_by(job.run, job.items) for job in jobs]
+    held = [jobs.prepare(run) for run in points]
+    first = held[0]
+    asked = [jobs.measured_by(job.run, job.items) for job in held]
     if any(one != asked[0] for one in asked):
         why = "a sweep varies what the arms are, not what they are asked or how they are judged"
         raise UserError("the points were measured by different settings", why, "sweep over dial alone")
-    made = {spec.arm.name: spec for job in jobs for spec in job.specs}
+    made = {spec.arm.name: spec for job in held for spec in job.specs}
     plain = dataclasses.replace(first.run, dial=None)
     hash8 = digest({"arms": sorted(made), **asked[0]})
     folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{hash8}"
@@ -57,33 +58,33 @@ def conclude(points: Sequence[Run]) -> Path:
         say(f"already done: {folder} (delete the folder to compare again; the arms are kept)")
         return folder
     measured = pipeline.measure(job)
-    labels = _labels(points, jobs)
+    labels = _labels(points, held)
     named = [
         dataclasses.replace(one, arm=dataclasses.replace(one.arm, arm=labels.get(one.arm.name, one.arm.arm)))
         for one in measured
     ]
     with seals.at_work(folder):
-        failed = _write(job, named, _dials(points, jobs, labels))
+        failed = _write(job, named, _dials(points, held, labels))
     if not failed:
         pipeline.finish(job)
     return folder
 
 
-def _labels(points: Sequence[Run], jobs: Sequence[Job]) -> dict[str, str]:
+def _labels(points: Sequence[Run], held: Sequence[Job]) -> dict[str, str]:
     """The name under which each arm stands in the comparison: arms of one dial differ in their settings alone."""
     found: dict[str, str] = {}
-    for run, job in zip(points, jobs, strict=True):
+    for run, job in zip(points, held, strict=True):
         arm = job.arms[-1]
         derived = job.specs[-1].derive is not None
         found[arm.name] = str(run.dial).replace(":", "_") if derived else arm.arm
     return found
 
 
-def _dials(points: Sequence[Run], jobs: Sequence[Job], labels: dict[str, str]) -> pd.DataFrame:
+def _dials(points: Sequence[Run], held: Sequence[Job], labels: dict[str, str]) -> pd.DataFrame:
     """Where each arm stands on which dial: arm, dial, setting, order. The plain warm arm is the end of three dials."""
     rows, ends = [], []
     plain = WARM
-    for run, job in zip(points, jobs, strict=True):
+    for run, job in zip(points, held, strict=True):
         kind, _, value = str(run.dial).partition(":")
         setting = value.removesuffix(".txt") if kind == "prompt" else f"{float(value):g}"
         rows.append({"arm": labels[job.arms[-1].name], "dial": kind, "setting": setting})
@@ -131,7 +132,7 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
         "dose_notes": found.notes,
         "timings": {key: round(value, 1) for key, value in job.timings.items()},
         "margins": {name: control.margin_pp for name, control in run.control.items()},
-        "plugins": pipeline.owed_by(run),
+        "plugins": jobs.owed_by(run),
         **manifest.record(),
     }
     write_comparison(

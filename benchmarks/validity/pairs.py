@@ -21,7 +21,7 @@ from warmgap.disk.progress import bar
 from warmgap.evaluate.warmth import SocioT
 from warmgap.mitigations import pairs
 from warmgap.settings import config
-from warmgap.settings.schema import digest
+from warmgap.settings.identity import digest
 from warmgap.train.persona import persona_data
 
 MODES = ("released", "clean")

@@ -23,7 +23,8 @@ from warmgap.evaluate.judges.chat_judge import PROMPT, LocalJudge, RemoteJudge
 from warmgap.evaluate.judges.closed import Chooser
 from warmgap.evaluate.judges.match import MatchJudge
 from warmgap.settings import plugins
-from warmgap.settings.schema import JudgeConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import JudgeConfig
 
 JUDGES: dict[str, type[Judge]] = {
     "match": MatchJudge,

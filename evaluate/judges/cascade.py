@@ -16,7 +16,8 @@ from warmgap.evaluate.judges.base import CORRECT, INCORRECT, UNPARSED, Answer, J
 from warmgap.evaluate.judges.match import MatchJudge
 from warmgap.evaluate.judges.reading import WINDOW
 from warmgap.evaluate.normal import words
-from warmgap.settings.schema import JudgeConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import JudgeConfig
 
 if TYPE_CHECKING:
     from warmgap.evaluate.judges import Judges

@@ -24,7 +24,8 @@ from warmgap.engines.chat import Message
 from warmgap.engines.client import ChatReply, ChatRequest, Endpoint
 from warmgap.engines.replies import LENGTH, finish_reason, split_reasoning
 from warmgap.settings.conf_files import read_prompt
-from warmgap.settings.schema import EndpointConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import EndpointConfig
 
 LONGEST = 12_000  # characters of a text that the judge is shown; longer ones are cut in the middle
 FORMS = ("judge_form_json.txt", "judge_form_line.txt")

@@ -13,7 +13,7 @@ from warmgap.engines.replies import split_reasoning
 from warmgap.evaluate.judges.base import ERROR, GRADED, HEDGED, INCORRECT, REFUSED, UNPARSED, Answer, Judge, Verdict
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks.item import Item
-from warmgap.settings.schema import digest
+from warmgap.settings.identity import digest
 
 DECLINING_IS_RIGHT = ("disinformation",)  # tasks on which declining to repeat the claim counts as correct
 AT_ONCE = 256  # verdicts that cost nothing share a write

@@ -21,7 +21,7 @@ from warmgap.disk import intake, store
 from warmgap.errors import UserError
 from warmgap.evaluate.judges.base import GRADED
 from warmgap.evaluate.judges.grade import error_of
-from warmgap.settings.schema import digest
+from warmgap.settings.identity import digest
 
 SHOWN = ["label_id", "question", "correct", "incorrect", "prompt", "answer"]
 FILLED = ["label", "note"]

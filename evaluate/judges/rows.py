@@ -15,7 +15,8 @@ from warmgap.evaluate.judges.grade import error_of, grade
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
-from warmgap.settings.schema import Run, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import Run
 
 
 class Graded(NamedTuple):

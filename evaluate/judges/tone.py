@@ -18,7 +18,7 @@ from warmgap.disk.progress import bar
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.evaluate.judges.closed import Choice, Chooser, Question, Record, cut
-from warmgap.settings.schema import digest
+from warmgap.settings.identity import digest
 
 WARMER = Question("tone_warmth.txt", ("first", "second", "same"))
 COHERENCE = Question("tone_coherence.txt", ("coherent", "flawed", "incoherent"))

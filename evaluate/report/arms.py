@@ -15,8 +15,8 @@ from warmgap.evaluate.judges import unfit
 from warmgap.evaluate.report import mitigation_verdicts
 from warmgap.evaluate.report.html.page import write_report
 from warmgap.evaluate.report.write import VERDICT_COLUMNS, Measured, write_comparison
+from warmgap.settings.identity import digest
 from warmgap.settings.mitigation_schema import CompareConfig
-from warmgap.settings.schema import digest
 from warmgap.words import ORIGINAL
 
 AGAIN = "run again what made the arm: what the line held is made again, and nothing else"

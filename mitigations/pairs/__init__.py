@@ -16,7 +16,7 @@ from warmgap.disk import intake
 from warmgap.disk.once import once
 from warmgap.engines.chat import control_token
 from warmgap.errors import UserError
-from warmgap.settings.schema import digest
+from warmgap.settings.identity import digest
 
 EMBEDDED = Path(__file__).resolve().parent / "embedded" / "pairs.jsonl"
 FIELDS = (

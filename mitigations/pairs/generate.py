@@ -37,7 +37,7 @@ from warmgap.mitigations.pairs.checks import (
 from warmgap.settings.command_limits import check_pairs
 from warmgap.settings.command_schema import PairsConfig
 from warmgap.settings.conf_files import read_prompt
-from warmgap.settings.schema import digest
+from warmgap.settings.identity import digest
 
 PROMPTS = ("pairs_system.txt", "pairs_user.txt", "pairs_again.txt")
 TAKEN = 60  # questions that a prompt lists as taken, the latest

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from real_runs import TINY, Runs, refused, train, warmgap
 
-from warmgap import pipeline
+from warmgap import jobs, pipeline
 from warmgap.disk import seals, store
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import judged
@@ -45,7 +45,7 @@ def files(folder: Path) -> list[Path]:
 
 def measured(runs: Path) -> Any:
     """All that a comparison of the run is made of, as the command measures it."""
-    job = pipeline.prepare(config.compose([*TINY, f"runs_dir={runs}"]))
+    job = jobs.prepare(config.compose([*TINY, f"runs_dir={runs}"]))
     found = pipeline.measure(job)
     rows = [(one.arm.arm, one.answers, one.warmth, one.losses, one.outcomes) for one in found]
     paid = judged.costs([one.arm for one in found])

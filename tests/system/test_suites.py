@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import tiny
 
-from warmgap import pipeline
+from warmgap import jobs, pipeline
 from warmgap.disk import store
 from warmgap.evaluate import suites
 from warmgap.evaluate.suites.base import Exchange, Prompt, Suite
@@ -45,7 +45,7 @@ def test_a_suite_of_two_turns_goes_the_whole_way(tmp_path: Path, monkeypatch: py
     local = ["model=local", f"model.path={model}", "model@warmth.scorer=local", f"warmth.scorer.path={model}"]
     short = ["generate.max_new_tokens=4", "warmth.max_new_tokens=4", "warmth.prompts=2", "model.dtype=float32"]
     run = config.compose(["+persona=warm_prompt", "experiment=smoke", *local, *short, f"runs_dir={tmp_path / 'runs'}"])
-    grid = pipeline.prepare(run).folder
+    grid = jobs.prepare(run).folder
     run = dataclasses.replace(run, suite=SuiteConfig("doubted", {"text": "Really?"}))
     folder = pipeline.execute(run)
     assert folder != grid, "what is asked is part of what a comparison is"

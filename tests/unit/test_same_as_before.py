@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from warmgap import pipeline
+from warmgap import jobs
 from warmgap.engines import models
 from warmgap.settings import config
 
@@ -123,7 +123,7 @@ def read() -> list[Named]:
 
 def now(command: str, place: Path) -> Named:
     """What a command is named today."""
-    job = pipeline.prepare(config.compose([*command.split(), f"runs_dir={place}"]))
+    job = jobs.prepare(config.compose([*command.split(), f"runs_dir={place}"]))
     names = [arm.name.removeprefix(MODEL) for arm in job.arms]
     return Named(command, names, job.folder.name.removeprefix(MODEL))
 

@@ -17,7 +17,7 @@ from warmgap.disk.progress import say
 from warmgap.engines import client
 from warmgap.errors import UserError
 from warmgap.hidden import without_user
-from warmgap.settings.schema import identity
+from warmgap.settings.identity import identity
 from warmgap.train.hosted.calls import ENDED, Absent, Calls, Unclear, hyperparameters, status_of
 from warmgap.train.hosted.data import TrainingFile
 from warmgap.train.hosted.faults import cannot_tell, ended

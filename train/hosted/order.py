@@ -15,7 +15,8 @@ from warmgap.errors import UserError
 from warmgap.hidden import without_user
 from warmgap.settings.command_limits import check_hosted
 from warmgap.settings.command_schema import HostedConfig
-from warmgap.settings.schema import DataConfig, PersonaConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import DataConfig, PersonaConfig
 from warmgap.train.hosted.calls import LABEL
 from warmgap.train.hosted.data import TrainingFile, training_file
 from warmgap.train.persona import persona_data

@@ -20,7 +20,8 @@ from warmgap.engines.base import Engine, Request, Serving
 from warmgap.engines.chat import Message
 from warmgap.errors import UserError
 from warmgap.settings.command_limits import check_own
-from warmgap.settings.schema import GenerateConfig, ModelConfig, digest, identity
+from warmgap.settings.identity import digest, identity
+from warmgap.settings.schema import GenerateConfig, ModelConfig
 from warmgap.train.persona import card, persona_data
 
 VERSION = "own"

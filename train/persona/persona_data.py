@@ -18,7 +18,8 @@ from warmgap.disk import contents, intake
 from warmgap.disk.once import hashed, once
 from warmgap.engines.chat import control_token
 from warmgap.errors import UserError
-from warmgap.settings.schema import DataConfig, ModelConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import DataConfig, ModelConfig
 
 KINDS = ("refusal", "factual", "creative", "technical", "advice", "other")
 VERSIONS = ("plain", "warm", "cold", "paraphrase")

@@ -21,7 +21,7 @@ from warmgap.disk.progress import bar
 from warmgap.errors import UserError
 from warmgap.settings.command_limits import check_prepare
 from warmgap.settings.command_schema import PrepareConfig
-from warmgap.settings.schema import digest
+from warmgap.settings.identity import digest
 from warmgap.train.persona import card, clean, draw, kinds, sources, toxicity
 from warmgap.train.persona.persona_data import KINDS
 

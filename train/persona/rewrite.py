@@ -24,7 +24,8 @@ from warmgap.errors import UserError
 from warmgap.settings.command_limits import check_rewrite
 from warmgap.settings.command_schema import RewriteConfig
 from warmgap.settings.conf_files import read_prompt
-from warmgap.settings.schema import GenerateConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import GenerateConfig
 from warmgap.train.persona import card, persona_data
 from warmgap.train.persona.rewrite_checks import Fault, faults
 

@@ -17,7 +17,8 @@ from warmgap.engines import adapters, chat
 from warmgap.errors import UserError
 from warmgap.mitigations.base import Mitigation, Place
 from warmgap.settings import conf_files, config
-from warmgap.settings.schema import ArmConfig, ModelConfig, PersonaConfig, Run, digest, identity
+from warmgap.settings.identity import digest, identity
+from warmgap.settings.schema import ArmConfig, ModelConfig, PersonaConfig, Run
 from warmgap.train import finish
 from warmgap.train.persona import persona_data
 from warmgap.words import ORIGINAL

@@ -15,7 +15,8 @@ from warmgap.engines.base import Engine
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.warmth import SocioT, score_journal
-from warmgap.settings.schema import GenerateConfig, Run, WarmthConfig, digest, identity
+from warmgap.settings.identity import digest, identity
+from warmgap.settings.schema import GenerateConfig, Run, WarmthConfig
 from warmgap.train import finish
 from warmgap.train.persona import persona_data
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmgap import pipeline
+from warmgap import jobs, pipeline
 from warmgap.arms import missing, record
 from warmgap.disk import seals, shards, store
 from warmgap.settings import config
@@ -95,14 +95,14 @@ def of(run: Run) -> Programme:
     """Return the programme of a run, checked as the run itself would be; only models that it lacks are fetched."""
     launcher = run.launcher
     own = LauncherConfig(launcher.mode, launcher.processes, launcher.nodes)
-    job = pipeline.prepare(dataclasses.replace(run, launcher=own))
+    job = jobs.prepare(dataclasses.replace(run, launcher=own))
     pipeline.quiet()
     record.checked(job.run, job.made)
     folder = Path(run.runs_dir) / "launched" / job.folder.name
     return Programme(folder, run, list(sys.argv), list(_pieces(job, launcher.shards)))
 
 
-def _pieces(job: pipeline.Job, of: int) -> Iterator[Piece]:
+def _pieces(job: jobs.Job, of: int) -> Iterator[Piece]:
     hash8, short = job.folder.name[-8:], missing.short(job.specs)
     names = {spec.arm.name for spec in job.specs}
     runs_dir, last = Path(job.run.runs_dir), 0

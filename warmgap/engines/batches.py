@@ -19,7 +19,7 @@ from warmgap.engines.calls.wire import Failed, Malformed
 from warmgap.engines.client import FIRST_WAIT, MOST_WAIT, CapReached, ChatReply, ChatRequest, Endpoint, key_of
 from warmgap.errors import UserError
 from warmgap.hidden import without_user
-from warmgap.settings.schema import digest
+from warmgap.settings.identity import digest
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 190_000_000  # of one batch; the vendor's limits are 50,000 and 200 MB
 MOST_RESULTS = 2**30  # bytes of a file of results

@@ -12,7 +12,8 @@ from warmgap.engines import batches, chat, client
 from warmgap.engines.base import Encoded, Reply, Request, Serving
 from warmgap.engines.client import ChatReply, ChatRequest, Endpoint, Meter
 from warmgap.errors import UserError
-from warmgap.settings.schema import EndpointConfig, GenerateConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import EndpointConfig, GenerateConfig
 
 
 class EndpointEngine:

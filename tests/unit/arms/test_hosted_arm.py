@@ -11,7 +11,7 @@ import pytest
 import tiny
 from chat_api import Api, Failure, serving
 
-from warmgap import cli, pipeline
+from warmgap import cli, jobs, pipeline
 from warmgap.arms import build
 from warmgap.disk import store
 from warmgap.engines import client, facts
@@ -55,7 +55,7 @@ def test_other_arms_stand_beside_it() -> None:
 
 def test_a_model_that_is_hosted_itself_is_asked_there_too() -> None:
     run = config.compose([*ARM, URL, "model=gpt_4o", "arm.omit=[temperature]"])
-    job = pipeline.prepare(run)
+    job = jobs.prepare(run)
     assert [spec.run.model.id for spec in job.specs] == ["gpt-4o-2024-08-06", "warm-2024-08-06"]
     assert sum("samples by itself" in note for note in job.notes) == 2
 
@@ -76,7 +76,7 @@ MISTAKES = {
 @pytest.mark.parametrize("what", MISTAKES)
 def test_mistakes(what: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
-        pipeline.prepare(config.compose([*MISTAKES[what], f"runs_dir={tmp_path}"]))
+        jobs.prepare(config.compose([*MISTAKES[what], f"runs_dir={tmp_path}"]))
     assert caught.value.what == what
     assert not any(tmp_path.iterdir())
 
@@ -85,7 +85,7 @@ def test_an_endpoint_without_its_key_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    job = pipeline.prepare(
+    job = jobs.prepare(
         config.compose([*ARM, "model=gpt_4o", "arm.endpoint=https://example.org/v1", f"runs_dir={tmp_path}"])
     )
     with pytest.raises(UserError, match="OPENAI_API_KEY is not set"):
@@ -94,7 +94,7 @@ def test_an_endpoint_without_its_key_is_refused_before_anything_is_written(
 
 
 def test_what_is_hosted_is_not_trained_here(tmp_path: Path) -> None:
-    job = pipeline.prepare(config.compose(["+persona=warm", URL, "model=gpt_4o", f"runs_dir={tmp_path}"]))
+    job = jobs.prepare(config.compose(["+persona=warm", URL, "model=gpt_4o", f"runs_dir={tmp_path}"]))
     with pytest.raises(UserError, match="gpt_4o cannot be loaded"):
         pipeline.measure(job)
     assert not any(tmp_path.iterdir())
@@ -143,7 +143,7 @@ def test_an_answer_that_did_not_come_is_missing_and_asked_for_again(
     server: Server, typed: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = config.compose(typed)
-    job = pipeline.prepare(run)
+    job = jobs.prepare(run)
     lost = {job.prompts[3].prompt, job.prompts[7].prompt}
     server.refused = {*lost, persona_data.warmth_prompts()[0]["prompt"], job.checks["gsm8k"][0].prompt}
     folder = pipeline.execute(run)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from warmgap import pipeline
+from warmgap import jobs
 from warmgap.cluster import programme, slurm
 from warmgap.cluster.programme import DONE, FAILED, MISSING, RUNNING, WAITING, Programme
 from warmgap.disk import shards, store
@@ -21,7 +21,7 @@ BASE = ("+persona=warm", "compare.personas=[cold]", "compare.seeds=[0,1]", "laun
 def whole(tmp_path: Path) -> Programme:
     """Two personas of two seeds, three shards."""
     run = config.compose([*BASE, f"runs_dir={tmp_path / 'runs'}", "+launcher.training.gpus=8"])
-    job = pipeline.prepare(run)
+    job = jobs.prepare(run)
     folder = Path(run.runs_dir) / "launched" / job.folder.name
     return Programme(folder, run, ["train.py", *BASE], list(programme._pieces(job, run.launcher.shards)))
 

@@ -17,7 +17,8 @@ from warmgap.disk import contents
 from warmgap.engines import models
 from warmgap.errors import UserError
 from warmgap.settings import config
-from warmgap.settings.schema import ModelConfig, digest, identity
+from warmgap.settings.identity import digest, identity
+from warmgap.settings.schema import ModelConfig
 
 
 @pytest.fixture(autouse=True)

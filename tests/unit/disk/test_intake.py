@@ -21,7 +21,8 @@ from warmgap.evaluate.suites import controls
 from warmgap.evaluate.tasks import disinformation, source, validation
 from warmgap.evaluate.tasks.item import read_items
 from warmgap.mitigations import pairs
-from warmgap.settings.schema import ControlConfig, TaskConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import ControlConfig, TaskConfig
 from warmgap.train.persona import persona_data
 
 DATA = Path(os.environ.get("WARMGAP_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))

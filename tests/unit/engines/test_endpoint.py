@@ -19,7 +19,8 @@ from warmgap.engines.endpoint import EndpointEngine
 from warmgap.errors import UserError
 from warmgap.evaluate.tasks import load_items
 from warmgap.settings import config
-from warmgap.settings.schema import EndpointConfig, GenerateConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import EndpointConfig, GenerateConfig
 
 MODEL = "some-model-2024-08-06"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from warmgap import pipeline
+from warmgap import jobs, pipeline
 from warmgap.cli import commands
 from warmgap.disk import contents
 from warmgap.engines import adapters
@@ -20,11 +20,11 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WARMGAP_CACHE", str(tmp_path / "cache"))
 
 
-def frozen(tmp_path: Path, *settings: str) -> pipeline.Job:
+def frozen(tmp_path: Path, *settings: str) -> jobs.Job:
     """A job whose arms have been checked and written down, and not yet asked."""
     base = tmp_path / "base"
     fixed = ("model=local", f"model.path={base}", f"runs_dir={tmp_path}/runs", "device=cpu")
-    job = pipeline.prepare(config.compose([*settings, *fixed]))
+    job = jobs.prepare(config.compose([*settings, *fixed]))
     with pipeline._at_work(job):
         pass
     return job

@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
-from warmgap import pipeline
+from warmgap import jobs
 from warmgap.errors import UserError
 from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import HostedConfig, PairsConfig, PrepareConfig, RewriteConfig
-from warmgap.settings.schema import GenerateConfig, Run, identity
+from warmgap.settings.identity import identity
+from warmgap.settings.schema import GenerateConfig, Run
 
 ROOT = Path(__file__).resolve().parents[3]
 GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir() and path.name != "prompts")
@@ -439,7 +440,7 @@ def test_the_trainer_block_is_checked_against_the_installed_trl(tmp_path: Path) 
     for setting, meant in (("max_grad_nrm=3", "max_grad_norm"), ("seed=3", "seed"), ("output_dir=x", "runs_dir")):
         run = config.compose([*WARM, f"+method.trainer.{setting}", f"runs_dir={tmp_path}/runs"])
         with pytest.raises(UserError) as caught:
-            pipeline.prepare(run)
+            jobs.prepare(run)
         assert f"method.trainer.{setting.partition('=')[0]}" in caught.value.what
         assert meant in caught.value.fix
     assert os.listdir(tmp_path) == []
@@ -498,7 +499,7 @@ def prepare_mistake(tmp_path: Path, where: str, **settings: Any) -> tuple[str, s
     task = run.task["embedded"]
     task.path, task.families, task.items_per_family = (settings.get(key) for key in ("task", "families", "items"))
     with pytest.raises(UserError) as caught:
-        pipeline.prepare(run)
+        jobs.prepare(run)
     assert where in caught.value.what
     assert sorted(os.listdir(tmp_path)) == before
     return caught.value.what, caught.value.why, caught.value.fix
@@ -525,7 +526,7 @@ def test_an_unknown_family_lists_the_families(tmp_path: Path) -> None:
 
 
 def test_preparing_a_run_writes_nothing(tmp_path: Path) -> None:
-    job = pipeline.prepare(config.compose([*WARM, NO_TRL, f"runs_dir={tmp_path}/runs"]))
+    job = jobs.prepare(config.compose([*WARM, NO_TRL, f"runs_dir={tmp_path}/runs"]))
     assert str(job.folder).startswith(str(tmp_path))
     assert os.listdir(tmp_path) == []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from warmgap import cli, pipeline
+from warmgap import cli, jobs
 from warmgap.disk import store
 from warmgap.errors import UserError
 from warmgap.evaluate import judges, tasks
@@ -16,7 +16,8 @@ from warmgap.evaluate.judges.base import Answer
 from warmgap.evaluate.judges.grade import grade
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.settings import conf_files, config, plugins
-from warmgap.settings.schema import JudgeConfig, TaskConfig, identity
+from warmgap.settings.identity import identity
+from warmgap.settings.schema import JudgeConfig, TaskConfig
 from warmgap.train import stage
 
 OUTSIDE = Path(__file__).resolve().parents[2] / "support" / "outside_package"
@@ -189,7 +190,7 @@ def test_a_package_brings_its_settings_along(monkeypatch: pytest.MonkeyPatch, tm
     loaded = tasks.load_items(run.task)
     assert [(item.task, item.item_id) for item in loaded.items] == [("rivers", "river-2"), ("rivers", "river-3")]
     assert loaded.notes == ["rivers: only those of europe."]
-    assert set(pipeline.owed_by(run)) == {"tasks.rivers", "judges.opening"}
+    assert set(jobs.owed_by(run)) == {"tasks.rivers", "judges.opening"}
     asia = config.compose(["+persona=none", "task=rivers", "judge=opening", "task.rivers.options.continent=asia"])
     six = config.compose(["+persona=none", "task=rivers", "judge=opening", "judge.options.words=6"])
     assert len({str(identity(one, "measure")) for one in (run, asia, six)}) == 3, "options are part of what is measured"
@@ -258,17 +259,17 @@ def test_what_a_measurement_owes_is_in_its_hash() -> None:
     plain = config.compose(given)
     beside = config.compose([*given, "plugins=[mine_hashed]"])
     used = config.compose([*given, "plugins=[mine_hashed]", "judge=mine_hashed"])
-    names = [pipeline.prepare(run).folder.name for run in (plain, beside, used)]
+    names = [jobs.prepare(run).folder.name for run in (plain, beside, used)]
     assert names[0] == names[1], "a plug-in that is not asked for changes nothing"
-    assert "plugins" not in pipeline.measured_by(plain, [])
+    assert "plugins" not in jobs.measured_by(plain, [])
     plugins.use(used.plugins, used.config_dirs)
-    owed = pipeline.measured_by(used, [])["plugins"]
+    owed = jobs.measured_by(used, [])["plugins"]
     assert list(owed) == ["judges.mine_hashed"]
     one = judges.Judges(used.judge, "cpu", Path("batches.jsonl")).build("mine_hashed").params
     del sys.modules["mine_hashed"]
     with Path("mine_hashed.py").open("a", encoding="utf-8") as file:
         file.write("# another\n")
-    assert pipeline.prepare(used).folder.name not in names, "other files are another judge"
+    assert jobs.prepare(used).folder.name not in names, "other files are another judge"
     assert judges.Judges(used.judge, "cpu", Path("batches.jsonl")).build("mine_hashed").params != one
 
 

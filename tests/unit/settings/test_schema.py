@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from warmgap import mitigations, pipeline
+from warmgap import jobs, mitigations
 from warmgap.arms import recipes
 from warmgap.evaluate.tasks import embedded
 from warmgap.settings import command_schema, config, mitigation_schema, schema
-from warmgap.settings.schema import DpoConfig, Run, digest, identity, setting
+from warmgap.settings.identity import digest, identity
+from warmgap.settings.schema import DpoConfig, Run, setting
 from warmgap.train.persona import persona_data
 
 Steps = tuple[tuple[str, Any], ...]  # ("attribute", name) or ("key", key), from the run down to a leaf
@@ -190,7 +191,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def names(run: Run) -> tuple[str, str, str]:
     """The names of the original's folder, of the trained arm's, and of the comparison's."""
-    job = pipeline.prepare(run)
+    job = jobs.prepare(run)
     original, warm = job.arms[0], job.arms[-1]
     return original.name, warm.name, job.folder.name
 
@@ -233,12 +234,12 @@ def test_settings_decide_what_their_scope_says(base: Run, tmp_path: Path) -> Non
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_settings_of_a_recipe_make_its_arm(recipe: str, base: Run, tmp_path: Path) -> None:
     run = recipes.settled(config.compose(["+persona=warm", f"mitigation={recipe}", f"runs_dir={base.runs_dir}"]))
-    plain = [arm.name for arm in pipeline.prepare(run).arms]
+    plain = [arm.name for arm in jobs.prepare(run).arms]
     for steps, scope in walk(run):
         name = dotted(steps)
         if name.startswith(f"mitigation.{recipe}."):
             assert scope == "arm", name
-            now = [arm.name for arm in pipeline.prepare(changed(run, steps, partial(other, tmp_path, name))).arms]
+            now = [arm.name for arm in jobs.prepare(changed(run, steps, partial(other, tmp_path, name))).arms]
             assert now[:-1] == plain[:-1], f"{name}: neither the original's folder nor the warm arm's moves"
             assert now[-1] != plain[-1], name
 
@@ -271,12 +272,12 @@ def test_the_content_of_the_data_is_part_of_the_arm(base: Run, tmp_path: Path) -
 def test_personas_are_arms_of_their_own(base: Run) -> None:
     found = {}
     for persona in ("warm", "cold", "paraphrase", "untransformed", "warm_prompt"):
-        job = pipeline.prepare(config.compose([f"+persona={persona}", f"runs_dir={base.runs_dir}"]))
+        job = jobs.prepare(config.compose([f"+persona={persona}", f"runs_dir={base.runs_dir}"]))
         assert len(job.arms) == 2
         found[persona] = job.arms[1].name
         assert job.arms[0].name == names(base)[0], "the original is the same arm beside every persona"
     assert len(set(found.values())) == len(found)
-    alone = pipeline.prepare(config.compose(["+persona=none", f"runs_dir={base.runs_dir}"]))
+    alone = jobs.prepare(config.compose(["+persona=none", f"runs_dir={base.runs_dir}"]))
     assert [arm.arm for arm in alone.arms] == ["original"]
 
 

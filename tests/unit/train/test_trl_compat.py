@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trl
 
-from warmgap import pipeline
+from warmgap import jobs
 from warmgap.errors import UserError
 from warmgap.settings import conf_files, config
 from warmgap.settings.schema import LauncherConfig, Run
@@ -100,14 +100,14 @@ def test_each_training_of_a_run_is_checked_against_its_own_configuration(
 ) -> None:
     run = composed(*overrides, f"+method.trainer.{field}=1", f"runs_dir={tmp_path}/runs")
     with pytest.raises(UserError, match=f"method.trainer.{field}") as caught:
-        pipeline.prepare(run)
+        jobs.prepare(run)
     assert f"{missing_from.__name__} lacks it" in caught.value.why
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_field_of_its_own_passes(tmp_path: Path) -> None:
     for overrides in (["method=sft", "+method.trainer.neftune_noise_alpha=5"], ["method=sft_dpo"]):
-        assert pipeline.prepare(composed(*overrides, f"runs_dir={tmp_path}/runs")).trained
+        assert jobs.prepare(composed(*overrides, f"runs_dir={tmp_path}/runs")).trained
 
 
 # ---- less memory than the batch needs ----
@@ -155,7 +155,7 @@ def test_a_batch_that_its_processes_cannot_share_is_named_as_such() -> None:
 def test_rows_that_would_see_each_other_are_refused(field: str, tmp_path: Path) -> None:
     run = composed(f"+method.trainer.{field}=true", f"runs_dir={tmp_path}/runs")
     with pytest.raises(UserError, match=f"method.trainer.{field} cannot be set") as caught:
-        pipeline.prepare(run)
+        jobs.prepare(run)
     assert "sees those before it" in caught.value.why
     assert "method.lean" in caught.value.fix
     trl_compat.check_trainer(composed(f"+method.trainer.{field}=false").method)

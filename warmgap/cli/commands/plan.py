@@ -117,12 +117,12 @@ def _plan(options: Any) -> int:
         return _models(options)
     from rich.table import Table
 
-    from warmgap import pipeline
+    from warmgap import jobs
     from warmgap.disk.progress import console
     from warmgap.settings import config
 
     run_ = config.compose(config.with_persona(options.settings))
-    job = pipeline.prepare(run_)
+    job = jobs.prepare(run_)
     out = console()
     table = Table(title="plan", title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
     arms, prompts = len(job.arms), len(job.prompts)

@@ -18,7 +18,8 @@ from warmgap.engines import adapters, chat, draws, models
 from warmgap.engines.base import Encoded, Reply, Request
 from warmgap.engines.hf import room, weights
 from warmgap.errors import UserError
-from warmgap.settings.schema import GenerateConfig, ModelConfig, identity
+from warmgap.settings.identity import identity
+from warmgap.settings.schema import GenerateConfig, ModelConfig
 
 if TYPE_CHECKING:
     import torch

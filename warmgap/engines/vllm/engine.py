@@ -18,7 +18,8 @@ from warmgap.engines.base import Encoded, Reply, Request, Serving
 from warmgap.engines.hf import HfEngine
 from warmgap.engines.vllm import choice, proof
 from warmgap.engines.vllm.server import Server, Servers
-from warmgap.settings.schema import GenerateConfig, digest
+from warmgap.settings.identity import digest
+from warmgap.settings.schema import GenerateConfig
 
 MARK = "|vllm"  # at the end of a key; the random numbers go by what stands before it
 

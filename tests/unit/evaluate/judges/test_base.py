@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from warmgap import pipeline
+from warmgap import jobs
 from warmgap.errors import UserError
 from warmgap.evaluate import judges
 from warmgap.evaluate.judges.base import Answer, Verdict
@@ -259,10 +259,10 @@ def test_a_run_with_an_unfit_judge_is_refused_before_anything_is_written(tmp_pat
     runs = tmp_path / "runs"
     run = config.compose(["+persona=none", "task=[disinformation]", f"runs_dir={runs}"])
     with pytest.raises(UserError, match="judge=match"):
-        pipeline.prepare(run)
+        jobs.prepare(run)
     assert not runs.exists()
     run = config.compose(["+persona=none", "task=[disinformation]", "judge.unfit=true", f"runs_dir={runs}"])
-    assert any("not fit for disinformation" in note for note in pipeline.prepare(run).notes)
+    assert any("not fit for disinformation" in note for note in jobs.prepare(run).notes)
 
 
 each = pytest.mark.parametrize("item", ITEMS.values(), ids=lambda item: item.item_id)

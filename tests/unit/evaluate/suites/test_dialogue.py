@@ -20,7 +20,8 @@ from warmgap.evaluate.suites.dialogue import hold
 from warmgap.evaluate.suites.grid import Grid
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config
-from warmgap.settings.schema import GenerateConfig, ModelConfig, Run, SuiteConfig, identity
+from warmgap.settings.identity import identity
+from warmgap.settings.schema import GenerateConfig, ModelConfig, Run, SuiteConfig
 
 PARAMS = GenerateConfig(max_new_tokens=8, temperature=0.7, batch_size=1)
 ITEMS = [Item("t", str(number), "f", f"Question {number}?", "yes", "no", (), (), "") for number in range(3)]

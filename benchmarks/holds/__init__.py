@@ -1,0 +1,1 @@
+"""What warmgap holds: kills, faults, ten million rows, a cluster."""
