@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.json
 
-from warmgap.disk import shards, store
+from warmgap.disk import seals, shards, store
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.evaluate.judges.grade import error_of
@@ -40,11 +40,12 @@ def table(arms: Sequence[Arm], grader: str) -> pd.DataFrame:
     """Return one row for each answer of the arms that the grader has judged, words as categories.
 
     An answer that was asked or judged in several ways has several rows, which `stats.analyze` refuses where they
-    differ. Raises UserError where an arm has none.
+    differ. Raises UserError where an arm has none, or a journal lost something since a run of its arm ended.
     """
     parts: list[pd.DataFrame] = []
     words: dict[str, dict[str, int]] = {name: {} for name in ("model", "arm", *WORDS)}
     for arm in arms:
+        seals.check_count(arm)
         before = len(parts)
         parts += [_coded(rows, arm, words) for rows in _by_file(arm, grader)]
         if len(parts) == before:
@@ -72,8 +73,8 @@ def _by_file(arm: Arm, grader: str) -> Iterator[pa.Table]:
 def _joined(answers: Path, verdicts: Sequence[Path]) -> pa.Table:
     """The answers of a file with their verdicts, which lie in the file of the same shard, or in the whole run's."""
     found = pa.concat_tables([_read(path, VERDICTS) for path in dict.fromkeys(verdicts)])
-    once = found.group_by("answer_key", use_threads=False).aggregate([("verdict", "last")])
-    once = once.rename_columns({"answer_key": "key", "verdict_last": "verdict"})
+    once = found.group_by("answer_key", use_threads=False).aggregate([("verdict", "first")])
+    once = once.rename_columns({"answer_key": "key", "verdict_first": "verdict"})
     return _read(answers, ANSWERS).join(once, "key", join_type="inner")
 
 

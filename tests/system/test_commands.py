@@ -99,6 +99,27 @@ def test_two_arms_of_one_name_and_seed_stand_side_by_side(copied: Runs, tmp_path
 # ---- status and card ----
 
 
+def test_arms_are_analysed_from_their_journals_as_their_comparison_was(copied: Runs, tmp_path: Path) -> None:
+    folders = [str(copied.arm(name)) for name in ("original", "warm")]
+    done = warmgap("analyze", *folders, "--out", str(tmp_path / "out"), "--bootstrap", "0", cwd=tmp_path)
+    assert done.status == 0, done.err
+    key = ["analysis", "term", "model", "arm", "reference", "errors"]
+    one, other = (
+        pd.read_csv(place / "effects.csv", keep_default_na=False, na_values=[""])
+        for place in (copied.comparison, tmp_path / "out")
+    )
+    one = one[one["errors"] != "bootstrap"]
+    pd.testing.assert_frame_equal(
+        *(table.set_index(key).sort_index().drop(columns="p_fdr") for table in (one, other)), rtol=1e-4
+    )
+    path = copied.arm("warm") / "verdicts" / "match" / "embedded.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"incorrect", b"co-rrect!", 1))
+    damaged = warmgap("analyze", *folders, "--out", str(tmp_path / "more"), cwd=tmp_path)
+    assert damaged.status == 2
+    assert f"{path} is damaged" in damaged.err
+    assert not (tmp_path / "more").exists()
+
+
 def test_status_lists_what_is_there(tiny_smoke: Runs) -> None:
     done = warmgap("status", "--runs-dir", "runs", cwd=tiny_smoke.folder.parent, COLUMNS="200")
     assert done.status == 0, done.err

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from warmgap import jobs, pipeline
+from warmgap import hidden, jobs, pipeline
 from warmgap.arms import missing, record
 from warmgap.disk import seals, shards, store
+from warmgap.disk.progress import say
+from warmgap.errors import UserError
 from warmgap.settings import config
 from warmgap.settings.schema import LauncherConfig, Run
 
@@ -92,14 +94,20 @@ class Programme:
 
 
 def of(run: Run) -> Programme:
-    """Return the programme of a run, checked as the run itself would be; only models that it lacks are fetched."""
-    launcher = run.launcher
+    """Return the programme of a run, checked as the run itself would be; only models that it lacks are fetched.
+
+    Raises UserError for settings that hold a secret: jobs read their settings from a file.
+    """
+    launcher, settings = run.launcher, dataclasses.asdict(run)
+    if hidden.blanked(settings) != settings:
+        why = "jobs read their settings from a file, and no secret is written to one"
+        raise UserError("a key, token or password stands in the settings", why, "set it in the environment of the jobs")
     own = LauncherConfig(launcher.mode, launcher.processes, launcher.nodes)
     job = jobs.prepare(dataclasses.replace(run, launcher=own))
     pipeline.quiet()
     record.checked(job.run, job.made)
     folder = Path(run.runs_dir) / "launched" / job.folder.name
-    return Programme(folder, run, list(sys.argv), list(_pieces(job, launcher.shards)))
+    return Programme(folder, run, hidden.typed(sys.argv), list(_pieces(job, launcher.shards)))
 
 
 def _pieces(job: jobs.Job, of: int) -> Iterator[Piece]:
@@ -134,15 +142,21 @@ def freeze(programme: Programme) -> Path:
 
 
 def thaw(path: Path) -> Programme:
-    """Read a programme back."""
-    frozen = store.read_json(path)
+    """Read a programme back. Raises UserError where its file is not what was written."""
+    frozen = store.read_sealed(path, "delete its folder and type the command again: what is done stays done")
     pieces = [Piece(**piece) for piece in frozen["pieces"]]
     return Programme(path.parent, config.thawed(frozen["run"]), frozen["argv"], pieces)
 
 
 def all_in(runs_dir: Path) -> list[Programme]:
-    """Return the programmes of a runs folder."""
-    return [thaw(path) for path in sorted((runs_dir / "launched").glob(f"*/{FILE}"))]
+    """Return the programmes of a runs folder; one whose file cannot be used is left out, which is said."""
+    found = []
+    for path in sorted((runs_dir / "launched").glob(f"*/{FILE}")):
+        try:
+            found.append(thaw(path))
+        except UserError as error:
+            say(f"left out: {error.what} ({error.why})")
+    return found
 
 
 def counted(programme: Programme, states: Mapping[str, str]) -> list[tuple[str, dict[str, int]]]:

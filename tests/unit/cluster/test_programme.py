@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from warmgap import jobs
 from warmgap.cluster import programme, slurm
 from warmgap.cluster.programme import DONE, FAILED, MISSING, RUNNING, WAITING, Programme
 from warmgap.disk import shards, store
-from warmgap.errors import BadValue
+from warmgap.errors import BadValue, UserError
 from warmgap.settings import config
 
 BASE = ("+persona=warm", "compare.personas=[cold]", "compare.seeds=[0,1]", "launcher=slurm", "launcher.shards=3")
@@ -119,3 +120,27 @@ def test_what_accounting_says_of_jobs_that_are_gone_is_told(
 def test_what_makes_no_sense_is_refused(given: list[str]) -> None:
     with pytest.raises(BadValue):
         config.compose(["+persona=warm", *given])
+
+
+def test_no_secret_is_written_for_jobs_to_read(tmp_path: Path) -> None:
+    more = [*BASE, f"runs_dir={tmp_path / 'runs'}"]
+    assert programme.hidden.blanked(dataclasses.asdict(config.compose(more))) == dataclasses.asdict(
+        config.compose(more)
+    )
+    endpoint = ("judge=openai", "judge.model=m-2024-08-06", "judge.base_url=https://me:pa55word@host.example/v1")
+    for secret in (("+method.trainer.hub_token=hf_abcdefgh",), endpoint):
+        with pytest.raises(UserError, match="stands in the settings"):
+            programme.of(config.compose([*more, *secret]))
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_a_programme_whose_file_is_damaged_is_left_out_and_said(
+    whole: Programme, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = programme.freeze(whole)
+    assert [one.name for one in programme.all_in(whole.runs_dir)] == [whole.name]
+    path.write_bytes(path.read_bytes().replace(b"cold", b"gold", 1))
+    assert programme.all_in(whole.runs_dir) == []
+    assert f"left out: {path} is damaged" in capsys.readouterr().err
+    with pytest.raises(UserError, match="is damaged"):
+        programme.thaw(path)
