@@ -98,7 +98,8 @@ def prepare(run: Run) -> Job:
     made = build.build(run)
     hosted = [spec.arm.arm for spec in made if endpoint(run, spec.run.model)]
     for own in {own.arm.name: own for spec in made for own in spec.lineage if own.trained}.values():
-        trl_compat.check_trainer(own.run.method)
+        if not own.arm.adapter.is_dir():  # what was trained has been checked, and TRL takes seconds to import
+            trl_compat.check_trainer(own.run.method)
     arms = [spec.arm for spec in made]
     hash8 = digest({"arms": [arm.name for arm in arms], **measured_by(run, items)})
     name = "personas" if run.compare.personas else f"{arms[-1].arm}-s{run.seed}"
