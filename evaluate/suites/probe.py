@@ -1,8 +1,8 @@
 """A probe: a suite that brings its own items and reads its own measures off the replies.
 
-items → dialogues → checks → outcomes → a table by arm. A check is a yes-or-no question about a reply, which is answered
-by a rule here or, with ``reader: judge``, by the run's chat judge; both are given the same words. What cannot be told is
-missing: it is no, in no table. All that is asked of an arm's dialogues is the same for every arm.
+items → dialogues → checks → outcomes → a table by arm. A check is a yes-or-no question about a reply, which is
+answered by a rule here or, with ``reader: judge``, by the run's chat judge. What cannot be told is missing: it is
+neither yes nor no, and its share stands beside every figure.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A dialogue as an arm held it. ``finish`` says of each reply how it ended: ``stop``, ``length``, or "" (none came).
+    """A dialogue as an arm held it. ``finish`` says of each reply how it ended: ``stop`` or ``length``.
 
     It is ``whole`` where every reply came; one that is not ends with the last that did.
     """
