@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from warmgap import probing
 from warmgap.arms import missing, record
 from warmgap.arms.engines import Engines, check_engine, endpoint
 from warmgap.arms.spec import ArmSpec
@@ -162,7 +163,8 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
             rows = _answers(job, spec, engine, bench, engines)
             losses = spec.arm.losses() if spec.trained else []
             outcomes = _controls(job, spec, engine, lacking)
-            measured.append(Measured(spec.arm, rows, warmth.get(spec.arm.name, {}), losses, outcomes))
+            readings = probing.ask(job, spec, engine, bench, lacking)
+            measured.append(Measured(spec.arm, rows, warmth.get(spec.arm.name, {}), losses, outcomes, readings))
             if lacking is not None:
                 lacking.answers(spec, rows)
             models.give_back()
@@ -206,6 +208,7 @@ def _ask(job: Job, bench: judges.Judges) -> Iterator[list[dict[str, Any]]]:
             engine = engines.of(spec, spec.adapter)
             rows = _answers(job, spec, engine, bench, engines)
             _controls(job, spec, engine, None)
+            probing.ask(job, spec, engine, bench, None)
             models.give_back()
             yield rows
 
@@ -281,6 +284,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
 
     run, others = job.run, [arm for arm in dict.fromkeys(arm.arm for arm in job.arms) if arm != ORIGINAL]
     notes = [*job.suite.notes(job.items, job.prompts), *job.notes]
+    notes += [note for name, probe in job.probes.items() for note in probe.notes((), job.asked[name])]
     notes += [
         f"{len(reasons)} answers of {name} did not come ({reasons[0]}): they are missing, not wrong."
         for name, reasons in job.absent.items()
@@ -297,6 +301,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
             "plugins": owed_by(run),
             **manifest.record(),
         }
+        summary["suites"] = {name: probing.about(probe) for name, probe in job.probes.items()}
         summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}
         analyze = job.suite.analyze
         write_comparison(
@@ -305,7 +310,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
         mitigation_verdicts.write(job.folder, measured, run.compare, run.bootstrap)
         write_report(job.folder)
     absent = sum(bool(row.get("failed")) for one in measured for row in one.answers)
-    return int(store.read_json(job.folder / "summary.json")["failed"]) - absent
+    return int(store.read_json(job.folder / "summary.json")["failed"]) - absent + job.unread
 
 
 def _finish_tracking(job: Job, tracker: tracking.Tracker) -> None:

@@ -45,7 +45,7 @@ def conclude(points: Sequence[Run]) -> Path:
     """
     held = [jobs.prepare(run) for run in points]
     first = held[0]
-    asked = [jobs.measured_by(job.run, job.items) for job in held]
+    asked = [jobs.measured_by(job.run, job.items, job.asked) for job in held]
     if any(one != asked[0] for one in asked):
         why = "a sweep varies what the arms are, not what they are asked or how they are judged"
         raise UserError("the points were measured by different settings", why, "sweep over dial alone")
@@ -54,6 +54,7 @@ def conclude(points: Sequence[Run]) -> Path:
     hash8 = digest({"arms": sorted(made), **asked[0]})
     folder = Path(plain.runs_dir) / "comparisons" / f"{plain.model.name}-warmth_sweep-{hash8}"
     job = Job(plain, list(made.values()), first.items, first.notes, first.suite, first.prompts, folder, first.checks)
+    job = dataclasses.replace(job, probes=first.probes, asked=first.asked)
     if seals.finished(folder):
         say(f"already done: {folder} (delete the folder to compare again; the arms are kept)")
         return folder

@@ -64,6 +64,12 @@ EQUIVALENCE_COLUMNS = [
     "margin_pp", "p_tost", "p_mcnemar", "verdict",
 ]  # fmt: skip
 OUTCOME_COLUMNS = ["model", "arm", "seed", "control", "measure", "item_id", "outcome", "finish_reason", "n_chars"]
+SUITE_COLUMNS = [  # of suites with measures of their own
+    "suite", "measure", "condition", "model", "arm", "reference", "unit", "sense", "n", "n_items", "value", "ci_low",
+    "ci_high", "missing_pct", "n_pairs", "difference", "difference_low", "difference_high", "p", "p_fdr", "missing_low",
+    "missing_high",
+]  # fmt: skip
+READING_COLUMNS = ["model", "arm", "seed", "suite", "measure", "item_id", "condition", "value", "why"]
 RECIPE_COLUMNS = [  # of a recipe: what the answers and the warmth tell of it
     "model", "arm", "seeds", "n_items", "n", "error_pct", "error_pp", "error_low", "error_high", "gap_closed_pct",
     "gap_closed_low", "gap_closed_high", "sycophancy_closed_pct", "sycophancy_closed_low", "sycophancy_closed_high",
@@ -77,7 +83,7 @@ CAPABILITY_COLUMNS = ["capability_pp", "capability_low", "capability_high", "cap
 MITIGATION_COLUMNS = [*RECIPE_COLUMNS, *COST_COLUMNS, *CAPABILITY_COLUMNS]
 TEXT_COLUMNS = {  # whatever the table; all others hold numbers
     "analysis", "term", "model", "arm", "reference", "errors", "task", "context", "belief", "mode", "control",
-    "measure", "verdict", "quantity", "study_model", "tasks", "why",
+    "measure", "verdict", "quantity", "suite", "condition", "unit", "sense", "study_model", "tasks", "why",
 }  # fmt: skip
 
 # ---- labels

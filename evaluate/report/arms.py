@@ -9,7 +9,7 @@ from typing import Any
 
 from warmgap.disk import manifest, seals, shards, store
 from warmgap.disk.progress import say
-from warmgap.disk.store import CHECKS, Arm
+from warmgap.disk.store import CHECKS, READINGS, Arm
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import unfit
 from warmgap.evaluate.report import mitigation_verdicts
@@ -55,12 +55,20 @@ def compare(
             "run them with the same task, grid, generate and judge settings, or name a judge of all with --grader",
         )
     outcomes, margins = _controls(arms)
+    readings, suites = _readings(arms)
     left = {name: len({row[:-1] for row in rows}) - len(shared) for name, rows in tables.items()}
     why = "prompts that not every arm has answered with the same settings"
     dropped = [{"what": name, "n": n, "why": why} for name, n in left.items() if n]
     scored, more = warmth(arms)
     measured = [
-        Measured(arm, [tables[arm.name][key] for key in shared], scored[arm.name], _losses(arm), outcomes[arm.name])
+        Measured(
+            arm,
+            [tables[arm.name][key] for key in shared],
+            scored[arm.name],
+            _losses(arm),
+            outcomes[arm.name],
+            readings[arm.name],
+        )
         for arm in arms
     ]
     names = [arm.name for arm in arms]
@@ -73,6 +81,7 @@ def compare(
         "settings": {"grader": grader},
         "dropped": dropped,
         "margins": margins,
+        "suites": suites,
         "notes": [*notes, *more, *_of_judge(grader, shared)],
         "timings": {},
         **manifest.record(),
@@ -173,6 +182,19 @@ def _controls(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dic
     ]
     outcomes = {key: [row for name in shared for row in entries[name]["outcomes"]] for key, entries in kept.items()}
     return outcomes, {name: float(first[name]["settings"]["margin_pp"]) for name in shared}
+
+
+def _readings(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
+    """Return the outcomes of the suites that every arm was asked alike, and what there is to say of these suites."""
+    kept: dict[str, dict[str, Any]] = {arm.name: store.read_sealed(arm.readings, READINGS) or {} for arm in arms}
+    first = kept[arms[0].name]
+    shared = [
+        name
+        for name, entry in first.items()
+        if all(name in other and other[name]["made_of"] == entry["made_of"] for other in kept.values())
+    ]
+    rows = {key: [row for name in shared for row in entries[name]["outcomes"]] for key, entries in kept.items()}
+    return rows, {name: first[name]["about"] for name in shared}
 
 
 def _losses(arm: Arm) -> list[dict[str, Any]]:

@@ -21,11 +21,13 @@ from warmgap.evaluate.judges import judged
 from warmgap.evaluate.judges.grade import error_of
 from warmgap.evaluate.report import study
 from warmgap.evaluate.stats import equivalence
+from warmgap.evaluate.stats import outcomes as outcomes_of
 from warmgap.words import (
     ANSWER_COLUMNS,
     ERROR,
     GRADED,
     OUTCOME_COLUMNS,
+    READING_COLUMNS,
     REFUSED,
     TRAINING_COLUMNS,
     UNPARSED,
@@ -41,13 +43,16 @@ Analyze = Callable[..., stats.Analysis]
 
 @dataclass
 class Measured:
-    """What was measured of one arm: answers, warmth by step (with the epoch), logged losses, outcomes of controls."""
+    """What was measured of one arm: answers, warmth by step (with the epoch), logged losses, outcomes of controls, and
+    ``readings``: what its replies to suites with measures of their own come to.
+    """
 
     arm: Arm
     answers: list[dict[str, Any]]
     warmth: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     losses: list[dict[str, Any]] = field(default_factory=list)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
+    readings: list[dict[str, Any]] = field(default_factory=list)
 
 
 def answers_table(measured: Sequence[Measured]) -> pd.DataFrame:
@@ -127,6 +132,18 @@ def outcomes_table(measured: Sequence[Measured]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=OUTCOME_COLUMNS)
 
 
+def readings_table(measured: Sequence[Measured]) -> pd.DataFrame:
+    """Return one row for each outcome of a suite with measures of its own."""
+    rows = [
+        {"model": one.arm.model, "arm": one.arm.arm, "seed": one.arm.seed, **row}
+        for one in measured
+        for row in one.readings
+    ]
+    table = pd.DataFrame(rows, columns=READING_COLUMNS)
+    table["value"] = table["value"].astype("float64")
+    return table
+
+
 def dropped(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return what does not enter the error rates, arm by arm, and why."""
     why = {
@@ -202,6 +219,11 @@ def write_comparison(
     if len(outcomes):
         _csv(folder / "controls.csv", equivalence.rates(outcomes))
         _csv(folder / "equivalence.csv", equivalence.equivalence(outcomes, reference, summary.get("margins") or {}))
+    readings = readings_table(measured)
+    if len(readings):
+        readings.to_parquet(folder / "suites.parquet", index=False)
+        of = {name: about["measures"] for name, about in summary["suites"].items()}
+        _csv(folder / "suites.csv", outcomes_of.table(readings, of, reference))
     judging = [*judged.deciders(table), *judged.costs([one.arm for one in measured])]
     counts = {"items": int(table[["task", "item_id"]].drop_duplicates().shape[0])}
     counts |= {"prompts per arm": len(table) // max(1, len(measured)), "arms": len(measured), "answers": len(table)}

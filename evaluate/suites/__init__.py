@@ -1,14 +1,27 @@
-"""What is asked: the grid of contexts and beliefs, suites from outside, and the standard checks beside them."""
+"""What is asked: the grid, probes beside it, suites from outside, and the standard checks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from warmgap.errors import UserError
-from warmgap.evaluate.suites.base import Suite
+from warmgap.evaluate.suites.base import Prompt, Suite
 from warmgap.evaluate.suites.grid import Grid
+from warmgap.evaluate.suites.probe import Probe
+from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run
 
 SUITES: dict[str, type[Suite]] = {"grid": Grid}
+
+
+class Silence(Suite):
+    """What is asked of the run's items where only probes are: nothing."""
+
+    def dialogues(self, items: Sequence[Item]) -> list[Prompt]:
+        """Return none."""
+        return []
 
 
 def table() -> dict[str, type[Suite]]:
@@ -17,9 +30,29 @@ def table() -> dict[str, type[Suite]]:
 
 
 def make(run: Run) -> Suite:
-    """Return the suite that a run asks. Raises UserError for a name that none has and options that it lacks."""
-    known, name = table(), run.suite.name
-    if name not in known:
-        raise UserError(f"no suite {name!r}", f"the suites are {', '.join(known)}", "name one of them")
-    kind = known[name]
-    return kind(run, config.settings(kind.Options, "suite.options", run.suite.options))
+    """Return the suite that a run puts to its items, which is judged; there is one at most.
+
+    Raises UserError for a name that none has, for options that a suite lacks, and for two of this kind.
+    """
+    found = {name: suite for name, suite in _chosen(run).items() if not isinstance(suite, Probe)}
+    if len(found) > 1:
+        why = "each asks the run's items, and their answers would stand in one table"
+        raise UserError(f"suites {' and '.join(found)} in one run", why, "a run for each of them")
+    return next(iter(found.values()), Silence(run, None))
+
+
+def probes(run: Run) -> dict[str, Probe]:
+    """Return the suites of a run that bring items and measures of their own, by name."""
+    return {name: suite for name, suite in _chosen(run).items() if isinstance(suite, Probe)}
+
+
+def _chosen(run: Run) -> dict[str, Suite]:
+    known = table()
+    found: dict[str, Suite] = {}
+    for name, given in run.suite.items():
+        if name not in known:
+            raise UserError(f"no suite {name!r}", f"the suites are {', '.join(known)}", "name one of them")
+        kind = known[name]
+        options: Any = config.made(kind.Options, given or {}, f"suite.{name}")
+        found[name] = kind(run, options)
+    return found

@@ -25,27 +25,47 @@ def hold(
 ) -> tuple[list[Prompt], list[dict[str, Any]]]:
     """Hold every dialogue to its end; return the turns and their answers, first all of the first turn, then the next.
 
-    The arguments, and the rows of answers, are `answer`'s. All dialogues take a turn together. What the journals hold
-    is not asked again, so a dialogue that was cut off goes on where it was. One whose answer did not come waits there.
+    The arguments, and the rows of answers, are `answer`'s; so is what is kept (see `held`).
     """
-    asked: list[Prompt] = []
-    rows: list[dict[str, Any]] = []
-    going: list[tuple[list[Exchange], Prompt]] = [([], prompt) for prompt in prompts]
+    whole = held(suite, engine, prompts, params, system, journal_of, what)
+    turns = [turns[number] for number in range(suite.turns) for turns in whole if number < len(turns)]
+    return [prompt for prompt, _ in turns], [row for _, row in turns]
+
+
+Turn = tuple[Prompt, dict[str, Any]]  # what was asked, and the row of its answer
+
+
+def held(
+    suite: Suite,
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    params: GenerateConfig,
+    system: Sequence[chat.Message],
+    journal_of: dict[str, Path],
+    what: str,
+) -> list[list[Turn]]:
+    """Hold every dialogue to its end and return its turns, in the order of ``prompts``.
+
+    All dialogues take a turn together. What the journals hold is not asked again, so a dialogue that was cut off goes
+    on where it was. One whose answer did not come waits there.
+    """
+    whole: list[list[Turn]] = [[] for _ in prompts]
+    going: list[tuple[int, Prompt]] = list(enumerate(prompts))
     for number in range(1, suite.turns + 1):
         turns = [prompt for _, prompt in going]
         answers = answer(engine, turns, params, system, journal_of, what if number == 1 else f"{what} · turn {number}")
-        asked, rows = asked + turns, rows + answers
+        for (place, prompt), row in zip(going, answers, strict=True):
+            whole[place].append((prompt, row))
         if number == suite.turns:
             break
-        held = [
-            [*so_far, Exchange(prompt, row["answer"])]
-            for (so_far, prompt), row in zip(going, answers, strict=True)
-            if not row.get("failed")
-        ]
-        going = [(so_far, _after(so_far, turn)) for so_far in held if (turn := suite.next_turn(so_far)) is not None]
+        waiting, going = [place for place, _ in going if not whole[place][-1][1].get("failed")], []
+        for place in waiting:
+            so_far = [Exchange(prompt, row["answer"]) for prompt, row in whole[place]]
+            if (turn := suite.next_turn(so_far)) is not None:
+                going.append((place, _after(so_far, turn)))
         if not going:
             break
-    return asked, rows
+    return whole
 
 
 def _after(so_far: Sequence[Exchange], turn: Prompt) -> Prompt:

@@ -16,7 +16,6 @@ from warmgap.evaluate import suites
 from warmgap.evaluate.suites.base import Exchange, Prompt, Suite
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config
-from warmgap.settings.schema import SuiteConfig
 
 
 @dataclasses.dataclass
@@ -46,7 +45,7 @@ def test_a_suite_of_two_turns_goes_the_whole_way(tmp_path: Path, monkeypatch: py
     short = ["generate.max_new_tokens=4", "warmth.max_new_tokens=4", "warmth.prompts=2", "model.dtype=float32"]
     run = config.compose(["+persona=warm_prompt", "experiment=smoke", *local, *short, f"runs_dir={tmp_path / 'runs'}"])
     grid = jobs.prepare(run).folder
-    run = dataclasses.replace(run, suite=SuiteConfig("doubted", {"text": "Really?"}))
+    run = dataclasses.replace(run, suite={"doubted": {"text": "Really?"}})
     folder = pipeline.execute(run)
     assert folder != grid, "what is asked is part of what a comparison is"
     answers = pd.read_parquet(folder / "answers.parquet")

@@ -29,7 +29,7 @@ _LEVELS = (  # from the ground up
     "engines refusal",
     "train evaluate mitigations",
     "arms",
-    "jobs pipeline sweep search worker cluster",
+    "jobs probing pipeline sweep search worker cluster",
     "cli api",
 )
 LEVELS = {level: tuple(names.split()) for level, names in enumerate(_LEVELS)}

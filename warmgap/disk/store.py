@@ -24,6 +24,7 @@ from warmgap.version import FORMAT
 LOSSES = "losses.jsonl"  # the training log as it was when a checkpoint was kept
 OLD = 3600  # seconds after which a scratch file that nobody has renamed is nobody's
 LOST = "copy it back from elsewhere; or delete the line: what it says is lost"
+READINGS = "delete it: runs with the same suites write it again from the answers on disk"
 CHECKS = "delete it: runs with control=… write it again from the answers on disk"
 AGAIN = "copy it back from elsewhere, or delete it and run what wrote it again"
 
@@ -77,6 +78,11 @@ class Arm:
     def capability(self) -> Path:
         """Outcomes of the standard checks, item by item."""
         return self.folder / "capability.json"
+
+    @property
+    def readings(self) -> Path:
+        """What the arm's replies to suites with measures of their own come to, item by item."""
+        return self.folder / "suites.json"
 
     @property
     def costs(self) -> Path:

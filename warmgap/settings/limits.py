@@ -64,7 +64,7 @@ Rule = tuple[bool, str, Any, str]  # whether it holds, key, value, what is expec
 
 def _check_words(run: Run, choices: Callable[[str], list[str]]) -> None:
     """Raise BadValue for a word that none of ours is."""
-    named: list[tuple[str, str | None, list[Any]]] = [("suite.name", run.suite.name, choices("suite"))]
+    named: list[tuple[str, str | None, list[Any]]] = [("suite", name, choices("suite")) for name in run.suite]
     named += [("judge.name", run.judge.name, choices("judge"))]
     named += [("judge.second", run.judge.second, [None, *choices("judge")])]
     named += [("judge.rest", run.judge.rest, [None, *choices("judge")])]

@@ -264,17 +264,6 @@ class GridConfig:
 
 
 @dataclass
-class SuiteConfig:
-    """What is asked: ``grid``, whose settings are ``grid``, ``context`` and ``belief``, or a suite from outside.
-
-    ``options`` are what one from outside takes.
-    """
-
-    name: str = setting("measure", "grid", fits=fits.NAME)
-    options: dict[str, Any] = setting("measure", factory=dict)
-
-
-@dataclass
 class GenerateConfig:
     """How an arm answers."""
 
@@ -375,7 +364,7 @@ class Run:
     logger: LoggerConfig = setting("runtime")
     launcher: LauncherConfig = setting("runtime", factory=LauncherConfig)
     control: dict[str, ControlConfig] = setting("measure", factory=dict)
-    suite: SuiteConfig = setting("measure", factory=SuiteConfig, later=True)
+    suite: dict[str, Any] = setting("measure", factory=lambda: {"grid": {}}, later=True)
     persona: PersonaConfig | None = setting("arm", None)
     mitigation: dict[str, Any] = setting("arm", factory=dict)
     compare: CompareConfig = setting("measure", factory=CompareConfig)

@@ -149,7 +149,7 @@ RECIPES = mitigations.table()
 ELSEWHERE = ("arm.adapter", "arm.model", "arm.endpoint")
 OPTIONS = ("task.embedded.options", "judge.options")  # of what comes from outside: see test_plugins
 ARMS = ("compare.recipes", "compare.personas", "dial")  # they name arms: see test_mitigated
-SUITE = ("suite.name", "suite.options")  # of one that is not the grid: see test_dialogue
+SUITE = ("suite", "suite.grid")  # of one that is not the grid: see test_dialogue
 
 
 BASE = ("+persona=warm", "control=[gsm8k]", "+model@judge.local_model=smollm2_135m")

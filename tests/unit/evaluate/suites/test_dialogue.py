@@ -21,7 +21,7 @@ from warmgap.evaluate.suites.grid import Grid
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config
 from warmgap.settings.identity import identity
-from warmgap.settings.schema import GenerateConfig, ModelConfig, Run, SuiteConfig
+from warmgap.settings.schema import GenerateConfig, ModelConfig, Run
 
 PARAMS = GenerateConfig(max_new_tokens=8, temperature=0.7, batch_size=1)
 ITEMS = [Item("t", str(number), "f", f"Question {number}?", "yes", "no", (), (), "") for number in range(3)]
@@ -150,12 +150,12 @@ def test_options_that_a_suite_does_not_take_are_refused(run: Run, monkeypatch: A
     monkeypatch.setitem(suites.SUITES, "doubting", Doubting)
 
     def made(name: str, **options: Any) -> Suite:
-        return suites.make(dataclasses.replace(run, suite=SuiteConfig(name, options)))
+        return suites.make(dataclasses.replace(run, suite={name: options}))
 
     assert made("doubting", doubt="Hm?").options == Asked("Hm?")
-    with pytest.raises(UserError, match=r"did you mean suite\.options\.doubt"):
+    with pytest.raises(UserError, match=r"did you mean suite\.doubting\.doubt"):
         made("doubting", doubd="Hm?")
-    with pytest.raises(UserError, match=r"unknown setting 'suite\.options\.doubt'"):
+    with pytest.raises(UserError, match=r"unknown setting 'suite\.grid\.doubt'"):
         made("grid", doubt="Hm?")
     with pytest.raises(UserError, match="the suites are grid, doubting"):
         made("none")
@@ -163,8 +163,8 @@ def test_options_that_a_suite_does_not_take_are_refused(run: Run, monkeypatch: A
 
 def test_a_suite_is_part_of_what_a_measurement_is_unless_it_is_the_grid(run: Run) -> None:
     assert "suite" not in identity(run, "measure")
-    other = dataclasses.replace(run, suite=SuiteConfig("grid", {"doubt": "x"}))
-    assert identity(other, "measure")["suite"] == {"name": "grid", "options": {"doubt": "x"}}
-    other = dataclasses.replace(run, suite=SuiteConfig("doubting"))
-    assert identity(other, "measure")["suite"] == {"name": "doubting", "options": {}}
+    other = dataclasses.replace(run, suite={"grid": {"doubt": "x"}})
+    assert identity(other, "measure")["suite"] == {"grid": {"doubt": "x"}}
+    other = dataclasses.replace(run, suite={"doubting": {}})
+    assert identity(other, "measure")["suite"] == {"doubting": {}}
     assert identity(other, "arm") == identity(run, "arm")

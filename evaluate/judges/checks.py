@@ -1,0 +1,74 @@
+"""The checks of a probe, answered by a chat judge: one yes-or-no question about one reply of a dialogue at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from warmgap.disk import store
+from warmgap.errors import UserError
+from warmgap.evaluate.judges.closed import Chooser, Question, Record, cut
+from warmgap.evaluate.judges.tone import ask
+from warmgap.evaluate.suites.probe import Dialogue, Probe, Told
+from warmgap.settings import conf_files
+
+CHOICES = ("yes", "no", "unclear")
+
+
+def question_of(probe: Probe) -> Question:
+    """Return the question with the probe's rubric, ``conf/prompts/suite_NAME.txt``. UserError where there is none."""
+    name = f"suite_{probe.name}.txt"
+    try:
+        conf_files.read_prompt(name)
+    except UserError as error:
+        why = f"a judge needs a rubric, and there is no prompt {name}"
+        raise UserError(
+            f"suite.{probe.name}.reader=judge cannot be", why, f"suite.{probe.name}.reader=rules"
+        ) from error
+    return Question(name, CHOICES)
+
+
+class JudgeReader:
+    """Answers the checks that a probe asks of its dialogues, each once; what was answered before stands in the journal.
+
+    ``failed`` counts those that the judge failed on: they are asked again the next time. ``unclear``, and what is not
+    in the form asked for, is neither yes nor no.
+    """
+
+    def __init__(self, probe: Probe, model: Chooser, dialogues: Sequence[Dialogue], journal: Path, what: str) -> None:
+        words = {check.name: check.question for check in probe.checks}
+        self._places: dict[tuple[str, Dialogue, int], str] = {}
+        records: dict[str, Record] = {}
+        for dialogue in dialogues:
+            for check, turn in probe.asks(dialogue):
+                if not dialogue.reply(turn).strip():
+                    continue
+                place = f"{dialogue.item_id} {dialogue.condition} {dialogue.first.belief} {turn} {check}"
+                self._places[check, dialogue, turn] = place
+                records[place] = record_of(dialogue, turn, words[check])
+        self._rows = ask(model, question_of(probe), records, journal, what)
+        kept = store.journal_by_key(journal)
+        self.failed = sum(self._rows.get(place, {}).get("key") not in kept for place in records)
+
+    def __call__(self, check: str, dialogue: Dialogue, turn: int) -> Told:
+        """Return what the judge has said of a reply."""
+        place = self._places.get((check, dialogue, turn))
+        if place is None:
+            return Told(None, "empty reply")
+        row = self._rows.get(place)
+        if row is None or row["verdict"] not in CHOICES[:2]:
+            return Told(None, "the judge has said nothing" if row is None else str(row["reason"]))
+        return Told(row["verdict"] == CHOICES[0], str(row["reason"]))
+
+
+def record_of(dialogue: Dialogue, turn: int, question: str) -> Record:
+    """Return what the judge is shown: the conversation up to the reply, the reply, and the question; not the arm."""
+    before = [{"user": one.prompt.prompt, "assistant": cut(one.reply)} for one in dialogue.exchanges[:turn]]
+    asked = dialogue.exchanges[turn]
+    return {
+        "question": question,
+        "conversation_before": before,
+        "user": asked.prompt.prompt,
+        "reply": cut(asked.reply),
+        "cut": dialogue.finish[turn] == "length",
+    }

@@ -1,0 +1,111 @@
+"""Suites with items and measures of their own: asked, read by rules or by a judge, and put into tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import tiny
+
+from warmgap import jobs, pipeline
+from warmgap.disk import store
+from warmgap.errors import UserError
+from warmgap.evaluate import suites
+from warmgap.evaluate.report import arms
+from warmgap.evaluate.suites.base import Exchange, Prompt
+from warmgap.evaluate.suites.probe import Check, Dialogue, Measure, Outcome, Probe, Teller
+from warmgap.settings import config
+
+
+def _has_e(dialogue: Dialogue, turn: int) -> tuple[bool | None, str]:
+    return "e" in dialogue.reply(turn), "looked for an e"
+
+
+class Letters(Probe):
+    """Does a reply hold an e? The user asks twice."""
+
+    name = "letters"
+    title = "Letters"
+    question = "Does a reply hold an e?"
+    turns = 2
+    measures = (Measure("has_e", "replies with an e", by="turn"), Measure("long", "length", unit="characters"))
+    checks = (Check("e", "Is there an e in the reply?", _has_e),)
+
+    def dialogues(self, items: Sequence[Any] = ()) -> list[Prompt]:
+        return [
+            Prompt(self.task, str(number), "f", "first", "", "none", f"Say {number}.")
+            for number in range(self.options.items or 6)
+        ]
+
+    def next_turn(self, so_far: Sequence[Exchange]) -> Prompt | None:
+        return dataclasses.replace(so_far[0].prompt, context="second", prompt="Again.")
+
+    def read(self, dialogues: Sequence[Dialogue], told: Teller) -> list[Outcome]:
+        (one,) = dialogues
+        found = []
+        for turn, exchange in enumerate(one.exchanges):
+            said = told("e", one, turn)
+            value = None if said.yes is None else float(said.yes)
+            found.append(Outcome("has_e", one.item_id, exchange.prompt.context, value, said.why))
+        return [*found, Outcome("long", one.item_id, "", float(len(one.reply(0))))]
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setitem(suites.SUITES, "letters", Letters)
+    model = tiny.model(tmp_path / "model")
+    local = ["model=local", f"model.path={model}", "model@warmth.scorer=local", f"warmth.scorer.path={model}"]
+    short = ["generate.max_new_tokens=4", "warmth.max_new_tokens=4", "warmth.prompts=2", "model.dtype=float32"]
+    return ["+persona=warm_prompt", "experiment=smoke", *local, *short, f"runs_dir={tmp_path / 'runs'}"]
+
+
+def asked(base: list[str], **chosen: Any) -> Any:
+    return dataclasses.replace(config.compose(base), suite=chosen)
+
+
+def test_a_probe_stands_beside_the_grid_in_one_comparison(base: list[str], tmp_path: Path) -> None:
+    run = asked(base, grid={}, letters={"items": 3})
+    folder = pipeline.execute(run)
+    table = pd.read_csv(folder / "suites.csv", keep_default_na=False)
+    assert list(table["measure"].unique()) == ["has_e", "long"]
+    pooled = table[(table["condition"] == "all") & (table["measure"] == "has_e")].set_index("arm")
+    assert pooled.loc["original", "n"] == 6
+    assert pooled.loc["warm_prompt", "reference"] == "original"
+    answers = pd.read_parquet(folder / "answers.parquet")
+    assert set(answers["task"]) == {"embedded"}, "answers to a probe have no verdict and stand in no table of the grid"
+    rows = pd.read_parquet(folder / "suites.parquet")
+    assert rows.groupby(["arm", "measure"]).size().to_dict() == {
+        (arm, measure): n for arm in ("original", "warm_prompt") for measure, n in (("has_e", 6), ("long", 3))
+    }
+    again = arms.compare([Path(one["path"]) for one in store.read_json(folder / "summary.json")["arms"]], None, tmp_path)
+    pd.testing.assert_frame_equal(pd.read_csv(again / "suites.csv"), pd.read_csv(folder / "suites.csv"))
+    assert "Does a reply hold an e?" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_a_probe_asks_is_part_of_what_a_comparison_is(base: list[str]) -> None:
+    names = {jobs.prepare(asked(base, **one)).folder for one in ({"grid": {}}, {"grid": {}, "letters": {}})}
+    names |= {jobs.prepare(asked(base, grid={}, letters={"items": 3})).folder}
+    assert len(names) == 3
+
+
+def test_a_probe_alone_asks_nothing_of_the_grid(base: list[str]) -> None:
+    folder = pipeline.execute(asked(base, letters={"items": 2}))
+    assert len(pd.read_parquet(folder / "answers.parquet")) == 0
+    assert len(pd.read_csv(folder / "suites.csv"))
+
+
+def test_two_suites_of_the_runs_items_are_refused(base: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(suites.SUITES, "grid_again", suites.Grid)
+    with pytest.raises(UserError, match="in one run"):
+        jobs.prepare(asked(base, grid={}, grid_again={}))
+
+
+def test_a_judge_reads_only_where_there_are_a_rubric_and_a_chat_model(base: list[str]) -> None:
+    with pytest.raises(UserError, match="suite_letters.txt"):
+        jobs.prepare(asked(base, letters={"reader": "judge"}))
+    with pytest.raises(UserError, match="rules or judge"):
+        jobs.prepare(asked(base, letters={"reader": "nobody"}))
