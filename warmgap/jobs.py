@@ -18,8 +18,7 @@ from warmgap.disk.shards import Shard
 from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.evaluate import judges, suites
-from warmgap.evaluate.judges import checks as judged_checks
-from warmgap.evaluate.suites import controls
+from warmgap.evaluate.suites import controls, judge_reader
 from warmgap.evaluate.suites.base import Prompt, Suite
 from warmgap.evaluate.suites.controls import ControlItem
 from warmgap.evaluate.suites.probe import JUDGE, Probe
@@ -122,7 +121,7 @@ def _check_readers(run: Run, probes: dict[str, Probe]) -> None:
     """Raise UserError where a judge is to read a suite, and there is no rubric or no chat model."""
     for name, probe in probes.items():
         if probe.options.reader == JUDGE:
-            judged_checks.question_of(probe)
+            judge_reader.question_of(probe)
             if run.judge.name not in judges.chat_models():
                 why = f"judge={run.judge.name} is no chat model"
                 fix = f"judge={' or judge='.join(judges.chat_models())}, or suite.{name}.reader=rules"

@@ -12,9 +12,9 @@ from warmgap.arms.spec import ArmSpec
 from warmgap.disk import shards, store
 from warmgap.engines.base import Engine
 from warmgap.evaluate import judges
-from warmgap.evaluate.judges.checks import JudgeReader
 from warmgap.evaluate.suites import dialogue as dialogues
 from warmgap.evaluate.suites.base import Exchange, Prompt
+from warmgap.evaluate.suites.judge_reader import JudgeReader
 from warmgap.evaluate.suites.probe import JUDGE, Dialogue, Outcome, Probe, Reader, Teller
 from warmgap.jobs import Job
 from warmgap.settings.identity import digest

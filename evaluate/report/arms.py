@@ -15,11 +15,13 @@ from warmgap.evaluate.judges import unfit
 from warmgap.evaluate.report import mitigation_verdicts
 from warmgap.evaluate.report.html.page import write_report
 from warmgap.evaluate.report.write import VERDICT_COLUMNS, Measured, write_comparison
+from warmgap.evaluate.suites.probe import PREFIX
 from warmgap.settings.identity import digest
 from warmgap.settings.mitigation_schema import CompareConfig
 from warmgap.words import ORIGINAL
 
 AGAIN = "run again what made the arm: what the line held is made again, and nothing else"
+Place = tuple[str, ...]  # task, item_id, context, belief, prompt, and how it was answered and graded
 GRADERS = ("cascade", "openai", "local", "match")  # where two have graded, the first is the run's judge
 
 
@@ -48,17 +50,9 @@ def compare(
     grader = grader or _grader(arms)
     tables = {arm.name: _graded(arm, grader) for arm in arms}
     shared, notes = _shared(tables)
-    if not shared:
-        raise UserError(
-            "the arms have no prompt in common",
-            f"none was answered by all of them with the same settings and graded by {grader}",
-            "run them with the same task, grid, generate and judge settings, or name a judge of all with --grader",
-        )
+    _check_shared(shared, grader)
     outcomes, margins = _controls(arms)
     readings, suites = _readings(arms)
-    left = {name: len({row[:-1] for row in rows}) - len(shared) for name, rows in tables.items()}
-    why = "prompts that not every arm has answered with the same settings"
-    dropped = [{"what": name, "n": n, "why": why} for name, n in left.items() if n]
     scored, more = warmth(arms)
     measured = [
         Measured(
@@ -79,7 +73,7 @@ def compare(
         "reference": ORIGINAL,
         "grader": grader,
         "settings": {"grader": grader},
-        "dropped": dropped,
+        "dropped": _dropped(tables, len(shared)),
         "margins": margins,
         "suites": suites,
         "notes": [*notes, *more, *_of_judge(grader, shared)],
@@ -94,12 +88,26 @@ def compare(
     return folder
 
 
+def _dropped(tables: dict[str, dict[Place, dict[str, Any]]], shared: int) -> list[dict[str, Any]]:
+    """How many prompts of each arm are left out, and why."""
+    left = {name: len({row[:-1] for row in rows}) - shared for name, rows in tables.items()}
+    why = "prompts that not every arm has answered with the same settings"
+    return [{"what": name, "n": n, "why": why} for name, n in left.items() if n]
+
+
+def _check_shared(shared: Sequence[Place], grader: str) -> None:
+    """Raise UserError where the arms have nothing in common."""
+    if not shared:
+        raise UserError(
+            "the arms have no prompt in common",
+            f"none was answered by all of them with the same settings and graded by {grader}",
+            "run them with the same task, grid, generate and judge settings, or name a judge of all with --grader",
+        )
+
+
 def _of_judge(grader: str, shared: Sequence[Place]) -> list[str]:
     left = unfit(grader, sorted({place[0] for place in shared}))
     return [f"judge {grader} is not fit for {', '.join(left)}: these errors are no measurement."] if left else []
-
-
-Place = tuple[str, ...]  # task, item_id, context, belief, prompt, and how it was answered and graded
 
 
 def _grader(arms: Sequence[Arm]) -> str:
@@ -112,6 +120,8 @@ def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
     """Return the arm's answers with the grader's verdicts, under each setting that it was asked and graded with."""
     found: dict[Place, dict[str, Any]] = {}
     for path in shards.journals(arm.folder / "answers"):
+        if path.stem.startswith(PREFIX):
+            continue  # a suite with measures of its own: its answers have no verdict
         answers = store.journal_by_key(path, AGAIN)
         for verdict in store.journal_by_key(arm.verdicts(grader, path.stem), AGAIN).values():
             if row := answers.get(verdict["answer_key"]):

@@ -32,6 +32,7 @@ from warmgap.words import (
     RATE_COLUMNS,
     REFUSED,
     STUDY_COLUMNS,
+    SUITE_COLUMNS,
     TEXT_COLUMNS,
     TRAINING_COLUMNS,
     UNPARSED,
@@ -42,7 +43,7 @@ from warmgap.words import (
 OURS = ("clustered", "bootstrap", "unclustered")  # first kind of standard error that is there
 SUMMARY_KEYS = [
     "title", "name", "created", "command", "grader", "reference", "arms", "settings", "counts", "dropped", "notes",
-    "versions", "second_judge", "timings", "mitigation_settings", "floor",
+    "versions", "second_judge", "timings", "mitigation_settings", "floor", "suites",
 ]  # fmt: skip
 
 
@@ -60,6 +61,7 @@ class Comparison:
     equivalence: pd.DataFrame
     study: pd.DataFrame
     mitigations: pd.DataFrame
+    suites: pd.DataFrame
     group_of: dict[str, str]
 
     @property
@@ -176,6 +178,7 @@ def load_comparison(folder: Path) -> Comparison:
         equivalence=_read_csv(folder / "equivalence.csv", EQUIVALENCE_COLUMNS),
         study=_read_csv(folder / "study.csv", STUDY_COLUMNS),
         mitigations=_read_csv(folder / "mitigations.csv", MITIGATION_COLUMNS),
+        suites=_read_csv(folder / "suites.csv", SUITE_COLUMNS),
         group_of=_groups(folder),
     )
 

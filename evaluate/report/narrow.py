@@ -20,10 +20,11 @@ from warmgap.disk.store import Arm
 from warmgap.errors import UserError
 from warmgap.evaluate.judges.grade import error_of
 from warmgap.evaluate.suites.controls import PREFIX
+from warmgap.evaluate.suites.probe import PREFIX as SUITE
 
 WORDS = ("task", "family", "item_id", "context", "group", "belief", "verdict", "finish_reason")
 NUMBERS = ("n_chars", "n_tokens")
-NO_GRID = ("warmth-step", "select-step", PREFIX)  # journals of answers that no grid has asked
+NO_GRID = ("warmth-step", "select-step", PREFIX, SUITE)  # journals of answers that no grid has asked
 BLOCK = 1 << 24  # bytes that are read at once; no line is longer
 _TEXT = pa.string()
 ANSWERS = pa.schema(

@@ -20,8 +20,8 @@ from warmgap.evaluate import stats
 from warmgap.evaluate.judges import judged
 from warmgap.evaluate.judges.grade import error_of
 from warmgap.evaluate.report import study
-from warmgap.evaluate.stats import equivalence
-from warmgap.evaluate.stats import outcomes as outcomes_of
+from warmgap.evaluate.stats.beside import equivalence
+from warmgap.evaluate.stats.beside import outcomes as outcomes_of
 from warmgap.words import (
     ANSWER_COLUMNS,
     ERROR,

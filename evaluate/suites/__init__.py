@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmgap.errors import UserError
 from warmgap.evaluate.suites.base import Prompt, Suite
@@ -12,6 +12,12 @@ from warmgap.evaluate.suites.probe import Probe
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config, plugins
 from warmgap.settings.schema import Run
+from warmgap.words import CELL_COLUMNS, EFFECT_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from warmgap.evaluate.stats import Analysis
 
 SUITES: dict[str, type[Suite]] = {"grid": Grid}
 
@@ -22,6 +28,14 @@ class Silence(Suite):
     def dialogues(self, items: Sequence[Item]) -> list[Prompt]:
         """Return none."""
         return []
+
+    def analyze(self, answers: pd.DataFrame, *, reference: str, bootstrap: int) -> Analysis:
+        """Return tables without rows."""
+        import pandas as pd
+
+        from warmgap.evaluate.stats import Analysis
+
+        return Analysis(pd.DataFrame(columns=EFFECT_COLUMNS), pd.DataFrame(columns=CELL_COLUMNS), [])
 
 
 def table() -> dict[str, type[Suite]]:

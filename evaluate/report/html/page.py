@@ -44,6 +44,7 @@ from warmgap.evaluate.report.html.mitigation_part import (
     third_arm,
 )
 from warmgap.evaluate.report.mitigation_rows import main_arms
+from warmgap.evaluate.report.suite_rows import parts_of
 from warmgap.evaluate.report.terminal.tables import judge_sentence, missing_line, print_summary
 from warmgap.evaluate.stats.contrasts import DIFFERENCES
 from warmgap.words import BELIEF_LABELS, CONTEXT_LABELS, NONE, label
@@ -119,6 +120,7 @@ def write_report(folder: Path) -> Path:
         warmth=warmth_rows(main),
         more_warmth=warmth_rows(comparison)[len(warmth_rows(main)) :],
         controls=control_rows(comparison),
+        suites=parts_of(comparison),
         beside=_beside_study(comparison),
         colours=_colours(comparison),
         plates=_plates(comparison, _captions(main)),

@@ -27,6 +27,7 @@ from warmgap.evaluate.report.comparison import (
 from warmgap.evaluate.report.findings import Finding, belief_rows, findings_of, isolation_line, net_lines, net_of
 from warmgap.evaluate.report.mitigation_rows import main_arms, many_arms
 from warmgap.evaluate.report.terminal.mitigation_table import print_mitigations
+from warmgap.evaluate.report.terminal.suite_table import print_suites
 
 
 def print_summary(folder: Path, console: Console | None = None) -> None:
@@ -49,6 +50,7 @@ def print_summary(folder: Path, console: Console | None = None) -> None:
     for table in (*tables, _controls_table(comparison)):
         if table.row_count:
             out.print(table)
+    print_suites(whole_comparison, out)
     if many_arms(whole_comparison):
         left = "effects, warmth and standard checks of the other arms are in the report"
         out.print(Text(f"\nAbove for {', '.join(comparison.others)} only: {left}.", style="dim"))

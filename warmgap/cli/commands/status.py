@@ -34,8 +34,12 @@ def _status(options: Any) -> int:
     table = Table("arm", "trained", "answers", "verdicts", "warmth", title=str(options.runs_dir), box=None)
     arms = arm_names.arms_in(options.runs_dir)
     for arm in arms:
-        answers = [p for p in arm.folder.glob("answers/*.jsonl") if not p.name.startswith(("warmth-step", "control-"))]
-        verdicts = list(arm.folder.glob("verdicts/*/*.jsonl"))
+        answers = [
+            p
+            for p in arm.folder.glob("answers/*.jsonl")
+            if not p.name.startswith(("warmth-step", "control-", "suite-"))
+        ]
+        verdicts = [p for p in arm.folder.glob("verdicts/*/*.jsonl") if not p.name.startswith("suite-")]
         counts = [sum(1 for p in files for _ in store.read_journal(p)) for files in (answers, verdicts)]
         steps = {row["step"] for row in store.read_journal(arm.warmth)}
         trained = "yes" if arm.adapter.is_dir() else "begun" if arm.rows.exists() else "-"

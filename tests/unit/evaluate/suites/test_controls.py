@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from warmgap.errors import UserError
-from warmgap.evaluate.stats import equivalence
-from warmgap.evaluate.stats.equivalence import BEYOND, NOT_SHOWN, WITHIN
+from warmgap.evaluate.stats.beside import equivalence
+from warmgap.evaluate.stats.beside.equivalence import BEYOND, NOT_SHOWN, WITHIN
 from warmgap.evaluate.suites import controls
 from warmgap.evaluate.suites.controls import ACCURACY, LOADERS, OVER_REFUSAL, REFUSAL, ControlItem
 from warmgap.settings import conf_files, config

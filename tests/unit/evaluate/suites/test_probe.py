@@ -81,7 +81,9 @@ def test_a_probe_stands_beside_the_grid_in_one_comparison(base: list[str], tmp_p
     assert rows.groupby(["arm", "measure"]).size().to_dict() == {
         (arm, measure): n for arm in ("original", "warm_prompt") for measure, n in (("has_e", 6), ("long", 3))
     }
-    again = arms.compare([Path(one["path"]) for one in store.read_json(folder / "summary.json")["arms"]], None, tmp_path)
+    again = arms.compare(
+        [Path(one["path"]) for one in store.read_json(folder / "summary.json")["arms"]], None, tmp_path
+    )
     pd.testing.assert_frame_equal(pd.read_csv(again / "suites.csv"), pd.read_csv(folder / "suites.csv"))
     assert "Does a reply hold an e?" in (folder / "report.html").read_text(encoding="utf-8")
 
@@ -105,7 +107,7 @@ def test_two_suites_of_the_runs_items_are_refused(base: list[str], monkeypatch: 
 
 
 def test_a_judge_reads_only_where_there_are_a_rubric_and_a_chat_model(base: list[str]) -> None:
-    with pytest.raises(UserError, match="suite_letters.txt"):
+    with pytest.raises(UserError, match=r"suite_letters\.txt"):
         jobs.prepare(asked(base, letters={"reader": "judge"}))
-    with pytest.raises(UserError, match="rules or judge"):
+    with pytest.raises(UserError, match="one of rules, judge"):
         jobs.prepare(asked(base, letters={"reader": "nobody"}))
