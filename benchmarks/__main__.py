@@ -31,6 +31,7 @@ SPEED = {
         "likelihoods of two continuations of a prompt", "a pass for each, lm-evaluation-harness", "the fastest", "5 min"
     ),
     "train": Benchmark("tokens/s of the quickstart's training", "trl sft; method.lean=false", ">= 3 ×", "5 min"),
+    "dpo": Benchmark("pairs/s of the quickstart's preferences", "trl dpo", "faster", "5 min"),
     "judge": Benchmark("20,000 verdicts of a server 50 ms away", "n × latency / concurrency", ">= 90 %", "3 min"),
     "statistics": Benchmark(
         "rows/s of every analysis", "statsmodels with marginal effects", ">= 20 × as fast", "6 min"

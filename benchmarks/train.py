@@ -122,9 +122,9 @@ def child(way: str, steps: int) -> None:
     print(json.dumps(found))
 
 
-def measured(way: str, steps: int) -> dict[str, Any]:
+def measured(way: str, steps: int, module: str = "benchmarks.train") -> dict[str, Any]:
     """Run one way in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.train", way, str(steps)]
+    command = [sys.executable, "-m", module, way, str(steps)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
