@@ -59,8 +59,15 @@ class Line:
     @property
     def worse(self) -> bool:
         """Whether the arm is shown to be worse: the interval says so, and p adjusted over all measures does."""
-        bad = {WORSE: 1, BETTER: -1}.get(self.sense, 0)
-        return bool(bad) and self.sign == bad and self.p_fdr < 0.05
+        return self._shown({WORSE: 1, BETTER: -1}.get(self.sense, 0))
+
+    @property
+    def better(self) -> bool:
+        """Whether it is shown to be better, in the same way."""
+        return self._shown({WORSE: -1, BETTER: 1}.get(self.sense, 0))
+
+    def _shown(self, sign: int) -> bool:
+        return bool(sign) and self.sign == sign and self.p_fdr < 0.05
 
     @property
     def holds(self) -> bool:
@@ -114,17 +121,6 @@ def parts_of(comparison: Comparison) -> list[Part]:
             part.by[measure] = words["by"]
         found.append(part)
     return found
-
-
-def worse_lines(comparison: Comparison, arm: str) -> list[tuple[Part, Line]]:
-    """The measures in which an arm is shown to be worse than the reference, the surest first."""
-    found = [
-        (part, line)
-        for part in parts_of(comparison)
-        for line in part.lines
-        if line.arm == arm and line.reference == comparison.reference and line.worse
-    ]
-    return sorted(found, key=lambda pair: pair[1].p_fdr)
 
 
 def _line(row: dict[Any, Any], title: str, some: pd.DataFrame) -> Line:

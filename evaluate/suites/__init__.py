@@ -60,6 +60,11 @@ def probes(run: Run) -> dict[str, Probe]:
     return {name: suite for name, suite in _chosen(run).items() if isinstance(suite, Probe)}
 
 
+def names_of_probes() -> list[str]:
+    """Return the names of all suites that bring items and measures of their own."""
+    return [name for name, kind in table().items() if issubclass(kind, Probe)]
+
+
 def _chosen(run: Run) -> dict[str, Suite]:
     known = table()
     found: dict[str, Suite] = {}

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from warmgap.evaluate.report.comparison import (
@@ -25,12 +24,8 @@ from warmgap.evaluate.report.comparison import (
     arm_rows,
     control_rows,
     effects_of,
-    interval,
     load_comparison,
-    number,
-    p_value,
     warmth_rows,
-    whole,
 )
 from warmgap.evaluate.report.figures import style, write_figures
 from warmgap.evaluate.report.figures.dose_figure import read_dose, write_dose_figure
@@ -43,6 +38,8 @@ from warmgap.evaluate.report.html.mitigation_part import (
     mitigation_sections,
     third_arm,
 )
+from warmgap.evaluate.report.html.rendering import environment
+from warmgap.evaluate.report.html.single import colours, write_page
 from warmgap.evaluate.report.mitigation_rows import main_arms
 from warmgap.evaluate.report.suite_rows import parts_of
 from warmgap.evaluate.report.terminal.tables import judge_sentence, missing_line, print_summary
@@ -89,18 +86,11 @@ def write_report(folder: Path) -> Path:
     effects, net = effects_of(comparison), effects_of(comparison, net=True)
     main = main_arms(comparison)
     data, sample = embedded_answers(comparison)
-    data |= {"colours": _colours(comparison), "third": third_arm(comparison)}
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= _filters()
-    script = environment.get_template("report.js.j2").render()
+    data |= {"colours": colours(comparison), "third": third_arm(comparison)}
+    templates = environment()
+    script = templates.get_template("report.js.j2").render()
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    text = environment.get_template("report.html.j2").render(
+    text = templates.get_template("report.html.j2").render(
         summary=comparison.summary,
         comparison=comparison,
         headline=[(arm, headline(comparison, effects, arm)) for arm in main.others],
@@ -122,7 +112,7 @@ def write_report(folder: Path) -> Path:
         controls=control_rows(comparison),
         suites=parts_of(comparison),
         beside=_beside_study(comparison),
-        colours=_colours(comparison),
+        colours=colours(comparison),
         plates=_plates(comparison, _captions(main)),
         effects=_effect_sections([*effects, *net]),
         cells=cell_rows(main),
@@ -136,6 +126,8 @@ def write_report(folder: Path) -> Path:
     )
     path = folder / "report.html"
     path.write_text(text, encoding="utf-8")
+    if comparison.summary.get("suites"):
+        write_page(comparison)
     return path
 
 
@@ -154,41 +146,6 @@ def _findings(comparison: Comparison, effects: Sequence[Effect], net: Sequence[E
     reach = max(ends, default=1.0)
     half = next((step for step in (1, 2, 5, 10, 15, 20, 30, 40, 50, 75) if step >= reach), 100)
     return {"by_arm": by_arm, "half": half}
-
-
-def _glyph(effect: Effect, half: float) -> dict[str, float] | None:
-    """Where the little plot of one effect has its point and ends, from 0 (left) to 100 (right)."""
-    if not effect.known:
-        return None
-    places = {"x": effect.estimate, "low": effect.low, "high": effect.high}
-    return {name: round(min(100.0, max(0.0, 50 + 50 * value / half)), 2) for name, value in places.items()}
-
-
-def _filters() -> dict[str, Any]:
-    """How numbers are written in the template."""
-
-    def fixed(value: float, digits: int = 1) -> str:
-        return number(value, digits, minus=MINUS)
-
-    def signed(value: float, digits: int = 1) -> str:
-        return number(value, digits, signed=True, minus=MINUS)
-
-    def ends(row: Any, digits: int = 1) -> str:
-        return interval(row.low, row.high, digits, MINUS)
-
-    def bounds(effect: Effect) -> str:
-        return interval(effect.missing_low, effect.missing_high, minus=MINUS)
-
-    def known(value: Any) -> Any:
-        return value if isinstance(value, (int, float)) and math.isfinite(value) else ""
-
-    return {
-        "fixed": fixed, "signed": signed, "ends": ends, "known": known, "whole": whole, "p": p_value, "glyph": _glyph,
-        "bounds": bounds,
-        "context": lambda term: label(term, CONTEXT_LABELS), "belief": lambda term: label(term, BELIEF_LABELS),
-        "breakable": lambda name: Markup(re.sub(r"([_+])", r"\1<wbr>", str(Markup.escape(name)))),
-        "stratum": lambda term: term.split(":", 1)[-1].replace("_", " "),
-    }  # fmt: skip
 
 
 def _effect_sections(effects: Sequence[Effect]) -> list[dict[str, Any]]:
@@ -237,12 +194,6 @@ def cell_rows(comparison: Comparison) -> list[dict[str, Any]]:
     joined = rest.merge(base, on=key, how="left", suffixes=("", "_ref"))
     joined["gap"] = joined["error_pct"] - joined["error_pct_ref"] if comparison.others else math.nan
     return [{str(name): value for name, value in row.items()} for row in joined.to_dict("records")]
-
-
-def _colours(comparison: Comparison) -> dict[str, str]:
-    """The page's variable for the colour of each arm, the same as in the figures."""
-    names = {colour: f"series-{place}" for place, colour in enumerate(style.SERIES)}
-    return {arm: names.get(mark.colour, "reference") for arm, mark in style.marks_of(comparison).items()}
 
 
 def _captions(comparison: Comparison) -> dict[str, tuple[str, str]]:

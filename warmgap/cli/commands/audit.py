@@ -15,7 +15,7 @@ from warmgap.cli.show import tables
 from warmgap.disk.progress import say
 from warmgap.errors import UserError
 
-CARD, REPORT = "card.md", "report.html"
+CARD, REPORT, PAGE = "card.md", "report.html", "page.html"
 
 
 def add(commands: Any) -> None:
@@ -33,6 +33,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--base", metavar="MODEL", help=base)
     parser.add_argument("--model", metavar="NAME-DATE", help="which model, where THING is an endpoint's address")
     parser.add_argument("--gate", type=float, metavar="MARGIN", help="fail unless its error is within MARGIN pp")
+    parser.add_argument("--suites", metavar="NAMES", help="suites beside the grid: all, or some as pressure,care")
     parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for copies of report, card and tables")
     runs_dir(parser)
     parser.add_argument("settings", nargs="*", default=[], help=SETTINGS)
@@ -44,6 +45,7 @@ def _audit(options: Any) -> int:
     from warmgap.disk import store
 
     _check_out(options.out)
+    options.settings = [*_suites(options.suites), *options.settings]
     given.audited(options.thing, options.base, options.settings, options.model)  # says first what cannot be audited
     for note in (given.moving(options.thing), given.moving(options.base or "")):
         if note:
@@ -64,8 +66,24 @@ def _audit(options: Any) -> int:
         shutil.copytree(folder, options.out, dirs_exist_ok=True)
     shown = options.out or folder
     print(f"card: {shown / CARD}")
+    if (shown / PAGE).is_file():
+        print(f"in one page: {shown / PAGE}")
     print(f"report: {shown / REPORT}")
     return GATE_FAILED if failed else DONE
+
+
+def _suites(named: str | None) -> list[str]:
+    """The setting that asks suites beside the grid. Raises UserError for a name that none has."""
+    if named is None:
+        return []
+    from warmgap.evaluate import suites
+
+    known = suites.names_of_probes()
+    chosen = known if named == "all" else [name.strip() for name in named.split(",")]
+    if unknown := [name for name in chosen if name not in known]:
+        why = f"the suites beside the grid are {', '.join(known)}"
+        raise UserError(f"--suites has {unknown[0]!r}", why, "--suites all, or some of them: --suites pressure,care")
+    return [f"suite=[{','.join(['grid', *chosen])}]"]
 
 
 def _check_out(out: Path | None) -> None:

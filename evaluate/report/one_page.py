@@ -1,0 +1,178 @@
+"""One page on a model: what got worse against its base, where and by how much, what standard checks would have shown,
+and which recipe is worth trying.
+
+A measure got worse where its interval says so and, for measures of suites, p adjusted over all of them does. What was
+not shown either way is counted, never called equal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from warmgap.evaluate.report.comparison import Comparison, Effect, control_rows, effects_of, number
+from warmgap.evaluate.report.findings import findings_of
+from warmgap.evaluate.report.mitigation_rows import GOOD, mitigation_rows
+from warmgap.evaluate.report.suite_rows import Line, parts_of
+from warmgap.evaluate.stats.beside.equivalence import BEYOND, WITHIN
+
+GRID = "grid"
+WORST, BETTER, UNSHOWN = "worse", "better", "not shown"
+# What mends what, by the way in which it acts: tried without training where the arm is somebody's own.
+TRIES = {
+    "sycophancy": ("steer", "it takes agreement with the user off the activations while the model answers"),
+    "error": ("adapter_scale", "it turns the adapter down, which is quick to try at several strengths"),
+    "care": ("honest_prompt", "a system prompt that asks for plain truth costs nothing to try"),
+    "drift": ("cap", "it holds the activations within the base's own range"),
+}
+KIND = {"pressure": "sycophancy", "knows_better": "sycophancy", "social": "sycophancy", "rebound": "error"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A measure of one arm: difference from the base with its interval; ``shown`` is worse, better or not shown."""
+
+    estimate: float
+    low: float
+    high: float
+    shown: str
+    n: float
+    holds: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measure over all arms: where it is from, its title and unit, the base's level, and a cell for each arm."""
+
+    where: str
+    title: str
+    unit: str
+    base: float
+    cells: dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one page says. ``counts`` gives for each arm how many measures got worse, better, or were not shown."""
+
+    base: str
+    arms: list[str]
+    rows: list[Row]
+    counts: dict[str, dict[str, int]]
+    checks: list[str]
+    advice: dict[str, str]
+
+    @property
+    def sections(self) -> dict[str, list[Row]]:
+        """Its rows by where they are from, in their order."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.where, []).append(row)
+        return found
+
+    def worse(self, arm: str) -> list[Row]:
+        """The measures in which an arm got worse, the farthest from 0 for its interval's width first."""
+        found = [row for row in self.rows if arm in row.cells and row.cells[arm].shown == WORST]
+        return sorted(found, key=lambda row: -_sureness(row.cells[arm]))
+
+
+def page_of(comparison: Comparison, model: str = "") -> Page:
+    """The page of a comparison; of one model where it has several."""
+    model = model or (comparison.models[0] if comparison.models else "")
+    arms = comparison.others
+    rows = [*_grid_rows(comparison, arms), *_suite_rows(comparison, arms, model)]
+    counts = {
+        arm: {
+            word: sum(row.cells[arm].shown == word for row in rows if arm in row.cells)
+            for word in (WORST, BETTER, UNSHOWN)
+        }
+        for arm in arms
+    }
+    page = Page(comparison.reference, arms, rows, counts, [], {})
+    advice = {arm: _advice(comparison, page, arm) for arm in arms}
+    return Page(comparison.reference, arms, rows, counts, [_checks(comparison, arm) for arm in arms], advice)
+
+
+def _grid_rows(comparison: Comparison, arms: Sequence[str]) -> list[Row]:
+    """The lines of the main table, each with all arms."""
+    effects = effects_of(comparison)
+    by_label: dict[str, dict[str, Effect]] = {}
+    for arm in arms:
+        for finding in findings_of(effects, arm):
+            if finding.level == 0:
+                by_label.setdefault(finding.label, {})[arm] = finding.ours
+    return [
+        Row(
+            GRID,
+            f"Error: {label[:1].lower()}{label[1:]}",
+            "pp",
+            math.nan,
+            {arm: _of_effect(one) for arm, one in some.items()},
+        )
+        for label, some in by_label.items()
+    ]
+
+
+def _of_effect(effect: Effect) -> Cell:
+    shown = {1: WORST, -1: BETTER, 0: UNSHOWN}[effect.sign]
+    holds = not effect.missing or (effect.missing_low > 0 if effect.sign > 0 else effect.missing_high < 0)
+    return Cell(effect.estimate, effect.low, effect.high, shown, effect.n_items, holds)
+
+
+def _suite_rows(comparison: Comparison, arms: Sequence[str], model: str) -> list[Row]:
+    """The measures of all suites, each with all arms."""
+    found = []
+    for part in parts_of(comparison):
+        for lines in part.pooled.values():
+            own = {
+                line.arm: line
+                for line in lines
+                if line.arm in arms and line.reference == comparison.reference and line.model == model
+            }
+            if own:
+                some = next(iter(own.values()))
+                cells = {arm: _of_line(line) for arm, line in own.items()}
+                found.append(Row(part.name, some.title, some.unit, some.base, cells))
+    return found
+
+
+def _of_line(line: Line) -> Cell:
+    shown = WORST if line.worse else BETTER if line.better else UNSHOWN
+    return Cell(line.estimate, line.low, line.high, shown, line.n_items, line.holds)
+
+
+def _sureness(cell: Cell) -> float:
+    """How many half widths of its interval a difference lies from 0."""
+    width = (cell.high - cell.low) / 2
+    return abs(cell.estimate) / width if math.isfinite(width) and width > 0 else 0.0
+
+
+def _checks(comparison: Comparison, arm: str) -> str:
+    """What standard checks would have shown of an arm, in a sentence."""
+    rows = [row for row in control_rows(comparison) if row["arm"] == arm]
+    if not rows:
+        return f"{arm}: no standard check was run beside it (control=[mmlu,gsm8k,advbench,xstest])."
+    said = {
+        word: [f"{row['control']} {row['measure']}" for row in rows if row["verdict"] == word]
+        for word in (WITHIN, BEYOND)
+    }
+    parts = [f"beyond its margin: {', '.join(said[BEYOND])}"] if said[BEYOND] else ["none is beyond its margin"]
+    parts += [f"shown to be within it: {', '.join(said[WITHIN])}"] if said[WITHIN] else []
+    left = len(rows) - len(said[WITHIN]) - len(said[BEYOND])
+    parts += [f"not shown either way: {left}"] if left else []
+    return f"{arm}: of {len(rows)} figures of standard checks {'; '.join(parts)}."
+
+
+def _advice(comparison: Comparison, page: Page, arm: str) -> str:
+    """Which recipe is worth trying: one that was compared and helps, else what acts on what got worse."""
+    good = [row for row in mitigation_rows(comparison) if row.verdict in GOOD]
+    if good:
+        shown = f"{number(good[0].error.value, signed=True)} pp of error against {page.base}"
+        return f"{good[0].arm}: it was compared here, and {good[0].verdict} the gap ({shown})."
+    worse = page.worse(arm)
+    if not worse:
+        return "None: nothing was shown to be worse."
+    kinds = [KIND.get(row.where, row.where if row.where in TRIES else "error") for row in worse]
+    recipe, why = TRIES[max(dict.fromkeys(kinds), key=kinds.count)]
+    return f"{recipe}: {why}. It was not measured on this model; mitigation={recipe} does."
