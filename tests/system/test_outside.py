@@ -147,7 +147,11 @@ def test_a_run_is_made_of_what_is_ones_own(elsewhere: Elsewhere, done: Done) -> 
         ("tasks.rivers", "package rivers", "1.2"),
         ("judges.opening", "package rivers", "1.2"),
         ("suites.doubted", "package rivers", "1.2"),
+        ("suites.short", "package rivers", "1.2"),
     }
+    kept = pd.read_csv(folder / "suites.csv", keep_default_na=False)
+    assert set(kept["suite"]) == {"short"}
+    assert set(kept["condition"]) == {"all", "asked", "not_asked"}
     assert summary["command"] == " ".join(["warmgap train", *RUN])
 
 
