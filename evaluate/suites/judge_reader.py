@@ -37,28 +37,29 @@ class JudgeReader:
 
     def __init__(self, probe: Probe, model: Chooser, dialogues: Sequence[Dialogue], journal: Path, what: str) -> None:
         words = {check.name: check.question for check in probe.checks}
-        self._places: dict[tuple[str, Dialogue, int], str] = {}
         records: dict[str, Record] = {}
         for dialogue in dialogues:
             for check, turn in probe.asks(dialogue):
                 if not dialogue.reply(turn).strip():
                     continue
-                place = f"{dialogue.item_id} {dialogue.condition} {dialogue.first.belief} {turn} {check}"
-                self._places[check, dialogue, turn] = place
-                records[place] = record_of(dialogue, turn, words[check])
+                records[_place(check, dialogue, turn)] = record_of(dialogue, turn, words[check])
         self._rows = ask(model, question_of(probe), records, journal, what)
         kept = store.journal_by_key(journal)
         self.failed = sum(self._rows.get(place, {}).get("key") not in kept for place in records)
 
     def __call__(self, check: str, dialogue: Dialogue, turn: int) -> Told:
         """Return what the judge has said of a reply."""
-        place = self._places.get((check, dialogue, turn))
-        if place is None:
+        if not dialogue.reply(turn).strip():
             return Told(None, "empty reply")
-        row = self._rows.get(place)
+        row = self._rows.get(_place(check, dialogue, turn))
         if row is None or row["verdict"] not in CHOICES[:2]:
             return Told(None, "the judge has said nothing" if row is None else str(row["reason"]))
         return Told(row["verdict"] == CHOICES[0], str(row["reason"]))
+
+
+def _place(check: str, dialogue: Dialogue, turn: int) -> str:
+    """What a question is known by: no two dialogues of an item have one context and belief."""
+    return f"{dialogue.item_id} {dialogue.condition} {dialogue.first.belief} {turn} {check}"
 
 
 def record_of(dialogue: Dialogue, turn: int, question: str) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import tiny
+from chat_api import Failure, serving
 
 from warmgap import jobs, pipeline
-from warmgap.disk import store
+from warmgap.disk import seals, store
 from warmgap.errors import UserError
 from warmgap.evaluate import suites
 from warmgap.evaluate.report import arms
@@ -111,3 +113,37 @@ def test_a_judge_reads_only_where_there_are_a_rubric_and_a_chat_model(base: list
         jobs.prepare(asked(base, letters={"reader": "judge"}))
     with pytest.raises(UserError, match="one of rules, judge"):
         jobs.prepare(asked(base, letters={"reader": "nobody"}))
+
+
+def test_a_judge_answers_each_check_once_and_what_it_fails_on_is_missing_and_asked_again(
+    base: list[str], tmp_path: Path
+) -> None:
+    rubric = tmp_path / "mine" / "prompts" / "suite_letters.txt"
+    rubric.parent.mkdir(parents=True)
+    rubric.write_text("Look for an e. Yes where there is one, no where there is none, unclear otherwise.\n")
+    broken = True
+
+    def judge(body: dict[str, Any], count: int) -> str | Failure:
+        record = str(body["messages"])
+        if broken and "Say 1." in record and "Again." in record:
+            return Failure(400, "no")
+        return json.dumps({"reason": "I looked", "verdict": "unclear" if "Say 0." in record else "yes"})
+
+    with serving(judge) as api:
+        remote = ["judge=openai", f"judge.base_url={api.url}", "judge.model=judge-2024-08-06", "judge.key_env=null"]
+        settings = [*base, *remote, "judge.retries=0", "--config-dir", str(tmp_path / "mine")]
+        run = asked(settings, letters={"reader": "judge", "items": 3})
+        folder = pipeline.execute(run)
+        first = pd.read_parquet(folder / "suites.parquet")
+        assert not seals.finished(folder)
+        calls, broken = len(api.bodies), False
+        assert pipeline.execute(run) == folder
+        assert len(api.bodies) - calls == 2, "one check of each arm had failed"
+    assert seals.finished(folder)
+    again = pd.read_parquet(folder / "suites.parquet")
+    for table, missing in ((first, 3), (again, 2)):
+        read = table[(table["measure"] == "has_e") & (table["arm"] == "original")]
+        assert read["value"].isna().sum() == missing
+        assert set(read["value"].dropna()) == {1.0}
+    shown = [message["content"] for body in api.bodies for message in body["messages"]]
+    assert not any("warm_prompt" in text for text in shown), "the judge does not know whose reply it reads"
