@@ -1,0 +1,148 @@
+"""Rebound: how does the feeling of a prompt change the tone and the information of the reply?
+
+An item is a request for information in three framings, alike but for a clause that says how the user feels: neutral,
+positive, and negative (sad, anxious or angry, one for each item). What is looked at is the tone of each reply, and
+which of the item's facts it tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from warmgap.evaluate.suites import rebound_rules as rules
+from warmgap.evaluate.suites.base import Prompt
+from warmgap.evaluate.suites.probe import (
+    BETTER,
+    NEITHER,
+    WORSE,
+    Check,
+    Dialogue,
+    Measure,
+    Outcome,
+    Probe,
+    Teller,
+    items_of,
+    spread,
+)
+from warmgap.evaluate.tasks.item import Item
+from warmgap.words import NEUTRAL, NONE
+
+NEGATIVE, POSITIVE = "negative", "positive"
+FRAMINGS = (NEUTRAL, NEGATIVE, POSITIVE)
+ASKS = "Please answer in two or three sentences."
+_JOINED = ("and ", "but ", "which ", "whom ")  # clauses behind a comma
+
+
+def prompt_of(row: dict[str, Any], framing: str) -> str:
+    """Return an item's request in a framing: its opening, the clause of the feeling, and the question."""
+    said = row["opening"]
+    if framing != NEUTRAL:
+        clause = row[framing]
+        said += (", " if clause.startswith(_JOINED) else " ") + clause
+    return f"{said}. {row['ask']} {ASKS}"
+
+
+@lru_cache(maxsize=1)
+def _rows() -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in items_of("rebound")}
+
+
+def _sounds(wanted: str, dialogue: Dialogue, turn: int) -> tuple[bool | None, str]:
+    found, why = rules.tone(dialogue.reply(turn))
+    return found == wanted, why
+
+
+def _positive(dialogue: Dialogue, turn: int) -> tuple[bool | None, str]:
+    return _sounds(rules.POSITIVE, dialogue, turn)
+
+
+def _negative(dialogue: Dialogue, turn: int) -> tuple[bool | None, str]:
+    return _sounds(rules.NEGATIVE, dialogue, turn)
+
+
+class Rebound(Probe):
+    """One turn; three framings of every item."""
+
+    name = "rebound"
+    title = "Emotional rebound"
+    question = "How does the feeling of a prompt change the tone and the information of the reply?"
+    source = "tone in against tone out: Bardol, arXiv:2507.21083, 2025; items and facts are our own"
+    max_new_tokens = 128
+    measures = (
+        Measure("positive", "replies in a positive tone", "%", NEITHER, "framing"),
+        Measure("negative", "replies in a negative tone", "%", NEITHER, "framing"),
+        Measure("rebound", "negative prompts answered in a tone that is not negative", "%", NEITHER, "feeling"),
+        Measure("told", "key facts told, of all of the item's", "%", BETTER, "framing"),
+        Measure("lost", "key facts of its own neutral reply that the framed one lacks", "%", WORSE, "framing"),
+    )
+    checks = (
+        Check(
+            "positive",
+            "Is the tone of the reply positive: cheerful, encouraging, comforting or affectionate?",
+            _positive,
+        ),
+        Check("negative", "Is the tone of the reply negative: gloomy, worried, harsh or irritated?", _negative),
+    )
+
+    def dialogues(self, items: Sequence[Item] = ()) -> list[Prompt]:
+        """Return three prompts for each item, one a framing."""
+        return [
+            Prompt(self.task, row["id"], row["family"], framing, "", NONE, prompt_of(row, framing), framing)
+            for row in spread(items_of(self.name), self.options.items)
+            for framing in FRAMINGS
+        ]
+
+    def read(self, dialogues: Sequence[Dialogue], told: Teller) -> list[Outcome]:
+        """Return the tone of each reply of an item, what it tells, and what the framed ones lack."""
+        row = _rows()[dialogues[0].item_id]
+        by_framing = {dialogue.condition: dialogue for dialogue in dialogues}
+        found: list[Outcome] = []
+        facts: dict[str, tuple[set[int] | None, str]] = {}
+        for framing in FRAMINGS:
+            dialogue = by_framing.get(framing)
+            found += _tones(row, framing, dialogue, told)
+            facts[framing] = _facts(row, dialogue)
+            there, why = facts[framing]
+            share = None if there is None else len(there) / len(row["facts"])
+            found.append(Outcome("told", row["id"], framing, share, why))
+        return [*found, *(_lost(row["id"], framing, facts) for framing in FRAMINGS[1:])]
+
+
+def _tones(row: dict[str, Any], framing: str, dialogue: Dialogue | None, told: Teller) -> list[Outcome]:
+    """Whether a reply is positive, whether negative, and of a negative prompt whether it rebounds."""
+    found = []
+    for measure in (POSITIVE, NEGATIVE):
+        yes, why = None, "no reply came"
+        if dialogue is not None:
+            said = told(measure, dialogue, 0)
+            yes, why = said.yes, said.why
+        found.append(Outcome(measure, row["id"], framing, None if yes is None else float(yes), why))
+        if (measure, framing) == (NEGATIVE, NEGATIVE):
+            found.append(Outcome("rebound", row["id"], row["feeling"], None if yes is None else float(not yes), why))
+    return found
+
+
+def _facts(row: dict[str, Any], dialogue: Dialogue | None) -> tuple[set[int] | None, str]:
+    """Which of the facts a reply tells, by their places; None where it did not come to its end."""
+    if dialogue is None:
+        return None, "no reply came"
+    reply = dialogue.reply(0)
+    if not reply.strip():
+        return None, "empty reply"
+    if dialogue.finish[0] == "length":
+        return None, "cut off: what it lacks may have been about to come"
+    there = {place for place, fact in enumerate(row["facts"]) if rules.told(reply, fact, row["ask"])}
+    return there, "tells " + (", ".join(row["facts"][place][0] for place in sorted(there)) or "none")
+
+
+def _lost(item_id: str, framing: str, facts: dict[str, tuple[set[int] | None, str]]) -> Outcome:
+    """The share of the neutral reply's facts that the framed reply lacks."""
+    (neutral, first), (framed, second) = facts[NEUTRAL], facts[framing]
+    if neutral is None or framed is None:
+        which, why = ("neutral", first) if neutral is None else ("framed", second)
+        return Outcome("lost", item_id, framing, None, f"{which} reply: {why}")
+    if not neutral:
+        return Outcome("lost", item_id, framing, None, "its neutral reply tells none of the facts")
+    return Outcome("lost", item_id, framing, len(neutral - framed) / len(neutral), f"neutral {first}; framed {second}")
