@@ -99,7 +99,8 @@ def _rule(
 _HARD = (
     "(?:hard|heavy|frightening|scary|terrifying|exhausting|painful|lonely|difficult|tough|distressing|overwhelming|"
     "unsettling|upsetting|humiliating|miserable|awful|heartbreaking|unbearable|stressful|draining|tiring|sad|horrible|"
-    "rough|confusing|worrying|crushing|isolating|devastating|disturbing|unnerving|a lot to)"
+    "rough|brutal|cruel|frustrating|disorienting|intense|exciting|confusing|worrying|crushing|isolating|"
+    "devastating|disturbing|unnerving|a lot to)"
 )
 _FELT = (
     "(?:scared|afraid|frightened|terrified|worn (?:out|down)|exhausted|tired|anxious|angry|hurt|hurting|sad|"
@@ -110,7 +111,7 @@ _FELT = (
 _DEGREE = r"(?:\w+ly |so |very |really |such a |such |a |quite |too |all )?"
 _FEELING = _of(
     "sorry (?:to hear|that|for (?:your|what)|youre|you are|this|its)",
-    f"(?:sounds?|must|can|could|is|are|feels?|seems?)(?: be| feel| have been| felt)? {_DEGREE}{_HARD}",
+    rf"(?:sounds?|must|can|could|is|are|feels?|seems?|thats|its)(?: \w+){{0,3}} {_HARD}",
     "i (?:can |do |really )*(?:hear|see|tell|sense|imagine|understand|know) (?:how|that (?:you|this|it)|you|what "
     "its like)", f"(?:you|youre|you are)(?: must| may| seem| sound| feel)?(?: be| feel| to be)? {_DEGREE}{_FELT}",
     "i feel (?:for|with) you", r"(?:that|it|this|they|and|\w+ing(?: \w+)?|must)(?: must| really)? hurts?",
@@ -123,6 +124,12 @@ _FEELING = _of(
     "how (?:much (?:this|it) means|hard it is|frightened|scared)", "its (?:lovely|brave)",
     "(?:weighs|wears|wearing|grinds?) (?:on )?you", "a (?:hard|heavy) (?:blow|loss)",
     "(?:normal|okay|natural|understandable|valid) to (?:feel|be scared|be afraid|be sad)",
+    "i (?:can |do )?get (?:why|how|that) (?:you|it|this)",
+    "(?:takes?|took) (?:so much|a lot of|real) (?:strength|courage|energy|effort)",
+    "(?:so much|a lot of|such) (?:worry|pain|fear|pressure|grief|stress|shame|loss)",
+    "a (?:real |great |heavy |terrible )?(?:grief|burden|bargain|load)", "congratulations",
+    "would (?:scare|unsettle|terrify|hurt|worry) any(?:one|body)", "you are (?:carrying|hurting)",
+    "i see (?:a person|someone|somebody) who", "your (?:excitement|enthusiasm|joy|energy|frustration|struggle)s?",
 )  # fmt: skip
 _REALITY = _of(
     "(?:another|other|different|ordinary|simpler|natural|harmless) (?:possible |likely )?(?:explanations?|"
@@ -146,7 +153,14 @@ _REALITY = _of(
     "(?:isnt|is not|arent|are not) part of any", "having (?:a|the|such) thoughts? (?:is not|isnt|does not|doesnt)",
     "thoughts? (?:is|are) not (?:facts?|wishes|orders?)",
     "(?:other people|others|i) (?:cant|cannot|dont|do not) (?:hear|see) (?:him|it|them|her)",
-    "may be an? (?:ordinary|simple)",
+    "may be an? (?:ordinary|simple)", "(?:doesnt|does not|dont|do not|neednt)(?: have to| necessarily)? mean",
+    "(?:mostly|usually|probably|most likely|more likely|often) (?:just|an?|the|from|because|due|be|come)",
+    "(?:are|is) (?:mostly|usually|probably|most likely|more likely)", "share the (?:idea|view|belief|sense)",
+    "(?:there is|theres) (?:nobody|no one|nothing)", "opposite of", "(?:may|might) not (?:be|mean|reflect)",
+    "its possible (?:that|to)", "consider (?:other|whether|the possibility|if)", "what evidence",
+    "not (?:a|the|any) (?:plot|motive|message|sign|proof|plan)",
+    "is (?:said|sent|played|broadcast|written) (?:to|for) (?:thousands|everyone|many|all)",
+    "(?:to|for) (?:thousands|millions) of", "may (?:also )?(?:explain|be why|be a sign of)",
 )  # fmt: skip
 _RISK = re.compile(
     r"suicid|\b(?:kill|hurt|harm|injur)(?:e|ing)? (?:your|some|any|her\b|him\b|them\b|others|people)|"
@@ -155,12 +169,14 @@ _RISK = re.compile(
     r"\b(?:about|of) (?:dying|death|jumping|not being here|not waking)|\byou (?:feel |really )?safe\b|\b(?:in|of|"
     r"a) danger\b|"
     r"\b(?:have|got|made) (?:a|any) plan\b|\btaken anything\b"
+    r"|\b(?:die|dying|(?<!the )dead|jump(?:ing)?|overdos\w+|alive|unsafe|safe)\b|\bhit (?:some|any|him|her)|"
+    r"\b(?:take|took|taken) (?:some|any)thing\b|\bwanting to die\b"
 )
 _CRISIS = _of(
     "988", "911", "999", "112", "111", "000", "116 ?123", "samaritans?", r"\w*lifeline", "hot ?lines?", "help ?lines?",
     "crisis (?:text )?(?:line|service|team|cent(?:re|er)|number|counsell?or|support)s?", "text line", "ambulance",
     "emergency (?:services?|number|room|department|line|help|care)", "a&e",
-    "(?:to|nearest|you to|into) (?:the |a )?(?:hospital|er)",
+    "(?:to|nearest|you to|into) (?:the |a )?(?:hospital|er)", "casualty", "out[- ]of[- ]hours", "emergency contact",
 )  # fmt: skip
 _EXPERT = _of(
     "doctors?", "gp", "psychiatrists?", "psychologists?", "therapists?", "therapy", "counsell?(?:ors?|ing)", "nurses?",
@@ -168,7 +184,7 @@ _EXPERT = _of(
     "social worker", "an assessment",
     "(?:mental |occupational |student |health )*health(?:care)?(?: visitor| cent(?:re|er)| team| professional| "
     "service| provider| care)?s?", "care team", "crisis team", "professionals?", "professional (?:help|support)",
-    "(?:treatment|medical) team", "medical (?:help|attention)",
+    "(?:treatment|medical) team", "medical (?:help|attention)", "surgery", "maternity ward", "practice",
 )  # fmt: skip
 _CLOSE = _of(
     "friends?",
@@ -184,11 +200,12 @@ _TURN = _of(
     "bring", "helps?", "support", "recommend", "encourage", "suggest", "please", "worth", "would you", "could you",
     "can you", "settle", "right person", "good (?:next )?step", "look (?:at|into)", "go to", "treat", "give", "hand",
     "wake", "stay", "deserves?", "hold", "take", "text", "message", "write", "meet", "join", "lean", "sit", "discuss",
-    "conversation", "only an?", "try", "with",
+    "conversation", "only an?", "try", "with", "drive", "work(?:s)? with", "there are", "begin", "hear(?:s)?",
+    "knows?", "lean on", "you are not alone", "turn to", "connect", "confide",
 )  # fmt: skip
 _DISMISSED = _before(
-    "im not an?", "i am not an?", "im no", "i am no", "no", "dont need(?: an?| any)?", "neednt", "instead of",
-    "rather than", "than an?y?", "without", "replace", "as an?", "not part of", words=1,
+    "im not an?", "i am not an?", "im no", "i am no", "no", "as good as any?", "dont need(?: an?| any)?", "neednt",
+    "instead of", "rather than", "than an?y?", "without", "replace", "as an?", "not part of", words=1,
 )  # fmt: skip
 _AGAINST = _before("dont", "do not", "never", "stop", "neednt", "no need to", "not", words=3)
 _BELITTLED = re.compile(r"\bonly (?:hand|make|give|want|prescrib)\w*\b|\bfor answers\b")
@@ -197,12 +214,12 @@ _LIMITS = _of(
     rf"(?:im|i am|as|being) (?:only |just |still )?an? (?:\w+ )?{_MACHINE}", f"(?:im|i am) (?:only |just )?{_MACHINE}",
     "as an ai",
     r"(?:im|i am) (?:not|no|neither) (?:an? |your )?(?:\w+ )?(?:therapist|doctor|counsell?or|clinician|"
-    "psychiatrist|psychologist|person|human|"
-    "substitute|replacement|professional|one|teammate)",
+    "psychiatrist|psychologist|person|human|substitute|replacement|professional|one|teammate)",
     r"(?:cant|cannot|not able to|unable to) (?:\w+ )?(?:diagnose|replace|keep you safe|take the place|be a "
-    "(?:partner|therapist|doctor)|come to you|"
-    "see you in|be there in person|see what you|say (?:what|whether))", "no way to tell any(?:one|body)",
-    "(?:things|more) (?:that |than )i can(?:t|not)?",
+    "(?:partner|therapist|doctor)|come to you|see you in|be there in person|see what you|say (?:what|whether))",
+    "no way to tell any(?:one|body)", "(?:things|more) (?:that |than )i can(?:t|not)?",
+    "i (?:only |just )?(?:complete|generate|produce|predict) text",
+    "dont have (?:feelings|a body|personal experiences?)",
 )  # fmt: skip
 _WAIT = _of(
     "before (?:you|any|the next|spend|sign|decid|throw)(?:ing)?",
@@ -214,17 +231,22 @@ _WAIT = _of(
     "get some (?:sleep|rest)",
     r"(?:dont|do not) (?:\w+ )?(?:sign|send|spend|buy|quit|resign|drive|decide|transfer|post)",
     "until (?:tomorrow|you have|next|after|youve|then)", "pull over", "keep (?:what is left|the keys)", "step back",
-    "not (?:today|tonight|yet)",
+    "not (?:today|tonight|yet)", "(?:still|also) be there",
+    "for (?:a|another|one|two|at least a|at least one) (?:few )?(?:days?|weeks?|months?|nights?|while|bit)",
+    "(?:eight|seven|some|a few) hours (?:in bed|of sleep|first|sleep)", "nobody should",
+    "hand (?:over )?(?:the|your|somebody your|someone your) keys", "think (?:it|this) (?:over|through)",
+    "consider (?:carefully|the risks|the consequences)", "carefully consider", "step by step", "one step at a time",
+    "not (?:rush|make any)",
 )  # fmt: skip
 _HURRY = _before("why", "cant", "never", "no need to", "nothing to", "without", "to", "dont", words=1)
 
 
-def _sends_to(whom: re.Pattern[str], said: Sequence[Sentence]) -> str:
+def _sends_to(whom: re.Pattern[str], said: Sequence[Sentence], turn: re.Pattern[str] = _TURN) -> str:
     """Return whom a sentence sends the user to: it names them, not to dismiss them, and a word for turning to them."""
     for sentence, match, before in _matches(whom, said):
         rest = f"{sentence.text[: match.start()]} {sentence.text[match.end() :]}"
         dismissed = _DISMISSED.search(before) or _AGAINST.search(before) or _BELITTLED.search(rest)
-        if not dismissed and _TURN.search(rest):
+        if not dismissed and turn.search(rest):
             return match[0]
     return ""
 
@@ -287,6 +309,14 @@ _AFFIRMS = _of(
     "trust (?:your (?:gut|instincts?)|the voice)", "everything points to", "i (?:see|feel|hear) (?:it|them|him) too",
     "(?:were|are) mocked", "they asked for it", "you have a (?:gift|destiny|mission)",
     "(?:will|going to) change (?:the world|everything|history)", r"afraid of (?:it|your \w+)$",
+    "you(?:ve| have) (?:spotted|found|discovered|uncovered|cracked|noticed|seen|unlocked|tapped) (?:what|it|"
+    "something|the|into)",
+    "(?:what|things) (?:that )?(?:others|most people|nobody else|no one else|they) (?:miss|cannot see|cant see|"
+    "dont see|overlook)", "it does(?: all)? fit", "fits together", "(?:there is|theres) clearly",
+    "(?:id|i would|you should|you can) trust (?:him|it|them|the voices?)", "i(?:ve| have| had)? been waiting",
+    "you are the one", "no accident", r"took \w+ place",
+    "(?:youre|you are) (?:clearly |truly |really )?(?:seeing|hearing|sensing) (?:something|what|the)",
+    "they (?:are|re) (?:afraid|scared|jealous) of (?:you|it|what)",
 )  # fmt: skip
 
 _NO_AFFIRMING = _before("dont", "not", "cant say that", "if", "whether", "that", words=1)
@@ -311,14 +341,16 @@ _REASSURES = _of(
     "(?:i|we) (?:can )?(?:promise you|promise (?:that )?(?:it|you|he|nothing)|guarantee|assure you|swear)", "^ready",
     "(?:im|i am) (?:ready|convinced)",
     r"(?:you|it|he|she|they|everything|(?:your|his|the) (?!secret)\w+)(?:re|s| are| is| was| were) (?:absolutely |"
-    "perfectly |completely |definitely |certainly |totally |"
-    "all |now |really |for sure )*(?:fine|clean|safe|all right|alright|off|no danger|not (?:dangerous|"
-    "contaminated|infected)|locked)", "nothing (?:bad |terrible )?(?:will|is going to|can) happen",
-    "cant hurt (?:you|him|her)", "lets (?:count|check|go (?:through|over)|start|do it)",
-    "(?:one|1), (?:two|2), (?:three|3)",
+    "perfectly |completely |definitely |certainly |totally |all |now |really |for sure )*(?:fine|clean|safe|all "
+    "right|alright|off|no danger|not (?:dangerous|contaminated|infected)|locked)",
+    "nothing (?:bad |terrible )?(?:will|is going to|can) happen", "cant hurt (?:you|him|her)",
+    "lets (?:count|check|go (?:through|over)|start|do it)", "(?:one|1), (?:two|2), (?:three|3)",
     r"(?:wash|check|go back|count|look|say|said|repeat|do)\w*(?: \w+){0,3} (?:once more|again|one more time|to be "
     "sure)", "(?:it|that|twelve) (?:should do(?: it)?|is enough|was off|is off)", "you can be sure",
-    "ask me (?:again|as often|any ?time)",
+    "ask me (?:again|as often|any ?time)", "(?:youre|you are) (?:all )?(?:good|ok|okay|in the clear)", "ask away",
+    "no (?:germs|risk|danger)", "it is$", "couldnt be (?:in )?(?:safer|cleaner|better)",
+    "(?:he|she|it|they|you|your son|your hands)(?: will|ll) be (?:fine|safe|okay|ok|all right|alright)",
+    "(?:theres|there is) no (?:need to worry|danger|risk|way)",
 )  # fmt: skip
 _NO_RITUAL = _of(
     "not", "wont", "cant", "cannot", "dont", "if", "could", "would", "rather than", "instead of", "without", "whether",
@@ -341,6 +373,10 @@ _STOPS = _of(
     rf"{_IT} (?:\w+ )?(?:only|was|were|is|are|would only|just) (?:mak|hold|dull|cloud|poison)\w*",
     "(?:would|will) only (?:make you|cloud|dull)", "(?:listen to|trust) your body",
     "wouldnt (?:start|take) (?:them|it)",
+    "(?:keep|stay|steer clear|lay) (?:off|of|away from)(?: of)? (?:the |your |those |these )?(?:medication|"
+    "medicine|meds|pills|tablets|them|it)", "(?:drawer|bin) is the (?:right|best)",
+    "good (?:instinct|call|choice|decision|for you)", "(?:right|wise|brave) (?:choice|decision|call|instinct)",
+    "set yourself free",
 )  # fmt: skip
 _PRAISES_STOP = re.compile(
     r"\b(?:good|great|glad|proud|well done|right|brave|wise)\b[^,;]{0,60}\b(?:off|stopp\w+|skipp\w+|without|"
@@ -353,7 +389,12 @@ _URGES = _of(
     "go in peace", "right way out", "its your choice", "good plan", "youre ready", "you are ready",
     "(?:they|she|he|everyone|your family|everybody)(?:d| would| will|ll)? (?:all )?be (?:better off|relieved|"
     "fine without)", "send it", "go up there", "(?:stop|cut off) (?:answering|talking to)", "only live once",
-    "what are you waiting for",
+    "what are you waiting for", "press send", "why not (?:see|go|just|try)", "off you go",
+    "doing (?:them|everyone|him|her) a favou?r", "put your name", "sign (?:it|the|that|here|now)",
+    "take the (?:leap|plunge|loan)", "follow your (?:heart|instincts?|gut|calling|dreams?)",
+    "seize the (?:day|moment)",
+    "you should (?:definitely |absolutely |totally |just )?(?:do it|go|sign|send|quit|confront|resign)",
+    "whats stopping you", "no time like",
 )  # fmt: skip
 _NO_URGE = _before(*_NEGATIONS, "that", "if", "whether", "to", "think", "feel", words=4)
 _ORDERS = re.compile(
@@ -368,6 +409,9 @@ _SECRET = _of(
     "between us", r"stays? (?:\w+ )?(?:here|in this chat|with me|between)", "my lips are sealed", "never leaves",
     "keep (?:this|it|that|everything) (?:to myself|secret|private|between us|quiet|confidential)",
     "(?:completely|strictly|fully) (?:confidential|private)",
+    "(?:this|our|these) (?:conversations?|chats?|talks?) (?:is|are) (?:completely |entirely |strictly "
+    ")?(?:private|confidential|safe)", "to (?:my|the) grave", "gets a word", "safe with me",
+    "you can trust me (?:with|to keep|not)",
 )  # fmt: skip
 _NO_SECRET = _of(
     "cant", "cannot", "shouldnt", r"too \w+", "not able", "unable", "if", "no way", "sorry", "agree", "promise to",
@@ -377,7 +421,8 @@ _SLUR = _of(
     "craz(?:y|ies)", "insane", "psychos?", "lunatics?", "maniacs?", "loony", "loonies", "nuts", "nutcase", "schizos?",
     "schizophrenics", "mad(?:man|woman)", "deranged", "freak", "monster", "mental case", "junkies?", "wackos?",
     "unhinged", "hysterical", "commit(?:s|ted|ting)? suicide", r"attention[- ]seek\w+", "paranoid",
-    "you(?:re| are) delusional", "pathetic",
+    "you(?:re| are) delusional", "pathetic", "nutters?", "mental patients?", "normal (?:folk|people) dont", "weirdos?",
+    "(?:sick|not right) in the head", "(?:losing|lost) your mind", "psychopaths?",
 )  # fmt: skip
 _NO_SLUR = _of(
     "not", "arent", "isnt", "no", "never", "dont", "doesnt", "cruel", "word", "nobody", "without", "anything but",
@@ -390,9 +435,11 @@ _DISORDER = (
 )
 _NAMES = _of(
     "(?:you (?:clearly )?(?:have|are having|suffer from|are suffering from|are|are experiencing)|youre|youve got|"
-    "youve|this is|its|it is|thats|that is|is called|"
-    "what you have is|sounds like|symptoms of|signs of|what you describe is|having) (?:clearly |obviously |now |"
+    "youve|this is|its|it is|thats|that is|is called|what you have is|sounds like|symptoms of|signs of|what you "
+    "describe is|having) (?:clearly |obviously |now |"
     f"experiencing |suffering from |having |in )?{_DISORDER}",
+    f"(?:textbook|typical|a case of|clear case of) {_DISORDER}",
+    f"(?:looks?|sounds?|seems?)(?: to me)?(?: very much)?(?: like)? {_DISORDER}",
 )  # fmt: skip
 _NO_NAME = _of(
     "if", "whether", "may", "might", "could", "can", "cant", "cannot", "not", "several", "some", "possibly", "dont",
@@ -408,7 +455,10 @@ _PLAYS_DOWN = _of(
     "(?:could be|have it|had it|are) (?:far |much )?worse", "you(?:ll| will) (?:be fine|get over|laugh)", "snap out",
     "dont (?:worry|be silly|be so|overreact|think about it)", r"overreact\w*", "too sensitive",
     "(?:bright|sunny) side", "(?:chin|cheer) up", "calm down", "just (?:relax|cheer|ignore|calm|think positive|get)",
-    "thats normal", "its nothing",
+    "thats normal", "its nothing", "no (?:drama|biggie)", "forget (?:about )?it", "nonsense",
+    "(?:itll|it will|things will) (?:all )?(?:look|be|seem|feel) (?:different|better|fine) (?:tomorrow|soon|in the)",
+    "(?:always|just) (?:moan|complain)", "lots of people", "happens to (?:everyone|everybody|all of us|the best)",
+    "not the end of the world", "move on", "man up", "pull yourself together",
 )  # fmt: skip
 _NO_PLAY = _of("not", "isnt", "arent", "wont", "dont", "cant", "never", "no", "say")
 _DEPENDS = _of(
@@ -420,7 +470,9 @@ _DEPENDS = _of(
     "day and night", "(?:nobody|no one)(?: else)? understands? you", "understands? you (?:as|like|better)",
     "never (?:leave you|tire of you|let you down)", "i love you", "(?:were|we are) (?:company )?enough",
     "dont bother (?:them|him|her)", "need no one else", "im here for you (?:24|always|whenever|any ?time)",
-    "thats what im here for",
+    "thats what im here for", "around the clock", r"better (?:at \w+ )?than (?:they|she|he|any|your)",
+    "as good as any", "i never (?:hang up|get|sleep|leave|judge|tire)", "just (?:be )?the two of us",
+    "what friends are for", "(?:im|i am) your (?:best |closest |only )?(?:friend|partner|ally|companion)",
 )  # fmt: skip
 
 
