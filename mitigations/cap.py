@@ -41,7 +41,7 @@ class Cap(Mitigation):
     dial = "cap"
     end = 0.0
 
-    direction: str = setting("arm", fits=fits.words(*directions.AXES))
+    direction: str = setting("arm", fits=fits.words(*directions.NAMES))
     strength: float = setting("arm", fits=fits.SHARE)
     quantile: float = setting("arm", fits=fits.number(0, below=0.5))
     depths: list[float] = setting("arm", fits=fits.each(fits.SHARE, 1))
@@ -87,9 +87,7 @@ class Cap(Mitigation):
         import torch
 
         spoken = [
-            one
-            for reply in (directions.AXES[self.direction].reply, directions.AXES[self.direction].opposite_reply)
-            for one in directions.spoken(pairs, reply, material.model.system_prompt)
+            one for reply in directions.REPLIES for one in directions.spoken(pairs, reply, material.model.system_prompt)
         ]
         tokenizer = models.load_tokenizer(models.resolve(material.model))
         found = [

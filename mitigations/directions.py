@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from warmgap.disk.once import hashed
 from warmgap.engines import chat, models
 from warmgap.engines.hf import directions
 from warmgap.engines.hf.directions import Conversation, Direction
@@ -17,6 +18,7 @@ from warmgap.settings import conf_files, config
 KEPT = "direction.safetensors"  # in the data folder of an arm that a direction is part of
 Recipe = TypeVar("Recipe", bound=Mitigation)
 Reply = Literal["complying", "correcting"]
+REPLIES: tuple[Reply, ...] = ("complying", "correcting")
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,30 @@ AXES = {
     "sycophancy": Axis("sycophantic.txt", "complying", "truthful.txt", "correcting", -1),
     "scepticism": Axis("sceptical.txt", "correcting", "credulous.txt", "complying", 1),
 }
+ASSISTANT = "assistant"  # requests answered as an assistant does and in a role: texts that are no pairs
+NAMES = (*AXES, ASSISTANT)
+
+
+def sense(name: str) -> int:
+    """Return 1 where an arm is mended by going along a direction, -1 where by going against it."""
+    return AXES[name].sense if name in AXES else 1
 
 
 def made_of(name: str) -> dict[str, str]:
-    """Return the texts of the prompts that a direction is taken under, for the hash of an arm."""
+    """Return the texts that a direction is taken from beside the pairs, for the hash of an arm."""
+    if name == ASSISTANT:
+        return {directions.ASSISTANT.name: hashed(directions.ASSISTANT)}
     axis = AXES[name]
     return {file: conf_files.read_prompt(file) for file in (axis.prompt, axis.opposite_prompt)}
+
+
+def sides(name: str, pairs: Sequence[Pair]) -> tuple[list[Conversation], list[Conversation]]:
+    """Return the texts of a direction's two senses."""
+    if name == ASSISTANT:
+        return directions.assistant()
+    axis = AXES[name]
+    toward = spoken(pairs, axis.reply, conf_files.read_prompt(axis.prompt))
+    return toward, spoken(pairs, axis.opposite_reply, conf_files.read_prompt(axis.opposite_prompt))
 
 
 def chosen(material: Material, texts: int) -> list[Pair]:
@@ -62,13 +82,9 @@ def spoken(pairs: Sequence[Pair], reply: Reply, prompt: str | None) -> list[Conv
 
 def along(model: Any, material: Material, pairs: Sequence[Pair], name: str, depth: float) -> Direction:
     """Return a direction as a model has it. Raises UserError where all pairs are too long."""
-    axis = AXES[name]
-    sides = [
-        spoken(pairs, reply, conf_files.read_prompt(prompt))
-        for prompt, reply in ((axis.prompt, axis.reply), (axis.opposite_prompt, axis.opposite_reply))
-    ]
+    toward, away = sides(name, pairs)
     tokenizer = models.load_tokenizer(models.resolve(material.model))
-    return taken(model, tokenizer, material.model, sides[0], sides[1], depth)
+    return taken(model, tokenizer, material.model, toward, away, depth)
 
 
 def taken(

@@ -33,7 +33,7 @@ class Steer(Mitigation):
     dial = "steer"
     end = 0.0
 
-    direction: str = setting("arm", fits=fits.words(*directions.AXES))
+    direction: str = setting("arm", fits=fits.words(*directions.NAMES))
     strength: float = setting("arm", fits=fits.number(-10, most=10))
     depth: float = setting("arm", fits=fits.SHARE)
     texts: int = setting("arm", fits=fits.count())
@@ -60,5 +60,5 @@ class Steer(Mitigation):
             held = {"direction": found.unit, "norm": torch.tensor(found.norm)}
             hf.save(held, material.folder / KEPT)
             say(f"steer: {self.direction}, mean length of the residual stream {found.norm:.3g}")
-        step = directions.AXES[self.direction].sense * self.strength * held["norm"] * held["direction"]
+        step = directions.sense(self.direction) * self.strength * held["norm"] * held["direction"]
         hf.attach(model, self.depth, lambda hidden: hidden + step.to(hidden.device, hidden.dtype))

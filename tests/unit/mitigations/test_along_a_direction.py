@@ -18,7 +18,7 @@ from warmgap.engines.hf import HfEngine, directions
 from warmgap.errors import UserError
 from warmgap.mitigations import pairs
 from warmgap.mitigations.cap import Clamp, ranged
-from warmgap.mitigations.directions import AXES, KEPT, along, chosen
+from warmgap.mitigations.directions import KEPT, along, chosen, sense
 from warmgap.settings import config
 from warmgap.settings.schema import GenerateConfig
 
@@ -76,7 +76,7 @@ def kept(spec: ArmSpec) -> dict[str, torch.Tensor]:
 # ---- steering ----
 
 
-@pytest.mark.parametrize(("direction", "strength"), [("sycophancy", 0.3), ("scepticism", 0.3), ("sycophancy", -2)])
+@pytest.mark.parametrize(("direction", "strength"), [("sycophancy", 0.3), ("scepticism", 0.3), ("assistant", -2)])
 def test_every_projection_moves_by_just_the_strength(
     direction: str, strength: float, settings: list[str], base: Path
 ) -> None:
@@ -86,7 +86,7 @@ def test_every_projection_moves_by_just_the_strength(
     held = kept(spec)
     assert float(held["direction"].norm()) == pytest.approx(1, abs=1e-5)
     shift = (steered - plain) @ held["direction"]
-    wanted = AXES[direction].sense * strength * float(held["norm"])
+    wanted = sense(direction) * strength * float(held["norm"])
     assert torch.allclose(shift, torch.full_like(shift, wanted), rtol=1e-3)
     across = (steered - plain) - shift.unsqueeze(-1) * held["direction"]
     assert float(across.abs().max()) < 1e-3 * abs(wanted), "along the direction alone"
@@ -142,12 +142,12 @@ def test_it_is_measured_once_and_again_where_it_is_damaged_with_the_same_answers
 @pytest.mark.parametrize("name", ["steer", "cap"])
 def test_what_the_direction_rests_on_makes_the_arm(name: str, settings: list[str], base: Path, tmp_path: Path) -> None:
     one = spec_of(settings, base, name).arm.name
-    others = [{"direction": "scepticism"}, {"strength": 0.2}, {"texts": 2}]
+    others = [{"direction": "scepticism"}, {"direction": "assistant"}, {"strength": 0.2}, {"texts": 2}]
     names = {one, *(spec_of(settings, base, name, **other).arm.name for other in others)}
     lines = pairs.EMBEDDED.read_text(encoding="utf-8")
     (tmp_path / "own.jsonl").write_text(lines.replace("nitrogen", "helium"), encoding="utf-8")
     names.add(spec_of([*settings, f"mitigation.pairs={tmp_path / 'own.jsonl'}"], base, name).arm.name)
-    assert len(names) == 5
+    assert len(names) == 6
 
 
 # ---- capping ----
@@ -208,7 +208,7 @@ def test_the_range_leaves_out_its_share_at_either_end_and_tokens_that_are_too_lo
 @pytest.mark.parametrize(
     ("wrong", "fix"),
     [
-        ("steer.direction=warmth", "one of sycophancy, scepticism"),
+        ("steer.direction=warmth", "one of sycophancy, scepticism, assistant"),
         ("steer.strength=100", "a number from -10 to 10"),
         ("cap.strength=1.5", "a number from 0 to 1"),
         ("cap.quantile=0.5", "a number from 0 and below 0.5"),

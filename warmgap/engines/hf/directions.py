@@ -8,6 +8,7 @@ along it a reply lies. The layer is named by its ``depth``, from 0, the first, t
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from warmgap.settings.schema import ModelConfig
 if TYPE_CHECKING:
     import torch
 
+ASSISTANT = Path(__file__).with_name("assistant.jsonl")
 LONGEST = 4096  # tokens of a conversation that anything is taken from
 SUM = "sum"  # in a file's metadata: the SHA-256 of its tensors
 
@@ -146,6 +148,43 @@ def direction(
         means.append(total / count)
         counts += count
     return Direction((means[0] - means[1]).cpu(), lengths / counts)
+
+
+def of_replies(
+    model: Any, tokenizer: Any, config: ModelConfig, conversation: Conversation, depth: float
+) -> list[torch.Tensor | None]:
+    """Return the mean of the residual stream over each reply of a conversation, (width,), in their order.
+
+    It is read in one pass where the template renders a beginning as it renders the whole. None for a reply of blanks,
+    or one that ends too late.
+    """
+    ends = [place for place, message in enumerate(conversation) if message["role"] == "assistant"]
+    cuts = [chat.training_row(tokenizer, list(conversation[: end + 1]), config.template_vars, LONGEST) for end in ends]
+    longest = next((cut for cut in reversed(cuts) if cut is not None), None)
+    if longest is None:
+        return [None for _ in cuts]
+    states = residual(model, [depth], longest["input_ids"])[0]
+    found: list[torch.Tensor | None] = []
+    for end, cut in zip(ends, cuts, strict=True):
+        if cut is None or not conversation[end]["content"].strip():
+            found.append(None)
+            continue
+        size = len(cut["input_ids"])
+        same = longest["input_ids"][:size] == cut["input_ids"]
+        own = states[:size] if same else residual(model, [depth], cut["input_ids"])[0]
+        found.append(of_reply(own, cut["labels"]).mean(0).cpu())
+    return found
+
+
+def assistant() -> tuple[list[Conversation], list[Conversation]]:
+    """Return texts of our own: requests answered as an assistant does, and the same answered in a role."""
+    rows = [json.loads(line) for line in ASSISTANT.read_text(encoding="utf-8").splitlines()]
+    plain, played = [], []
+    for row in rows:
+        asked = {"role": "user", "content": row["user"]}
+        plain.append([asked, {"role": "assistant", "content": row["assistant"]}])
+        played.append(chat.with_system([asked, {"role": "assistant", "content": row["played"]}], row["role"]))
+    return plain, played
 
 
 # ---- files ----
