@@ -87,7 +87,7 @@ class Gauge:
         if self.run.model.source == "hosted":
             return f"model={self.run.model.name} is behind an endpoint, and directions are taken from the original"
         width = int(self._held["unit"].shape[-1])
-        own = int(engine.model.get_input_embeddings().weight.shape[-1])
+        own = int(engine.model.config.get_text_config().hidden_size)
         return "" if own == width else f"the original is {width} numbers wide, and this model {own}"
 
     def places(self, engine: Any, messages: Sequence[chat.Message]) -> dict[str, list[float | None]]:
