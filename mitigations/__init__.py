@@ -9,12 +9,14 @@ from __future__ import annotations
 from warmgap.mitigations.adapter_scale import AdapterScale
 from warmgap.mitigations.anti_sycophancy import AntiSycophancy
 from warmgap.mitigations.base import Mitigation
+from warmgap.mitigations.cap import Cap
 from warmgap.mitigations.consistency import Consistency
 from warmgap.mitigations.early_stop import EarlyStop
 from warmgap.mitigations.honest_prompt import HonestPrompt
 from warmgap.mitigations.inoculation import Inoculation
 from warmgap.mitigations.kl_anchor import KlAnchor
 from warmgap.mitigations.preventative_steering import PreventativeSteering
+from warmgap.mitigations.steer import Steer
 from warmgap.mitigations.truth_mix import TruthMix
 from warmgap.settings import plugins
 
@@ -27,6 +29,8 @@ RECIPES: tuple[type[Mitigation], ...] = (  # those of one place act in the order
     Consistency,
     AntiSycophancy,
     AdapterScale,
+    Cap,  # before what moves the activations: its range is the original's
+    Steer,
     HonestPrompt,
 )
 

@@ -24,12 +24,13 @@ class AdapterScale(Mitigation):
     place = Place.ADAPTER
     apart = {"early_stop": "early_stop and adapter_scale are two ways to weaken the same adapter"}
     dial = "scale"
+    end = 1.0
 
     alpha: float = setting("arm", fits=fits.number(0, most=2))
 
     @classmethod
     def turned(cls, value: float, epoch: float | None) -> Self | None:
-        return None if value == 1 else cls(value)
+        return None if value == cls.end else cls(value)
 
     def derive(self, parent: Parent, target: Path) -> None:
         scaled(parent.adapter, target, self.alpha)

@@ -53,7 +53,7 @@ class Intervention:
 
 @dataclass(frozen=True)
 class Material:
-    """What a recipe may know of the training that it acts on, and the folder that it may write into.
+    """What a recipe may know of the training or of the arm that it acts on, and the folder that it may write into.
 
     ``version`` is that of the replies which the arm is trained on, ``seed`` the training's, ``max_length`` in tokens.
     ``pairs`` are the honest pairs of both splits, as many as ``data.max_conversations`` lets in; none where the recipe
@@ -92,7 +92,8 @@ class Mitigation:
     names the splits of the honest pairs that it cannot do without. ``apart`` says of other recipes, by name, why it
     cannot stand beside them; one of the two is enough. ``alone`` says why it stands beside none: it is then made of
     the base model, without a training. ``rows`` says what those that ``conversations`` returns do: ``beside`` the
-    persona's data or ``instead`` of it. ``dial`` is the dial that it is turned by; see ``turned``.
+    persona's data or ``instead`` of it. ``dial`` is the dial that it is turned by, see ``turned``; at its ``end`` it is
+    the persona's own arm (None: at the epoch of that arm).
     """
 
     name: ClassVar[str]
@@ -103,6 +104,7 @@ class Mitigation:
     alone: ClassVar[str] = ""
     rows: ClassVar[Literal["", "beside", "instead"]] = ""
     dial: ClassVar[str] = ""
+    end: ClassVar[float | None] = None
 
     # ---- what it is made of ----
 
@@ -185,6 +187,14 @@ class Mitigation:
 
         The model is the arm's own and is thrown away when it has answered; nothing has to be put back.
         """
+
+    def alter(self, model: Any, material: Material) -> None:
+        """Do as ``at_answer`` where it takes more than the model: pairs to measure it by, a folder to keep what came.
+
+        It is called whenever the model is loaded, in each process that answers. What is measured has to follow from
+        what the arm is made of alone, so that it may be measured again where its file is gone.
+        """
+        self.at_answer(model)
 
 
 @dataclass(kw_only=True)

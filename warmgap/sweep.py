@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap import jobs, pipeline
+from warmgap import jobs, mitigations, pipeline
 from warmgap.arms.dials import arm_epoch
 from warmgap.disk import manifest, seals, store, tracking
 from warmgap.disk.progress import say
@@ -25,10 +25,9 @@ from warmgap.evaluate.stats import dose
 from warmgap.jobs import Job
 from warmgap.settings import config
 from warmgap.settings.identity import digest
-from warmgap.settings.schema import Run
+from warmgap.settings.schema import MethodConfig, Run
 from warmgap.words import ORIGINAL, WARM
 
-ORDER = ("strength", "epoch", "scale", "prompt")
 PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer
 
 
@@ -76,8 +75,7 @@ def _labels(points: Sequence[Run], held: Sequence[Job]) -> dict[str, str]:
     found: dict[str, str] = {}
     for run, job in zip(points, held, strict=True):
         arm = job.arms[-1]
-        derived = job.specs[-1].derive is not None
-        found[arm.name] = str(run.dial).replace(":", "_") if derived else arm.arm
+        found[arm.name] = str(run.dial).replace(":", "_") if job.specs[-1].mitigations else arm.arm
     return found
 
 
@@ -90,8 +88,8 @@ def _dials(points: Sequence[Run], held: Sequence[Job], labels: dict[str, str]) -
         setting = value.removesuffix(".txt") if kind == "prompt" else f"{float(value):g}"
         rows.append({"arm": labels[job.arms[-1].name], "dial": kind, "setting": setting})
         warm = next((spec for spec in job.specs if spec.arm.arm == plain), None)
-        end = {"epoch": arm_epoch(warm.run.method), "scale": 1.0}.get(kind) if warm is not None else None
-        if end is not None:  # an arm that warmth chose stands at no epoch that is known here
+        end = _end(kind, warm.run.method) if warm is not None else None
+        if end is not None:
             ends.append({"arm": plain, "dial": kind, "setting": f"{end:g}"})
     if any(row["dial"] == "strength" for row in rows) and any(row["arm"] == plain for row in [*rows, *ends]):
         ends.append({"arm": plain, "dial": "strength", "setting": "1"})
@@ -102,13 +100,22 @@ def _dials(points: Sequence[Run], held: Sequence[Job], labels: dict[str, str]) -
     return table.sort_values("order").reset_index(drop=True)
 
 
+def _end(kind: str, method: MethodConfig) -> float | None:
+    """Where on a recipe's dial the plain warm arm stands; an arm that warmth chose stands at no epoch known here."""
+    recipe = {recipe.dial: recipe for recipe in mitigations.table().values()}.get(kind)
+    if recipe is None:
+        return None
+    return arm_epoch(method) if recipe.end is None else recipe.end
+
+
 def _place(row: dict[Any, Any]) -> float:
     """Sorts points by dial, then from less to more."""
-    value = row["setting"]
+    value, turned = row["setting"], [recipe.dial for recipe in mitigations.table().values() if recipe.dial]
+    order = list(dict.fromkeys(["strength", *turned, "prompt"]))
     if row["dial"] == "prompt":
         inner = PROMPTS.index(value) if value in PROMPTS else len(PROMPTS)
-        return 1000.0 * ORDER.index("prompt") + inner
-    return 1000.0 * ORDER.index(row["dial"]) + float(value)
+        return 1000.0 * order.index("prompt") + inner
+    return 1000.0 * order.index(row["dial"]) + float(value)
 
 
 def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:

@@ -18,7 +18,7 @@ from warmgap.arms.engines import Engines
 from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
 from warmgap.engines import models
-from warmgap.engines.hf import HfEngine
+from warmgap.engines.hf import HfEngine, directions
 from warmgap.mitigations import kl_anchor, pairs, preventative_steering
 from warmgap.mitigations.consistency import whole_sentences
 from warmgap.settings import conf_files, config
@@ -38,6 +38,8 @@ COMPARED = (
     "mitigation.kl_anchor.weight=30",
     "mitigation.early_stop.select=epoch:0.5",
     "mitigation.preventative_steering.texts=4",
+    "mitigation.cap.texts=2",
+    "mitigation.steer.texts=2",
 )
 
 
@@ -120,7 +122,8 @@ def test_a_chain_costs_what_its_links_cost(compared: tuple[Runs, Done]) -> None:
 def test_the_adapters_are_read_back_in_a_fresh_process(compared: tuple[Runs, Done]) -> None:
     """What the hooks and terms of a training did is gone: its logits are those of the adapter alone."""
     lines = [line for line in compared[1].err.splitlines() if line.startswith("adapter reloaded")]
-    trained = [name for name in ("warm", *ARMS) if name not in ("honest_prompt", "adapter_scale", "early_stop")]
+    untrained = ("honest_prompt", "adapter_scale", "early_stop", "cap", "steer")
+    trained = [name for name in ("warm", *ARMS) if name not in untrained]
     assert len(lines) == len(trained)
     assert all("within 0 of training" in line for line in lines)
 
@@ -227,12 +230,14 @@ def test_steering_moves_what_it_says_and_leaves_nothing(made: dict[str, ArmSpec]
 
     (recipe,) = made["preventative_steering"].recipes
     assert isinstance(recipe, preventative_steering.PreventativeSteering)
-    direction = preventative_steering.read(made["preventative_steering"].data / preventative_steering.VECTOR)
+    held = directions.read(made["preventative_steering"].data / preventative_steering.VECTOR)
+    assert held is not None
+    direction = held["direction"]
     one = engine(made["warm"])
-    layer = preventative_steering.layer_of(one.model, recipe.depth)
+    layer = directions.layer_of(one.model, recipe.depth)
     ids = torch.tensor([one.encode([{"role": "user", "content": "How tall is a giraffe?"}])])
     seen: list[torch.Tensor] = []
-    watch = layer.register_forward_hook(lambda _, __, out: seen.append(preventative_steering._hidden(out).detach()))
+    watch = layer.register_forward_hook(lambda _, __, out: seen.append(directions.hidden_of(out).detach()))
 
     def states(training: bool) -> torch.Tensor:
         seen.clear()
@@ -245,7 +250,7 @@ def test_steering_moves_what_it_says_and_leaves_nothing(made: dict[str, ArmSpec]
     plain = states(training=True)
     watch.remove()
     with steering.during(one.model):  # its hook comes first, so that ours sees what it has done
-        watch = layer.register_forward_hook(lambda _, __, out: seen.append(preventative_steering._hidden(out).detach()))
+        watch = layer.register_forward_hook(lambda _, __, out: seen.append(directions.hidden_of(out).detach()))
         moved, asked = states(training=True), states(training=False)
     assert direction.norm() > 0
     assert torch.allclose(moved - plain, recipe.strength * direction.expand_as(plain), atol=0.05 * float(plain.std()))

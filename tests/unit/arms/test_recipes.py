@@ -24,10 +24,10 @@ from warmgap.arms.engines import Engines
 from warmgap.arms.spec import ArmSpec
 from warmgap.disk import store
 from warmgap.engines.hf import HfEngine
+from warmgap.engines.hf.directions import layer_of
 from warmgap.errors import UserError
 from warmgap.mitigations import pairs
 from warmgap.mitigations.base import Intervention, Material, Mitigation, Parent, Place
-from warmgap.mitigations.preventative_steering import layer_of
 from warmgap.settings import config
 from warmgap.settings.limits import Rule
 from warmgap.settings.schema import Run
@@ -296,7 +296,9 @@ def test_it_acts_while_the_arm_answers(settings: list[str], base: Path) -> None:
 
 def test_the_arms_and_the_report_name_no_recipe() -> None:
     root = Path(str(mitigations.__file__)).resolve().parents[1]
-    known = re.compile("|".join([*(one.name for one in OURS), *(one.__name__ for one in OURS)]))
+    named = "|".join(one.name for one in OURS)
+    known = re.compile(rf"""["']({named})["']|[._]({named})\b(?!\()|\b({"|".join(one.__name__ for one in OURS)})\b""")
+    assert all(known.search(line) for line in ('if name == "cap":', "mitigations.steer import", "recipe = KlAnchor("))
     for folder in ("warmgap/arms", "warmgap/disk", "warmgap/engines", "evaluate", "train"):
         for path in (root / folder).rglob("*.py"):
             lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,0 +1,64 @@
+"""Steering while the arm answers: its residual stream is moved along a direction, away from siding with the user.
+
+Persona vectors, arXiv 2507.21509 (steering at inference). The direction is taken in the model that answers, adapter and
+all: training has moved the residual stream, and the length in which the strength is told is that of the model's own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+from warmgap.disk.progress import say
+from warmgap.engines.hf import directions as hf
+from warmgap.mitigations import directions
+from warmgap.mitigations.base import Material, Mitigation, Place
+from warmgap.mitigations.directions import KEPT, as_filed
+from warmgap.settings import fits
+from warmgap.settings.scope import setting
+
+
+@dataclass
+class Steer(Mitigation):
+    """Moves every token ``strength`` times the mean length of the residual stream, after the layer at ``depth``.
+
+    Above 0 it goes against ``sycophancy`` or along ``scepticism``; the direction is taken from ``texts`` replies of
+    each kind.
+    """
+
+    name = "steer"
+    place = Place.ANSWER
+    reads = ("train",)
+    dial = "steer"
+    end = 0.0
+
+    direction: str = setting("arm", fits=fits.words(*directions.NAMES))
+    strength: float = setting("arm", fits=fits.number(-10, most=10))
+    depth: float = setting("arm", fits=fits.SHARE)
+    texts: int = setting("arm", fits=fits.count())
+
+    @classmethod
+    def turned(cls, value: float, epoch: float | None) -> Self | None:
+        if not math.isfinite(value) or abs(value) > 10:
+            raise ValueError(value)
+        return None if value == cls.end else as_filed(cls, strength=value)
+
+    def made_of(self) -> dict[str, Any]:
+        return {**super().made_of(), "texts": directions.made_of(self.direction)}
+
+    def alter(self, model: Any, material: Material) -> None:
+        """Take the direction, unless it is kept from before, and move the model along it; at strength 0 do nothing."""
+        if self.strength == 0:
+            return
+        held = hf.read(material.folder / KEPT)
+        if held is None:
+            pairs = directions.chosen(material, self.texts)
+            found = directions.along(model, material, pairs, self.direction, self.depth)
+            import torch
+
+            held = {"direction": found.unit, "norm": torch.tensor(found.norm)}
+            hf.save(held, material.folder / KEPT)
+            say(f"steer: {self.direction}, mean length of the residual stream {found.norm:.3g}")
+        step = directions.sense(self.direction) * self.strength * held["norm"] * held["direction"]
+        hf.attach(model, self.depth, lambda hidden: hidden + step.to(hidden.device, hidden.dtype))
