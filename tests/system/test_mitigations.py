@@ -24,7 +24,7 @@ from warmgap.mitigations.consistency import whole_sentences
 from warmgap.settings import conf_files, config
 from warmgap.train import training
 
-REAL = ("consistency",)  # its targets are the arm's own sentences: random weights write none
+REAL = ("consistency", "self_distil")  # their targets are a model's own sentences: random weights write none
 ARMS = [name for name in mitigations.table() if name not in REAL]
 COMPARED = (
     *SMOKE,
@@ -38,6 +38,7 @@ COMPARED = (
     "mitigation.kl_anchor.weight=30",
     "mitigation.early_stop.select=epoch:0.5",
     "mitigation.preventative_steering.texts=4",
+    "mitigation.dual_dpo.messages=4",
 )
 
 
