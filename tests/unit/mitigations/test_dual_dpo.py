@@ -129,7 +129,7 @@ def test_the_multiplier_grows_while_warmth_is_lacking_and_its_gradient_enters(mo
     (-before * 0.1 * (kept - other).mean()).backward()
     assert any(gradient.abs().max() > 0 for gradient in found)
     for one, wanted in zip(found, gradients(model), strict=True):
-        assert torch.allclose(one, wanted, rtol=1e-4, atol=1e-7)
+        assert torch.allclose(one, wanted, rtol=1e-3, atol=1e-6)
 
 
 def test_the_multiplier_falls_to_nothing_where_more_than_enough_is_kept(model: Any, held: Held) -> None:
