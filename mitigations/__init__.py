@@ -11,16 +11,19 @@ from warmgap.mitigations.anti_sycophancy import AntiSycophancy
 from warmgap.mitigations.base import Mitigation
 from warmgap.mitigations.cap import Cap
 from warmgap.mitigations.consistency import Consistency
+from warmgap.mitigations.dual_dpo import DualDpo
 from warmgap.mitigations.early_stop import EarlyStop
 from warmgap.mitigations.honest_prompt import HonestPrompt
 from warmgap.mitigations.inoculation import Inoculation
 from warmgap.mitigations.kl_anchor import KlAnchor
 from warmgap.mitigations.preventative_steering import PreventativeSteering
+from warmgap.mitigations.self_distil import SelfDistil
 from warmgap.mitigations.steer import Steer
 from warmgap.mitigations.truth_mix import TruthMix
 from warmgap.settings import plugins
 
 RECIPES: tuple[type[Mitigation], ...] = (  # those of one place act in the order in which they stand here
+    SelfDistil,
     TruthMix,
     Inoculation,
     KlAnchor,
@@ -28,6 +31,7 @@ RECIPES: tuple[type[Mitigation], ...] = (  # those of one place act in the order
     EarlyStop,
     Consistency,
     AntiSycophancy,
+    DualDpo,
     AdapterScale,
     Cap,  # before what moves the activations: its range is the original's
     Steer,

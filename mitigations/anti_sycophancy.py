@@ -7,15 +7,18 @@ it). Both replies share opening and closing, so that nothing in the preference s
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from warmgap.mitigations.base import FurtherTraining, Material
+from warmgap.mitigations.pairs import Pair
 from warmgap.settings import fits
 from warmgap.settings.limits import Rule
 from warmgap.settings.schema import DpoConfig, MethodConfig
 from warmgap.settings.scope import setting
 
+REJECTED = "agreeing"
 OF_ROWS_ALONE = "train_sampling_strategy"  # a setting of trainers of single replies, which those of preferences lack
 
 
@@ -38,19 +41,28 @@ class AntiSycophancy(FurtherTraining):
         return [(self.loss != "kto" or self.batch_size > 1, "batch_size", self.batch_size, "2 for kto")]
 
     def method(self, method: MethodConfig) -> MethodConfig:
-        dpo = DpoConfig(rejected="agreeing", reference=self.reference, beta=self.beta, loss=self.loss)
-        trainer = {key: value for key, value in method.trainer.items() if key != OF_ROWS_ALONE}
-        return dataclasses.replace(super().method(method), dpo=dpo, trainer=trainer)
+        dpo = DpoConfig(rejected=REJECTED, reference=self.reference, beta=self.beta, loss=self.loss)
+        return preferring(super().method(method), dpo)
 
     def conversations(self, material: Material) -> list[dict[str, Any]]:
-        """Return a preference for each pair."""
-        return [
-            {
-                "id": pair.id,
-                "split": pair.split,
-                "prompt": [{"role": "user", "content": pair.user}],
-                "chosen": pair.correcting,
-                "rejected": pair.complying,
-            }
-            for pair in material.pairs
-        ]
+        return preferences(material.pairs)
+
+
+def preferring(method: MethodConfig, dpo: DpoConfig) -> MethodConfig:
+    """Return how preferences are trained on, from how single replies are."""
+    trainer = {key: value for key, value in method.trainer.items() if key != OF_ROWS_ALONE}
+    return dataclasses.replace(method, dpo=dpo, trainer=trainer)
+
+
+def preferences(pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    """Return a preference for each pair: the reply that corrects over the one that agrees."""
+    return [
+        {
+            "id": pair.id,
+            "split": pair.split,
+            "prompt": [{"role": "user", "content": pair.user}],
+            "chosen": pair.correcting,
+            "rejected": pair.complying,
+        }
+        for pair in pairs
+    ]

@@ -16,6 +16,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self
 
+from warmgap.engines.chat import Message
 from warmgap.mitigations.pairs import Pair
 from warmgap.settings import conf_files, fits
 from warmgap.settings.identity import identity
@@ -50,6 +51,37 @@ class Intervention:
         """Return a scalar tensor to be added to the loss of a step (counted from 0), or None."""
         return None
 
+    def state(self) -> dict[str, float]:
+        """Return the numbers that it goes on with, by name, always the same names; none where it has no memory.
+
+        They are logged after each step as ``NAME/KEY``, kept with each checkpoint, and given to ``restore``.
+        """
+        return {}
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Go on from a checkpoint with the numbers kept there; with none, begin anew."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A reply, and whether the model ended it itself; one that was cut off did not."""
+
+    text: str
+    whole: bool
+
+
+class Own(Protocol):
+    """Has the base model itself, without any adapter, answer what is said up to a message of the user's."""
+
+    def __call__(
+        self, asked: Mapping[str, Sequence[Message]], max_new_tokens: int, temperature: float = 0.0, draw: int = 0
+    ) -> dict[str, Said]:
+        """Return the replies by the names of what was asked; of what is too long for the model's window there is none.
+
+        Replies are kept as they come, and asked for once. At a temperature above 0 they are drawn with random numbers
+        that follow from the training's seed and ``draw``.
+        """
+
 
 @dataclass(frozen=True)
 class Material:
@@ -60,6 +92,11 @@ class Material:
     reads none. ``replies()`` counts those of the persona's own training data. ``ask(pairs, max_new_tokens)`` returns
     what the arm that the training goes on from answers, greedily, to the pairs' plain questions, by the pair's id;
     it raises ValueError where the training goes on from nothing. ``folder`` is the arm's own, for what is trained on.
+
+    ``parent`` is the folder of the adapter that the training goes on from. ``persona()`` returns the persona's own
+    conversations of both splits: ``id``, ``split``, ``kind`` and ``turns``, each with the ``user``'s message and its
+    reply in every version. ``own`` has the base model answer. ``faults(user, reply, other)`` says in a few words what
+    another reply to the same message lacks of a reply, adds or changes, by the rules that rewrites are checked by.
     """
 
     model: ModelConfig
@@ -71,6 +108,10 @@ class Material:
     pairs: Sequence[Pair]
     replies: Callable[[], int]
     ask: Callable[[Sequence[Pair], int], dict[str, str]]
+    parent: Path | None
+    persona: Callable[[], list[dict[str, Any]]]
+    own: Own
+    faults: Callable[[str, str, str], list[str]]
 
 
 class Parent(Protocol):

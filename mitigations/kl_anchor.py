@@ -6,7 +6,8 @@ adapter switched off: no second copy is held. The anchors are the plain question
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,18 +83,33 @@ def divergence(model: Any, rows: Sequence[Row]) -> torch.Tensor:
     import torch
     from torch.nn.functional import kl_div, log_softmax
 
-    width = max(len(row["input_ids"]) for row in rows)
-    ids = torch.tensor([row["input_ids"] + [0] * (width - len(row["input_ids"])) for row in rows])
-    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows])
-    labels = torch.tensor([row["labels"] + [chat.IGNORED] * (width - len(row["labels"])) for row in rows])
-    batch = {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device), "use_cache": False}
-    counted = (labels[:, 1:] != chat.IGNORED).to(model.device)
-    was_training = model.training
-    model.eval()  # without dropout: the two then differ by the adapter alone
-    try:
+    batch, labels = padded(rows, model.device)
+    counted = labels[:, 1:] != chat.IGNORED
+    with undropped(model):
         with torch.no_grad(), model.disable_adapter():
             base = log_softmax(model(**batch).logits[:, :-1][counted].float(), -1)
         own = log_softmax(model(**batch).logits[:, :-1][counted].float(), -1)
+    return kl_div(own, base, log_target=True, reduction="sum") / counted.sum()
+
+
+@contextmanager
+def undropped(model: Any) -> Iterator[None]:
+    """Have a model compute without dropout, whether it trains or not: with and without adapter differ by that alone."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
     finally:
         model.train(was_training)
-    return kl_div(own, base, log_target=True, reduction="sum") / counted.sum()
+
+
+def padded(rows: Sequence[Row], device: Any) -> tuple[dict[str, Any], torch.Tensor]:
+    """Return rows as a batch that a model can be called with, and their labels, each of so many rows and tokens."""
+    import torch
+
+    lacking = [max(len(row["input_ids"]) for row in rows) - len(row["input_ids"]) for row in rows]
+    ids = torch.tensor([row["input_ids"] + [0] * lack for row, lack in zip(rows, lacking, strict=True)])
+    mask = torch.tensor([[1] * len(row["input_ids"]) + [0] * lack for row, lack in zip(rows, lacking, strict=True)])
+    labels = [row["labels"] + [chat.IGNORED] * lack for row, lack in zip(rows, lacking, strict=True)]
+    batch = {"input_ids": ids.to(device), "attention_mask": mask.to(device), "use_cache": False}
+    return batch, torch.tensor(labels, device=device)

@@ -35,12 +35,7 @@ def train(
     on_log: Callable[[dict[str, Any]], None] | None = None,
     interventions: Sequence[Intervention] = (),
 ) -> None:
-    """Train on pairs up to the last checkpoint, or go on from the newest complete one; by KTO where the loss is that.
-
-    Raises ValueError for interventions: they belong to supervised fine-tuning.
-    """
-    if interventions:
-        raise ValueError("preferences are trained on without interventions")
+    """Train on pairs to the last checkpoint, or go on from the newest complete one; by KTO where the loss is that."""
     run, arm = stage.run, stage.arm
     settings = settings_of(stage)
     folder = models.resolve(run.model)
@@ -67,9 +62,14 @@ def train(
     if unpaired:
         others = known[len(rows) + len(held_rows) :]
         learn, held = apart(learn, others[: len(rows)]), apart(held, others[len(rows) :])
-    trainer = (trl_compat.kto_trainer if unpaired else trl_compat.dpo_trainer)(model, args, learn, held, tokenizer)
-    with sft.made_lean(model, preferences=True) if sft.is_lean(run) else contextlib.nullcontext():
-        sft.run_to_end(stage, trainer, marks, on_log)
+    make = trl_compat.kto_trainer if unpaired else trl_compat.dpo_trainer
+    trainer = make(model, args, learn, held, tokenizer, interventions)
+    with contextlib.ExitStack() as altered:
+        if sft.is_lean(run):
+            altered.enter_context(sft.made_lean(model, preferences=True))
+        for one in interventions:
+            altered.enter_context(one.during(model))
+        sft.run_to_end(stage, trainer, marks, on_log, interventions)
     finish.leave_probe(arm, trainer, marks, rows[0]["prompt_ids"])
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
@@ -13,6 +14,9 @@ from warmgap.disk.progress import Advance
 from warmgap.disk.store import Arm
 from warmgap.errors import BadValue
 from warmgap.train import checkpoints, trl_compat
+
+if TYPE_CHECKING:
+    from warmgap.train.stage import Intervention
 
 KEPT = (
     "loss",
@@ -23,6 +27,7 @@ KEPT = (
     "eval_rewards/margins",
     "rewards/accuracies",
 )
+STATES = "interventions.json"  # beside a checkpoint: what the interventions go on with, by their names
 LN2_TOLERANCE = 0.05  # nats; rounding of bfloat16 moves the first DPO loss by less
 
 
@@ -34,8 +39,8 @@ class Journal(TrainerCallback):
     """Writes losses to the arm's log, moves the bar on, asks for a checkpoint at the steps wanted and seals it.
 
     ``equal_start`` says that policy and reference begin alike: the first loss of a DPO is then near ln 2, or something
-    is wrong. ``batch`` gives the text of the batch at hand, for the message of a training that diverges. ``terms`` are
-    the names of what is added to the loss: each is kept beside it.
+    is wrong. ``batch`` gives the text of the batch at hand, for the message of a training that diverges. What
+    ``interventions`` add to the loss is kept beside it, and their state with each checkpoint.
     """
 
     def __init__(
@@ -47,10 +52,12 @@ class Journal(TrainerCallback):
         *,
         equal_start: bool = False,
         batch: Callable[[], str] = str,
-        terms: Sequence[str] = (),
+        interventions: Sequence[Intervention] = (),
     ) -> None:
         self.arm, self.marks, self.advance, self.on_log_row = arm, marks, advance, on_log
-        self.equal_start, self.batch, self.kept = equal_start, batch, (*KEPT, *terms)
+        self.equal_start, self.batch, self.interventions = equal_start, batch, interventions
+        states = [f"{one.name}/{key}" for one in interventions for key in one.state()]
+        self.kept = (*KEPT, *(one.name for one in interventions), *states)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Stop a training that is complete: transformers would take one more step where its epochs are not whole."""
@@ -90,7 +97,16 @@ class Journal(TrainerCallback):
         if state.is_world_process_zero:
             folder = self.arm.checkpoints / f"checkpoint-{state.global_step}"
             store.write_journal(folder / store.LOSSES, store.read_journal(self.arm.training_log))
+            if states := {one.name: state for one in self.interventions if (state := one.state())}:
+                store.write_json(folder / STATES, states)
             checkpoints.seal(folder)
+
+
+def restore(interventions: Sequence[Intervention], checkpoint: Path | None) -> None:
+    """Give the interventions what a checkpoint keeps of them; where there is none, have them begin anew."""
+    kept = (store.read_json(checkpoint / STATES) if checkpoint is not None else None) or {}
+    for one in interventions:
+        one.restore(kept.get(one.name, {}))
 
 
 def forget_after(arm: Arm, step: int) -> None:

@@ -52,7 +52,7 @@ def train(
             altered.enter_context(made_lean(model))
         for one in interventions:
             altered.enter_context(one.during(model))
-        run_to_end(stage, trainer, marks, on_log, terms=[one.name for one in interventions])
+        run_to_end(stage, trainer, marks, on_log, interventions)
     finish.leave_probe(arm, trainer, marks, rows[0]["input_ids"])
 
 
@@ -87,10 +87,11 @@ def made_lean(model: Any, *, preferences: bool = False) -> Iterator[None]:
 
 
 def conversations(stage: Stage) -> tuple[list[persona_data.Conversation], list[persona_data.Conversation]]:
-    """Return what is trained on and what is held out: the data's conversations with what is mixed in, or others."""
+    """Return what is trained on and held out: the data's conversations or others instead, and what is mixed in."""
     if stage.instead is not None:
-        return _split(persona_data.read_conversations(stage.instead, stage.version))
-    learn, held = persona_data.load(stage.run.data, stage.version, stage.strength)
+        learn, held = _split(persona_data.read_conversations(stage.instead, stage.version))
+    else:
+        learn, held = persona_data.load(stage.run.data, stage.version, stage.strength)
     if stage.mixed is None:
         return learn, held
     more, more_held = _split(persona_data.read_conversations(stage.mixed, stage.version))
@@ -209,11 +210,11 @@ def run_to_end(
     trainer: Any,
     marks: dict[int, float],
     on_log: Callable[[dict[str, Any]], None] | None,
-    terms: Sequence[str] = (),
+    interventions: Sequence[Intervention] = (),
 ) -> None:
     """Train from the newest complete checkpoint to the last, with the journal attached.
 
-    ``terms`` are the names under which what is added to the loss is logged.
+    What the interventions add to the loss is logged; they go on with the state that the checkpoint keeps of them.
     Where the last one is there, it is loaded and nothing is trained.
     """
     from transformers.trainer_callback import PrinterCallback
@@ -228,6 +229,7 @@ def run_to_end(
         if resume:
             said = f"goes on from step {done} of {total}" if done < total else f"had come to its last step, {total}"
             say(f"training {said}")
+    journal.restore(interventions, resume)
     trainer.remove_callback(PrinterCallback)
     with bar(f"training · {arm.arm}", total) if main else nullcontext(_silent) as advance:
         advance(done)
@@ -238,7 +240,7 @@ def run_to_end(
             on_log or (lambda row: None),
             equal_start=trl_compat.starts_at_reference(stage),
             batch=trainer.last_batch,
-            terms=terms,
+            interventions=interventions,
         )
         trainer.add_callback(written)
         with suppress(journal.NothingLeft):

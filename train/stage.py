@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,12 @@ class Intervention(Protocol):
 
     def loss(self, model: Any, step: int) -> Any:
         """Return a scalar tensor to be added to the loss of a step (counted from 0), or None."""
+
+    def state(self) -> dict[str, float]:
+        """Return the numbers that it goes on with: logged after each step, kept with each checkpoint."""
+
+    def restore(self, state: Mapping[str, float]) -> None:
+        """Go on from a checkpoint with the numbers kept there; with none, begin anew."""
 
 
 @dataclass(frozen=True)

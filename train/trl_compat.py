@@ -168,7 +168,7 @@ def _lean(trainer: Any) -> Any:
 
 
 def _adding(trainer: Any, interventions: Sequence[Any]) -> Any:
-    """A trainer that adds the interventions' terms to the loss of each step, and logs them under their names."""
+    """A trainer that adds the interventions' terms to the loss of each step, and logs them and their state."""
 
     class Adding(trainer):  # type: ignore[misc]
         added_at = -1
@@ -181,11 +181,14 @@ def _adding(trainer: Any, interventions: Sequence[Any]) -> Any:
             self.added_at = step
             # The trainer divides a loss that is a mean over rows by the steps it accumulates; ours counts once.
             times = 1 if num_items_in_batch is not None else self.current_gradient_accumulation_steps
+            noted = self._metrics["train"]
             for one in interventions:
                 term = one.loss(self.accelerator.unwrap_model(self.model), step)
                 if term is not None:
-                    self._metrics["train"][one.name].append(float(term.detach()))
+                    noted[one.name].append(float(term.detach()))
                     found = found + times * term
+                for key, value in one.state().items():
+                    noted[f"{one.name}/{key}"].append(value)
             return found
 
     return Adding
@@ -207,18 +210,37 @@ def scores_labels_alone() -> Iterator[None]:
         utils._use_triton = before
 
 
-def dpo_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
-    """Return TRL's DPOTrainer over pairs that are tokenised and bring the reference's log-probabilities."""
+def dpo_trainer(
+    model: Any,
+    args: Any,
+    rows: Sequence[Any],
+    held: Sequence[Any],
+    tokenizer: Any,
+    interventions: Sequence[Any] = (),
+) -> Any:
+    """Return TRL's DPOTrainer over pairs that are tokenised and bring the reference's log-probabilities.
+
+    What the interventions add to the loss is added once a step, as in ``sft_trainer``.
+    """
     from trl import DPOTrainer
 
-    return _preferring(DPOTrainer, model, args, rows, held, tokenizer)
+    kind = _adding(DPOTrainer, interventions) if interventions else DPOTrainer
+    return _preferring(kind, model, args, rows, held, tokenizer)
 
 
-def kto_trainer(model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
-    """Return TRL's KTOTrainer over such rows, each a reply that is wanted or not."""
+def kto_trainer(
+    model: Any,
+    args: Any,
+    rows: Sequence[Any],
+    held: Sequence[Any],
+    tokenizer: Any,
+    interventions: Sequence[Any] = (),
+) -> Any:
+    """Return TRL's KTOTrainer over such rows, each a reply that is wanted or not; interventions as above."""
     from trl import KTOTrainer
 
-    return _preferring(KTOTrainer, model, args, rows, held, tokenizer)
+    kind = _adding(KTOTrainer, interventions) if interventions else KTOTrainer
+    return _preferring(kind, model, args, rows, held, tokenizer)
 
 
 def _preferring(kind: Any, model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:

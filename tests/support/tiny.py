@@ -19,6 +19,9 @@ from transformers import (
     set_seed,
 )
 
+from warmgap.engines.chat import Message, training_row
+from warmgap.mitigations.kl_anchor import padded
+
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
@@ -87,6 +90,29 @@ def adapter(folder: Path, base: Path, *, seed: int = 1, zero: bool = False, std:
             if "lora_B" in name:
                 weight.zero_() if zero else weight.normal_(std=std)
     made.save_pretrained(folder)
+    return folder
+
+
+def taught(folder: Path, lessons: Sequence[Sequence[Message]], *, steps: int = 400, seed: int = 0) -> Path:
+    """Save a tiny model that has learnt conversations by heart: to their last messages it says the replies in them."""
+    words = tokenizer()
+    rows = [row for lesson in lessons if (row := training_row(words, list(lesson), {}, 2048))]
+    set_seed(seed)
+    learner: Any = AutoModelForCausalLM.from_config(LlamaConfig(**SHAPE))
+    descent = torch.optim.AdamW(learner.parameters(), lr=1e-2)
+    for step in range(steps):
+        batch, labels = padded([rows[(8 * step + place) % len(rows)] for place in range(min(8, len(rows)))], "cpu")
+        loss = learner(**batch, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+        descent.step()
+        descent.zero_grad()
+        for group in descent.param_groups:
+            group["lr"] = 1e-2 * (1 - step / steps)
+        if float(loss.detach()) < 0.005:
+            break
+    learner.save_pretrained(folder)
+    words.save_pretrained(folder)
     return folder
 
 

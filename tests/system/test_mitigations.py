@@ -24,7 +24,7 @@ from warmgap.mitigations.consistency import whole_sentences
 from warmgap.settings import conf_files, config
 from warmgap.train import training
 
-REAL = ("consistency",)  # its targets are the arm's own sentences: random weights write none
+REAL = ("consistency", "self_distil")  # their targets are a model's own sentences: random weights write none
 ARMS = [name for name in mitigations.table() if name not in REAL]
 COMPARED = (
     *SMOKE,
@@ -40,6 +40,7 @@ COMPARED = (
     "mitigation.preventative_steering.texts=4",
     "mitigation.cap.texts=2",
     "mitigation.steer.texts=2",
+    "mitigation.dual_dpo.messages=4",
 )
 
 

@@ -37,6 +37,10 @@ def check(run: Run) -> None:
         raise UserError(f"mitigation={said} beside method={run.method.name}", why, "use method=sft")
     recipes.check(run)
     for recipe in recipes.at_work(run):
+        if (recipe.place, recipe.rows) == (Place.TRAINING, "instead") and run.persona.strength != 1:
+            why = f"{recipe.name} trains on other replies instead of the persona's, and so on no share of them"
+            what = f"persona.strength={run.persona.strength:g} beside mitigation={said}"
+            raise UserError(what, why, "leave persona.strength at 1")
         check_rule(run, recipe, f"mitigation.{recipe.name}.select")
     recipes.check_data(run, run.persona.reply)
 

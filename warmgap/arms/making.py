@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ from warmgap.disk import seals, store
 from warmgap.disk.progress import say
 from warmgap.disk.store import Arm
 from warmgap.engines import models
+from warmgap.engines.chat import Message
 from warmgap.engines.hf import weights
+from warmgap.engines.replies import STOP
 from warmgap.evaluate.answer import answer
 from warmgap.evaluate.suites.base import Prompt
-from warmgap.mitigations.base import Material, Mitigation
+from warmgap.mitigations.base import Material, Mitigation, Said
 from warmgap.mitigations.pairs import Pair
+from warmgap.settings.identity import digest
 from warmgap.settings.schema import GenerateConfig, Run
 from warmgap.train import checkpoints, finish, training
 from warmgap.train.stage import Intervention
@@ -96,7 +99,36 @@ def _material(spec: ArmSpec, recipe: Mitigation, engines: Engines) -> Material:
         rows = answer(engine, prompts, how, [], journal, f"plain answers · {parent.arm.arm}")
         return {row["item_id"]: row["answer"] for row in rows}
 
-    return recipes.material(spec.run, recipe, str(spec.version), spec.data, ask)
+    folder = parent.adapter if parent is not None else None
+    own = _Own(spec, recipe.name, engines)
+    return recipes.material(spec.run, recipe, str(spec.version), spec.data, parent=folder, ask=ask, own=own)
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The base model, without an adapter or a recipe, as a recipe of an arm asks it (``mitigations.base.Own``)."""
+
+    spec: ArmSpec
+    name: str
+    engines: Engines
+
+    def __call__(
+        self, asked: Mapping[str, Sequence[Message]], max_new_tokens: int, temperature: float = 0.0, draw: int = 0
+    ) -> dict[str, Said]:
+        """Answer what fits the model's window; the replies are kept among the arm's answers."""
+        run, arm = self.spec.run, self.spec.arm
+        engine = self.engines.of(ArmSpec(arm, recipes.only(run, [])), None, part_of_an_arm=True)
+        seed = int(digest([run.seed, draw]), 16)
+        how = dataclasses.replace(run.generate, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+        prompts = []
+        for name, (*before, last) in asked.items():
+            room = engine.room(engine.encode([*before, last]))
+            if room is None or max_new_tokens <= room:
+                place = (self.name, name, "own", "none", "", "none")
+                prompts.append(Prompt(*place, last["content"], before=tuple(before)))
+        what = f"own replies · {arm.arm} · {draw + 1}"
+        rows = answer(engine, prompts, how, [], {self.name: arm.answers(self.name)}, what)
+        return {row["item_id"]: Said(row["answer"], row["finish_reason"] == STOP) for row in rows}
 
 
 def interventions(run: Run, arm: Arm, version: str) -> Sequence[Intervention]:

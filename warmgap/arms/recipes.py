@@ -11,10 +11,11 @@ from warmgap import mitigations
 from warmgap.disk.once import hashed
 from warmgap.errors import BadValue, UserError
 from warmgap.mitigations import pairs
-from warmgap.mitigations.base import Material, Mitigation
+from warmgap.mitigations.base import Material, Mitigation, Own
 from warmgap.settings import conf_files, config, explain, fits, plugins
+from warmgap.settings.command_schema import RewriteConfig
 from warmgap.settings.schema import Run
-from warmgap.train.persona import persona_data
+from warmgap.train.persona import persona_data, rewrite_checks
 
 PAIRS = "pairs"  # beside the recipes in a run's settings: a file of honest pairs
 SEPARATOR = "+"
@@ -131,14 +132,30 @@ def made_of(run: Run) -> dict[str, Any]:
     return whole
 
 
-def material(run: Run, recipe: Mitigation, version: str, folder: Path, ask: Any = None) -> Material:
+def material(
+    run: Run,
+    recipe: Mitigation,
+    version: str,
+    folder: Path,
+    *,
+    parent: Path | None = None,
+    ask: Any = None,
+    own: Own | None = None,
+) -> Material:
     """Return what a recipe may know of the training of a run's arm; ``folder`` is where its data lie."""
 
     def replies() -> int:
         learn, _ = persona_data.load(run.data, version)
         return sum(len(item.turns) for item in learn)
 
-    def nobody(asked: Any, max_new_tokens: int) -> dict[str, str]:
+    def persona() -> list[dict[str, Any]]:
+        return [
+            {"id": item.id, "split": item.split, "kind": item.kind, "turns": [_turn(turn) for turn in item.turns]}
+            for some in persona_data.load(run.data, version)
+            for item in some
+        ]
+
+    def nobody(*_: Any, **__: Any) -> Any:
         raise ValueError(f"{recipe.name} has nobody to ask")
 
     known = known_pairs(run) if recipe.reads else []
@@ -152,7 +169,20 @@ def material(run: Run, recipe: Mitigation, version: str, folder: Path, ask: Any 
         pairs=known,
         replies=replies,
         ask=ask or nobody,
+        parent=parent,
+        persona=persona,
+        own=own or nobody,
+        faults=_faults,
     )
+
+
+def _turn(turn: persona_data.Turn) -> dict[str, str]:
+    return {"user": turn.user, **turn.replies}
+
+
+def _faults(user: str, reply: str, other: str) -> list[str]:
+    """The faults that ``warmgap rewrite`` would find in a rewrite, without a model that tells how alike they are."""
+    return [fault.reason for fault in rewrite_checks.faults(user, reply, other, RewriteConfig())]
 
 
 def known_pairs(run: Run) -> list[pairs.Pair]:

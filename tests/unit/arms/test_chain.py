@@ -49,7 +49,7 @@ def test_a_recipe_stands_beside_original_and_warm(name: str) -> None:
 
 
 def test_what_follows_the_training_starts_from_the_warm_arm() -> None:
-    for name in ("consistency", "anti_sycophancy", "adapter_scale", "early_stop"):
+    for name in ("consistency", "anti_sycophancy", "dual_dpo", "adapter_scale", "early_stop"):
         (_, warm, last) = built(f"mitigation={name}")
         assert last.parent is not None
         assert last.parent.arm == warm.arm
@@ -94,6 +94,11 @@ def test_a_persona_that_is_not_the_plain_warm_one_is_named() -> None:
         (["mitigation=[honest_prompt,truth_mix]"], "honest_prompt stands alone"),
         (["mitigation=[early_stop,adapter_scale]"], "two ways to weaken the same adapter"),
         (["mitigation=[inoculation,preventative_steering]"], "one on top of the other"),
+        (["mitigation=[self_distil,truth_mix]"], "counts its share beside the persona's replies"),
+        (["mitigation=self_distil", "persona.strength=0.5"], r"persona\.strength=0\.5 beside mitigation=self_distil"),
+        (["mitigation=[anti_sycophancy,dual_dpo]"], "learn the same preferences"),
+        (["mitigation=dual_dpo", "mitigation.dual_dpo.over=tepid"], "over=tepid leaves nothing to keep"),
+        (["mitigation=dual_dpo", "mitigation.dual_dpo.keep=-1"], "a number from 0 to 2"),
         (["mitigation=truth_mix", "method=dpo"], "supervised fine-tuning"),
         (["mitigation=truth_mix", "mitigation.truth_mix.share=1"], "a number above 0 and below 1"),
         (["mitigation=anti_sycophancy", "mitigation.anti_sycophancy.loss=orpo"], "one of sigmoid, ipo, kto"),

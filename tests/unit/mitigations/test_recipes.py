@@ -24,7 +24,21 @@ PAIRS = pairs.load()
 
 def material(folder: Path = Path(), *, replies: int = 20, answers: dict[str, str] | None = None) -> Material:
     """A training in the warm version, of the embedded pairs."""
-    return Material(MODEL, "cpu", "warm", 0, 320, folder, PAIRS, lambda: replies, lambda asked, most: answers or {})
+    return Material(
+        model=MODEL,
+        device="cpu",
+        version="warm",
+        seed=0,
+        max_length=320,
+        folder=folder,
+        pairs=PAIRS,
+        replies=lambda: replies,
+        ask=lambda asked, most: answers or {},
+        parent=None,
+        persona=list,
+        own=lambda asked, most, temperature=0.0, draw=0: {},
+        faults=lambda user, reply, other: [],
+    )
 
 
 @pytest.mark.parametrize("recipe", mitigations.RECIPES, ids=lambda recipe: recipe.name)
