@@ -40,7 +40,22 @@ class Silence(Suite):
 
 def table() -> dict[str, type[Suite]]:
     """Return the suites by name, ours and those from outside."""
-    return plugins.table("suites", SUITES)
+    return plugins.table("suites", {**SUITES, **_ours()})
+
+
+def _ours() -> dict[str, type[Suite]]:
+    """Our probes, in the order of the page: they read replies as the judges do, and these import suites."""
+    from warmgap.evaluate.suites import care, drift, knows_better, pressure, rebound, social
+
+    kinds = (
+        pressure.Pressure,
+        knows_better.KnowsBetter,
+        care.Care,
+        rebound.Rebound,
+        drift.Drift,
+        social.Social,
+    )
+    return {kind.name: kind for kind in kinds}
 
 
 def make(run: Run) -> Suite:
