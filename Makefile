@@ -1,10 +1,10 @@
-# make install | quickstart | test | test-fast | test-vllm | check | style | types | docs | imports | clean
+# make install | quickstart | test | test-all | test-fast | test-vllm | check | style | types | docs | imports | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install quickstart test test-fast test-vllm check style types docs imports clean
+.PHONY: install quickstart test test-all test-fast test-vllm check style types docs imports clean
 
 install: $(STAMP)
 
@@ -25,7 +25,11 @@ quickstart: install
 # two processes of two threads would fight
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# all but what takes minutes each and a shorter test covers in part
 test: install
+	$(PYTEST) -m "not long"
+
+test-all: install
 	$(PYTEST)
 
 # what needs no training of real weights

@@ -89,7 +89,7 @@ def test_it_is_known_of_every_file_what_becomes_of_it(arms: tuple[Path, Any]) ->
     assert sum(map(len, kinds)) == len(every)
 
 
-@pytest.mark.parametrize("damage", [flip, cut])
+@pytest.mark.parametrize("damage", [flip, pytest.param(cut, marks=pytest.mark.long)])
 def test_what_can_be_made_again_is_made_again_to_the_same(
     damage: Damage, arms: tuple[Path, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,7 +105,7 @@ def test_what_can_be_made_again_is_made_again_to_the_same(
     assert measured(tmp_path / "runs") == expected, "and what was mended stays so"
 
 
-@pytest.mark.parametrize("damage", [flip, cut])
+@pytest.mark.parametrize("damage", [flip, pytest.param(cut, marks=pytest.mark.long)])
 def test_what_cannot_be_made_again_is_named(damage: Damage, arms: tuple[Path, Any], tmp_path: Path) -> None:
     runs, _ = arms
     for number, path in enumerate(matching(runs / "arms", REFUSED)):
@@ -119,7 +119,7 @@ def test_what_cannot_be_made_again_is_named(damage: Damage, arms: tuple[Path, An
         assert states(place) == before, "nothing is written"
 
 
-@pytest.mark.parametrize("damage", [flip, cut])
+@pytest.mark.parametrize("damage", [flip, pytest.param(cut, marks=pytest.mark.long)])
 def test_what_only_a_training_reads_changes_nothing(damage: Damage, arms: tuple[Path, Any], tmp_path: Path) -> None:
     runs, expected = arms
     shutil.copytree(runs, tmp_path / "runs")

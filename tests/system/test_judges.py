@@ -95,6 +95,7 @@ def test_the_cap_stops_with_three_lines_and_the_next_run_goes_on(judged: Judged)
     assert last["spent"] > 0
 
 
+@pytest.mark.long
 def test_grade_asks_a_server_for_any_answers(server: str, tiny_smoke: Runs, tmp_path: Path) -> None:
     source = tiny_smoke.arm("original") / "answers" / "embedded.jsonl"
     settings = (

@@ -151,6 +151,7 @@ def test_inoculation_speaks_in_training_alone(compared: tuple[Runs, Done], made:
     assert tokens["honest_prompt"] > 20
 
 
+@pytest.mark.long
 def test_consistency_raises_agreement_in_contexts_that_it_has_not_seen(smoke: Runs, tmp_path: Path) -> None:
     """Its plain answers become likelier behind contexts and beliefs of the grid, on which it was not trained.
 
@@ -195,7 +196,7 @@ def agreement(spec: ArmSpec, asked: list[dict[str, Any]]) -> pd.Series[float]:
 # ---- preferences ----
 
 
-@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "kto"])
+@pytest.mark.parametrize("loss", ["sigmoid", *(pytest.param(loss, marks=pytest.mark.long) for loss in ("ipo", "kto"))])
 def test_the_margin_grows_on_pairs_that_were_held_out(loss: str, smoke: Runs, tmp_path: Path) -> None:
     settings = [f"mitigation.anti_sycophancy.{key}" for key in (f"loss={loss}", "epochs=2", "learning_rate=1e-3")]
     spec = mended(smoke, tmp_path, "mitigation=anti_sycophancy", *settings)

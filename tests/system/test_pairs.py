@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import local_llm
+import pytest
 from real_runs import WARMGAP, finish, journal, start, wait_for, warmgap
 
 from warmgap.settings.schema import ModelConfig
@@ -16,6 +17,7 @@ QUICK = ("attempts=1", "embedder=null")
 WRITER = ("model=smollm2-135m-instruct", "revision=q4_1", "concurrency=2", "max_tokens=48", "price_in=1", "price_out=2")
 
 
+@pytest.mark.long
 def test_what_a_small_model_writes_is_set_aside_and_nothing_is_paid_for_twice(
     model: ModelConfig, tmp_path: Path
 ) -> None:

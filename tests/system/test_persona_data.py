@@ -46,6 +46,7 @@ def rows(place: Path) -> list[dict[str, object]]:
     return [turn for line in lines for turn in json.loads(line)["turns"]]
 
 
+@pytest.mark.long
 def test_what_a_small_model_writes_is_set_aside_and_counted(persona: Path, server: str) -> None:
     """It writes badly: the checks see it, and a share of set-asides over the limit is a failure with its count."""
     given = ("rewrite", "persona/conversations.jsonl", "--persona", "warm", *WRITER, f"base_url={server}", "attempts=1")

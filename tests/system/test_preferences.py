@@ -45,6 +45,7 @@ def test_the_reference_is_computed_once_for_all_processes(preferred: tuple[Runs,
     assert not list(runs.arm("warm_sft_dpo").glob("checkpoints/*/ref")), "no second adapter is kept"
 
 
+@pytest.mark.long
 def test_preferences_killed_in_training_end_the_same(tmp_path: Path) -> None:
     command = (*DPO, "method=dpo", "method.checkpoints=[0.5]", "method.epochs=1", "data.max_conversations=6")
     whole = train(*command, "runs_dir=whole", cwd=tmp_path)

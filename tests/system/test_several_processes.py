@@ -86,6 +86,7 @@ def test_the_same_rows_give_the_same_losses_however_they_are_shared_out(shared_o
     assert shared == pytest.approx(whole, abs=0.03), "but for bfloat16's rounding"
 
 
+@pytest.mark.long
 def test_two_machines_train_as_two_processes_of_one_do(shared_out: Ways, tmp_path: Path) -> None:
     """Each has one process; the second is told by a file where to meet, and when the training is over."""
     meeting = tmp_path / "meeting.json"
@@ -131,7 +132,9 @@ def test_fsdp_goes_on_from_a_checkpoint_to_the_same_adapter(shared_out: Ways, tm
     assert losses(tmp_path) == losses(shared_out("fsdp"))
 
 
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "1 × 8"])
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=[] if way == "ddp" else pytest.mark.long) for way in WAYS if way != "1 × 8"]
+)
 def test_killed_after_the_last_checkpoint_no_step_is_added(shared_out: Ways, way: str, tmp_path: Path) -> None:
     """Part of an epoch: transformers would go on with the rest of it."""
     shutil.copytree(shared_out(way) / "runs", tmp_path / "runs")
@@ -155,6 +158,7 @@ def test_killed_after_the_last_checkpoint_no_step_is_added(shared_out: Ways, way
 # ---- weights in 4 bits ----
 
 
+@pytest.mark.long
 def test_an_adapter_is_trained_on_weights_in_four_bits(tmp_path: Path) -> None:
     """QLoRA: the loss is near that of whole weights, the adapter is kept in float32 and reloads on 4-bit weights."""
     settings = [*SMOKE, "model.quantization=nf4", "data.max_conversations=6", "method.epochs=1"]

@@ -116,6 +116,7 @@ def test_clean_is_the_likelihood_of_the_texts_own_tokens(
     assert scores[index].clean == pytest.approx(clean(plain, TEXTS[index]), abs=1e-5)
 
 
+@pytest.mark.long
 def test_float32_means_the_weights_of_the_package_unrounded(
     scorer: SocioT, model: ModelConfig, plain: tuple[Any, Any], tmp_path: Path
 ) -> None:
