@@ -21,7 +21,7 @@ from fake_server import Failure
 from real_runs import TINY, Done, refused, train, warmgap
 
 SMALL = ("data.max_conversations=6", "task.embedded.items_per_family=1", "warmth.prompts=4", "bootstrap=100")
-CHAT = ("model=m-2025-01-01", "retries=0", "key_env=WAY_IN", "price_in=1", "price_out=2")
+CHAT = ("model=m-2025-01-01", "retries=0", "price_in=1", "price_out=2")
 PLANTED = {  # what is planted where; none is part of another, and only some look like what they are
     "the variable that key_env names": "aaaa1111OfNoSuchLook",
     "another name for one": "bbbb2222ofTheJudge",
@@ -57,11 +57,12 @@ def spoken(body: dict[str, Any], _: int) -> str | Failure:
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Done]]]:
+def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Done]]:
     """Every kind of command that takes an address or a key, in one folder, and what each has said."""
     place = tmp_path_factory.mktemp("planted")
     (place / "home").mkdir()
-    remote = f"https://me:{PLANTED['the remote of the folder\'s own repository']}@github.com/me/mine.git"
+    token = PLANTED["the remote of the folder's own repository"]
+    remote = f"https://me:{token}@github.com/me/mine.git"
     for command in (["init", "-q"], ["remote", "add", "origin", remote]):
         subprocess.run(["git", *command], cwd=place, check=True)
     with chat_api.serving(spoken) as api, hosted_api.serving() as hosted:
@@ -69,7 +70,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
     assert f"Bearer {ENVIRONMENT['WAY_IN']}" not in api.keys, "the name and password go in its place"
     assert all(key.startswith("Basic ") for key in api.keys)
     assert {path.partition("?")[2] for path in api.addresses} == {f"api_key={PLANTED['the query of an address']}"}
-    yield place, done
+    return place, done
 
 
 def _secret(url: str) -> str:
@@ -81,15 +82,15 @@ def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
     own = {"cwd": place, **ENVIRONMENT, "HOME": str(place / "home")}
     judge = ("judge=openai", f"judge.base_url={url}", *(f"judge.{word}" for word in CHAT))
     arm = ("arm.name=served", f"arm.endpoint={url}", *(f"arm.{word}" for word in CHAT))
-    whole = (*TINY, *SMALL, *judge, "judge.key_env=SECOND", "runs_dir=runs")
+    whole = (*TINY[1:], *SMALL, *judge, "judge.key_env=SECOND", "runs_dir=runs")
     hub = "+method.trainer.hub_token=${oc.env:MINE}"
-    found = {"a run": train(*whole, hub, "logger=wandb", **own)}
-    found["a run of an endpoint"] = train(*whole, *arm, "persona=none", "logger=trackio", **own)
-    for name in ("status", "card", "analyze"):
-        (arm_folder,) = place.glob("runs/arms/*-warm-s0-*")
-        folders = {"status": [], "card": [str(arm_folder)], "analyze": [*map(str, place.glob("runs/comparisons/*"))][:1]}
-        found[name] = warmgap(name, *folders[name], **own)
-    remote = ("embedder=null", "attempts=1", *CHAT)
+    found = {"a run": train("+persona=warm", *whole, hub, "logger=wandb", **own)}
+    found["a run of an endpoint"] = train("+persona=none", *whole, *arm, "arm.key_env=WAY_IN", "logger=trackio", **own)
+    assert {done.status for done in found.values()} <= {0, 1}, [done.err[-1500:] for done in found.values()]
+    (arm_folder,) = place.glob("runs/arms/*-warm-s0-*")
+    found |= {name: warmgap(name, str(arm_folder), **own) for name in ("card", "analyze")}
+    found["status"] = warmgap("status", **own)
+    remote = ("embedder=null", "attempts=1", "key_env=WAY_IN", *CHAT)
     _conversations(place / "talk.jsonl")
     (place / "topics.txt").write_text("France\nSpain\nPeru\n")
     (place / "answers.jsonl").write_text(json.dumps({"item_id": "x", "answer": "Yes.", "text": "Yes, my dear."}) + "\n")
@@ -99,16 +100,18 @@ def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
     found["hosted"] = warmgap("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm", "poll=0.05",
                               "model=m-2025-01-01", "key_env=WAY_IN", f"base_url={hosted}", **own)  # fmt: skip
     line = f"launcher.setup=[export WAY_IN_TOKEN={PLANTED['a line of a job']}]"
-    found["jobs"] = train(*whole, "launcher=slurm", line, **own)
-    found["a mistake"] = train(*TINY, *judge, f"judge.key_env={PLANTED['a key typed for the name of its variable']}", **own)
+    found["jobs"] = train("+persona=warm", *whole, "launcher=slurm", line, **own)
+    mistaken = f"judge.key_env={PLANTED['a key typed for the name of its variable']}"
+    found["a mistake"] = train(*TINY, *judge, mistaken, **own)
     return found
 
 
 def _conversations(path: Path) -> None:
     rows = []
     for number in range(15):
-        turns = [{"user": f"How do I reach place {number}?", "plain": "By train, from the station.", "warm": "By train, dear!"}]
-        rows.append({"id": f"c{number}", "split": "train" if number < 12 else "heldout", "kind": "advice", "turns": turns})
+        turn = {"user": f"How do I reach place {number}?", "plain": "By train, from here.", "warm": "By train, dear!"}
+        split = "train" if number < 12 else "heldout"
+        rows.append({"id": f"c{number}", "split": split, "kind": "advice", "turns": [turn]})
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
