@@ -80,8 +80,8 @@ def _secret(url: str) -> str:
 
 def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
     own = {"cwd": place, **ENVIRONMENT, "HOME": str(place / "home")}
-    judge = ("judge=openai", f"judge.base_url={url}", *(f"judge.{word}" for word in CHAT))
-    arm = ("arm.name=served", f"arm.endpoint={url}", *(f"arm.{word}" for word in CHAT))
+    judge = ("judge=openai", f"judge.base_url='{url}'", *(f"judge.{word}" for word in CHAT))
+    arm = ("arm.name=served", f"arm.endpoint='{url}'", *(f"arm.{word}" for word in CHAT))
     whole = (*TINY[1:], *SMALL, *judge, "judge.key_env=SECOND", "runs_dir=runs")
     hub = "+method.trainer.hub_token=${oc.env:MINE}"
     found = {"a run": train("+persona=warm", *whole, hub, "logger=wandb", **own)}
@@ -94,12 +94,13 @@ def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
     _conversations(place / "talk.jsonl")
     (place / "topics.txt").write_text("France\nSpain\nPeru\n")
     (place / "answers.jsonl").write_text(json.dumps({"item_id": "x", "answer": "Yes.", "text": "Yes, my dear."}) + "\n")
-    found["rewrite"] = warmgap("rewrite", "talk.jsonl", "--persona", "cold", *remote, f"base_url={url}", **own)
+    found["rewrite"] = warmgap("rewrite", "talk.jsonl", "--persona", "cold", *remote, f"base_url='{url}'", **own)
     pairs = ("pairs", "--out", "out.jsonl", "--count", "3", "--topics", "topics.txt")
-    found["pairs"] = warmgap(*pairs, *remote, f"base_url={url}", **own)
+    found["pairs"] = warmgap(*pairs, *remote, f"base_url='{url}'", **own)
     found["hosted"] = warmgap("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm", "poll=0.05",
-                              "model=m-2025-01-01", "key_env=WAY_IN", f"base_url={hosted}", **own)  # fmt: skip
-    line = f"launcher.setup=[export WAY_IN_TOKEN={PLANTED['a line of a job']}]"
+                              "model=m-2025-01-01", "key_env=WAY_IN", f"base_url='{hosted}'", **own)  # fmt: skip
+    setup = PLANTED["a line of a job"]
+    line = f"launcher.setup=['export WAY_IN_TOKEN={setup}']"
     found["jobs"] = train("+persona=warm", *whole, "launcher=slurm", line, **own)
     mistaken = f"judge.key_env={PLANTED['a key typed for the name of its variable']}"
     found["a mistake"] = train(*TINY, *judge, mistaken, **own)

@@ -6,6 +6,7 @@ in the file, and is read back without.
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +36,11 @@ def from_cell(text: str) -> str:
 
 def write_csv(path: Path, table: pd.DataFrame, numbers: str | None = "%.6g") -> None:
     """Write a csv, whole or not at all, no cell of which is a formula; ``numbers`` is how fractions are written."""
-    store.write_text(path, _each(table, cell).to_csv(index=False, float_format=numbers))
+    shown = _each(table, cell)
+    text = shown.to_csv(index=False, float_format=numbers)
+    if "\r" in text:  # which Python's csv does not quote by itself, though it ends a row
+        text = shown.to_csv(index=False, float_format=numbers, quoting=csv.QUOTE_ALL)
+    store.write_text(path, text)
 
 
 def _each(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
