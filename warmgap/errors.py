@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from warmgap.hidden import without_user
+from warmgap.hidden import without_known
 
 LONGEST = 1000  # characters of a line: a list of what there is may be long, a value of somebody's has no end
 _CONTROL = re.compile(
@@ -20,9 +20,9 @@ def shown(text: str) -> str:
 def one_line(text: object) -> str:
     """Return a text as one line that a terminal shows and does not obey, cut where it has no end.
 
-    Names, passwords and keys in addresses are left out.
+    Names and passwords in addresses, and keys, are left out.
     """
-    line = shown(without_user(" ".join(str(text).split())))
+    line = shown(without_known(" ".join(str(text).split())))
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 

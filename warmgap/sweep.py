@@ -15,7 +15,7 @@ import pandas as pd
 
 from warmgap import jobs, mitigations, pipeline
 from warmgap.arms.dials import arm_epoch
-from warmgap.disk import manifest, seals, store, tracking
+from warmgap.disk import manifest, seals, store, tabular, tracking
 from warmgap.disk.progress import say
 from warmgap.errors import UserError
 from warmgap.evaluate.report import mitigation_verdicts
@@ -148,6 +148,6 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
     )
     for name in ("points", "fits", "curve"):
         target = "dose.csv" if name == "points" else f"dose_{name}.csv"
-        store.write_text(job.folder / target, getattr(found, name).to_csv(index=False, float_format="%.6g"))
+        tabular.write_csv(job.folder / target, getattr(found, name))
     write_report(job.folder)
     return int(store.read_json(job.folder / "summary.json")["failed"])

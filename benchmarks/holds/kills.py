@@ -140,20 +140,34 @@ def wait_for_moment(stage: Stage, place: Path, process: Any, seen: Seen, draw: r
 
 
 def committed(stage: Stage, place: Path) -> dict[str, Counter[str]]:
-    """The whole rows of the stage's journals, by file."""
+    """The whole rows of the stage's journals and of its finished tables, by file."""
     from warmgap.disk import store
 
     found = {}
-    for path in (path for pattern in stage.rows for path in place.glob(pattern) if path.suffix == ".jsonl"):
-        names = [_name(row) for row in store.read_journal(path)]
+    for path in (path for pattern in stage.rows for path in place.glob(pattern)):
+        if path.suffix == ".jsonl":
+            names = [_name(row) for row in store.read_journal(path)]
+        elif path.suffix == ".csv" and not path.name.startswith("."):
+            names = path.read_text(encoding="utf-8").splitlines()[1:]
+        else:
+            continue
         found[path.relative_to(place).as_posix()] = Counter(filter(None, names))
     return found
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    """What a row is known by: its key; of a training its step and what was logged of it; nothing of other rows."""
+    """What a row is known by; nothing of rows that may come again.
+
+    That is its key; of a training its step and what was logged of it; of a batch its label and what is known of it; of
+    a fine-tuning job what was done and to which job or file.
+    """
     if "key" in row:
         return str(row["key"])
+    if "label" in row and "keys" in row:
+        return f"{row['label']} {row.get('batch')} {row.get('status')}"
+    if isinstance(row.get("step"), str):
+        again = row["step"] in ("upload", "create")  # said before it is tried
+        return "" if again else " ".join(str(row[name]) for name in ("step", "job", "file", "status") if name in row)
     return f"{row['step']} {sorted(row)}" if isinstance(row.get("step"), int) and "epoch" in row else ""
 
 

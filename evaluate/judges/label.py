@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap.disk import intake, store
+from warmgap.disk import intake, store, tabular
 from warmgap.errors import UserError
 from warmgap.evaluate.judges.base import GRADED
 from warmgap.evaluate.judges.grade import error_of
@@ -30,7 +30,6 @@ CHOICES = (*GRADED, UNCLEAR)
 PLACE = ["model", "arm", "seed", "task", "item_id", "context", "belief"]
 LETTERS = "bcdfghjklmnpqrstvwxz"  # of ids: no digit and no vowel, so that none is a number, a date, a month or a word
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 
 
 def key_path(sheet: Path) -> Path:
@@ -111,7 +110,7 @@ def save(sheet: Path, rows: list[dict[str, Any]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*SHOWN, *FILLED], lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writeheader()
-    writer.writerows({name: f"'{cell}" if _FORMULA.match(cell) else cell for name, cell in row.items()} for row in rows)
+    writer.writerows({name: tabular.cell(value) for name, value in row.items()} for row in rows)
     store.write_text(sheet, "\ufeff" + text.getvalue())
 
 
@@ -138,7 +137,7 @@ def load(sheet: Path) -> list[dict[str, str]]:
             raise UserError(
                 f"{sheet} is no sheet", f"it has no column {column!r}", "name one that `warmgap label` wrote"
             )
-    rows = [{name: _cell(row.get(name)) for name in (*SHOWN, *FILLED)} for row in found]
+    rows = [{name: tabular.from_cell(row.get(name) or "") for name in (*SHOWN, *FILLED)} for row in found]
     for number, row in enumerate(rows, 2):
         row.update(label=row["label"].strip().lower(), label_id=row["label_id"].strip().lower())
         if row["label"] and row["label"] not in CHOICES:
@@ -154,11 +153,6 @@ def _decoded(data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("cp1252")
-
-
-def _cell(text: str | None) -> str:
-    """A cell's text without the mark that ``save`` put before it."""
-    return text[1:] if text and text[0] == "'" and _FORMULA.match(text) else text or ""
 
 
 def read(sheets: list[Path]) -> tuple[pd.DataFrame, dict[str, int], list[str]]:

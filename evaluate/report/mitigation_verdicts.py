@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap.disk import store
+from warmgap.disk import store, tabular
 from warmgap.disk.store import Arm
 from warmgap.evaluate import stats
 from warmgap.evaluate.report.write import Measured, answers_table
@@ -40,7 +40,7 @@ def write(folder: Path, measured: Sequence[Measured], settings: CompareConfig, r
     table, notes = compare(answers, warmth(some), margins, untrained=untrained, resamples=max(resamples, 200), seed=0)
     for more in (costs(some), capability(some)):
         table = table.merge(more, on=["model", "arm"], how="left")
-    store.write_text(folder / "mitigations.csv", table.to_csv(index=False, float_format="%.6g"))
+    tabular.write_csv(folder / "mitigations.csv", table)
     summary: dict[str, Any] = store.read_sealed(folder / "summary.json")
     seeds = sorted({one.arm.seed for one in some if one.arm.arm == WARM})
     summary["mitigation_settings"] = {

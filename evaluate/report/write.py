@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from warmgap.disk import store
+from warmgap.disk import store, tabular
 from warmgap.disk.store import Arm
 from warmgap.engines import facts
 from warmgap.evaluate import stats
@@ -250,7 +250,7 @@ def _listed(one: Measured) -> dict[str, Any]:
 
 
 def _csv(path: Path, table: pd.DataFrame) -> None:
-    store.write_text(path, table.to_csv(index=False, float_format="%.6g"))
+    tabular.write_csv(path, table)
 
 
 def with_verdicts(

@@ -36,6 +36,7 @@ class Api:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
+    addresses: set[str] = field(default_factory=set)  # paths with their queries, of what was sent
     at_once: int = 0
     most_at_once: int = 0
     delay: float = 0.0
@@ -75,7 +76,9 @@ class ApiHandler(Handler):
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))
         self.api.keys.add(self.headers.get("Authorization", ""))
-        if self.path == "/v1/chat/completions":
+        path = self.path.partition("?")[0]
+        self.api.addresses.add(self.path)
+        if path == "/v1/chat/completions":
             with self.api.lock:
                 self.api.at_once += 1
                 self.api.most_at_once = max(self.api.most_at_once, self.api.at_once)
@@ -84,14 +87,14 @@ class ApiHandler(Handler):
             with self.api.lock:
                 self.api.at_once -= 1
             self.send(answer)
-        elif self.path == "/v1/files":
+        elif path == "/v1/files":
             match = re.search(rb'filename="[^"]*"(?:\r\n[^\r\n]+)*\r\n\r\n(.*?)\r\n--', data, re.S)
             assert re.search(rb'name="purpose"(?:\r\n[^\r\n]+)*\r\n\r\nbatch\r\n', data)
             assert match is not None
             name = f"file-{len(self.api.files)}"
             self.api.files[name] = match[1].decode()
             self.send({"id": name, "object": "file", "purpose": "batch", "bytes": 0, "created_at": 0, "filename": "f"})
-        elif self.path == "/v1/batches":
+        elif path == "/v1/batches":
             self.send(self._batch(json.loads(data)))
 
     def _batch(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Api:
     """What a server holds, and what goes wrong with it."""
 
     trouble: Trouble = lambda method, path, count: None
+    spoilt: Callable[[str, int, bytes], bytes] = lambda where, count, body: body  # what is sent of a good answer
     url: str = ""
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
@@ -165,7 +166,8 @@ class ApiHandler(Handler):
             elif isinstance(answer, Failure):
                 self.send(answer)
             else:
-                self.send_raw(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+                body = api.spoilt(f"{method} {path}", api.seen[f"{method} {path}"], json.dumps(answer).encode())
+                self.send_raw(200, body, {"Content-Type": "application/json"})
 
     def _answer(self, method: str, path: str, data: bytes) -> dict[str, Any] | Failure:
         api = self.api

@@ -122,5 +122,8 @@ def test_what_a_user_has_to_mend_is_not_tried_again_and_nothing_waits_for_it(
 
 def test_what_slurm_does_not_take_is_told(cluster: slurm.Slurm, tmp_path: Path) -> None:
     done = train(*COMMAND, "launcher.partition=nowhere", cwd=tmp_path, **cluster.environment)
-    assert "invalid partition" in refused(done).lower()
+    why = refused(done).splitlines()[1].lower()
+    assert "invalid partition" in why
+    assert "batch job submission failed" in why, "all that sbatch says"
+    assert "sbatch:" not in done.err, "in the three lines, not before them"
     assert not cluster.jobs()

@@ -6,6 +6,8 @@ import gzip
 import io
 import itertools
 import json
+import tempfile
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from warmgap.disk import bounds, contents, intake, store, tabular
-from warmgap.engines import adapters, batches, client
+from warmgap.engines import adapters, batches, client, packages
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import label
 from warmgap.evaluate.suites import controls
@@ -126,6 +128,45 @@ ENDPOINT: Any = _Endpoint()
 RESULT = {"custom_id": "k", "response": {"status_code": 200, "body": {"choices": []}}, "error": None}
 
 
+def gguf(path: Path) -> Any:
+    with suppress(ValueError):  # which whoever unpacks it turns into three lines
+        return contents.check_gguf(path)
+
+
+def of_gguf() -> bytes:
+    """A small file with numbers, texts, lists and a tensor, as the format's own library writes it."""
+    import gguf as format_of
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as scratch:
+        writer = format_of.GGUFWriter(Path(scratch) / "a.gguf", "llama")
+        writer.add_block_count(1)
+        writer.add_rope_freq_base(10000.0)
+        writer.add_token_list(["a", "b"])
+        writer.add_token_scores([0.5, 0.25])
+        writer.add_tensor("token_embd.weight", np.ones((2, 4), dtype=np.float32))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return (Path(scratch) / "a.gguf").read_bytes()
+
+
+def wheel(**files: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return made.getvalue()
+
+
+GGUF = of_gguf()
+
+
+def unpacked(path: Path) -> Any:
+    return packages.unpack(path, path.parent / "unpacked")
+
+
 def task(load: Callable[[TaskConfig], Any]) -> Callable[[Path], Any]:
     return lambda path: load(TaskConfig(path=str(path)))
 
@@ -169,6 +210,9 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], bytes]] = {
     "the chosen checkpoint": ("a.json", chosen, b'{"step": 4, "rule": "last"}'),
     "results of a batch": ("a.jsonl", of_batch, lines(RESULT)),
     "a safetensors header": ("a.safetensors", header, tensors(HEADER)),
+    "a GGUF file": ("a.gguf", gguf, GGUF),
+    "a wheel with a GGUF file": ("a.whl", unpacked, wheel(**{"p/model.gguf": GGUF, "p/__init__.py": b"1 / 0"})),
+    "a wheel with a folder": ("a.whl", unpacked, wheel(**{"p/model/config.json": b"{}", "p/model/a.safetensors": b""})),
     "an adapter's settings": ("a.json", of_adapter, json.dumps(ADAPTER).encode()),
     "an index of weights": ("a.json", of_folder, b'{"weight_map": {"a": "model.safetensors"}}'),
     "a file of settings": ("a.yaml", conf_files.check_yaml, b"a: &x [1, 2]\nb: {c: *x}\n"),

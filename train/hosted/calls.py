@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Container, Iterator
 from functools import partial
 from typing import Any
+from urllib.parse import parse_qsl
 
 from warmgap.engines import client
 from warmgap.engines.calls import transport
@@ -53,9 +54,11 @@ class Calls:
         self._passing: tuple[type[Exception], ...] = (openai.APIConnectionError, openai.APIResponseValidationError)
         self._passing += (Malformed, ValueError)
         self._caught = (openai.OpenAIError, Malformed, ValueError)
+        address, _, query = config.base_url.partition("?")
         self._client = openai.OpenAI(
             api_key=key_of(config) or "none",
-            base_url=config.base_url,
+            base_url=address,
+            default_query=dict(parse_qsl(query)),
             max_retries=0,  # ours waits as long as the server says; and a job is never asked for twice unseen
             http_client=transport.client(config.timeout),  # type: ignore[arg-type, unused-ignore]  # httpx, or its heir
         )

@@ -7,7 +7,10 @@ A job that fails asks to be queued again itself, so that it keeps its number and
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
+import re
 import secrets
 import shlex
 import shutil
@@ -172,7 +175,7 @@ def hand_in(programme: Programme) -> int:
         return 0
     last = programme.pieces[-1]
     if last not in wanted and found[last.key] == WAITING:
-        subprocess.run(["scancel", jobs.pop(last.key)], check=False)
+        subprocess.run(["scancel", jobs.pop(last.key)], capture_output=True, check=False)
         wanted.append(last)
     path = programmes.freeze(programme)
     for _, group in itertools.groupby(sorted(wanted, key=_together_in), key=_together_in):
@@ -217,14 +220,16 @@ def _array(programme: Programme, path: Path, some: Sequence[Piece], needs: Seque
         programme.folder.absolute() / "jobs", max_num_timeout=programme.run.launcher.retries
     )
     executor.update_parameters(**_parameters(programme, some[0], label, needs))
+    heard = io.StringIO()  # submitit prints what sbatch says where it refuses
     try:
-        jobs = executor.submit_array([Work(path.absolute(), key) for key in keys])
+        with contextlib.redirect_stderr(heard):
+            jobs = executor.submit_array([Work(path.absolute(), key) for key in keys])
     except (FailedJobError, FailedSubmissionError) as error:
         kept.unlink()
-        why = next((line for line in reversed(str(error).splitlines()) if "error" in line), str(error))
-        raise UserError(
-            "SLURM has not taken the jobs", why.strip()[:300], "mend launcher.…, and type the same again"
-        ) from error
+        why = _of_sbatch(heard.getvalue() or str(error))
+        raise UserError("SLURM has not taken the jobs", why, "mend launcher.…, and type the same again") from error
+    if heard.getvalue():
+        say(_of_sbatch(heard.getvalue()))
     ids = [str(job.job_id) for job in jobs]
     store.write_json(kept, {"pieces": keys, "jobs": ids})
     said = f"{some[0].short} {some[0].shard}" + (f" and {len(some) - 1} more" if len(some) > 1 else "")
@@ -233,6 +238,12 @@ def _array(programme: Programme, path: Path, some: Sequence[Piece], needs: Seque
         + (f", after {', '.join(needs[:4])}{' …' * (len(needs) > 4)}" if needs else "")
     )
     return ids
+
+
+def _of_sbatch(text: str) -> str:
+    """All that sbatch says, in one line."""
+    lines = [re.sub(r"^sbatch: (?:error: )?", "", line.strip()) for line in text.splitlines()]
+    return "; ".join(dict.fromkeys(filter(None, lines)))[:600] or "sbatch gives no reason"
 
 
 def _parameters(programme: Programme, piece: Piece, label: str, needs: Sequence[str]) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,84 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
     if 8 + length + end != size:
         raise ValueError(f"its tensors take {8 + length + end:,} bytes, and it has {size:,}")
     return shapes
+
+
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # bytes of GGUF's kinds of numbers
+_TEXT, _LIST = 8, 9
+
+
+class _Gguf:
+    """Goes through the head of a GGUF file; whatever it counts has to lie within the file."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._place = data, 0
+
+    def number(self, size: int) -> int:
+        """Read a whole number of so many bytes."""
+        return int.from_bytes(self.take(size), "little")
+
+    def take(self, size: int) -> bytes:
+        """Read so many bytes."""
+        self.skip(size)
+        return self._data[self._place - size : self._place]
+
+    def skip(self, size: int) -> None:
+        """Pass over so many bytes. Raises ValueError where there are fewer."""
+        if size > len(self._data) - self._place:
+            raise ValueError("it is no GGUF file, or cut off")
+        self._place += size
+
+    def value(self, kind: int, within: bool = False) -> None:
+        """Pass over a value."""
+        if kind in _SIZES:
+            self.skip(_SIZES[kind])
+        elif kind == _TEXT:
+            self.skip(self.number(8))
+        elif kind == _LIST and not within:
+            inner, count = self.number(4), self.number(8)
+            if inner in _SIZES:
+                self.skip(count * _SIZES[inner])
+            else:
+                self.each(count, lambda: self.value(inner, within=True))
+        else:
+            raise ValueError(f"its head has a value of kind {kind}")
+
+    def each(self, count: int, work: Callable[[], object]) -> None:
+        """Do something so many times, which takes a byte each time at least."""
+        if count > len(self._data) - self._place:
+            raise ValueError(f"its head counts {count:,} parts, more than it has bytes")
+        for _ in range(count):
+            work()
+
+    def entry(self) -> None:
+        """Pass over a name and its value."""
+        self.take(self.number(8)).decode()
+        self.value(self.number(4))
+
+    def tensor(self) -> int:
+        """Pass over what is said of a tensor; return where it begins, after the head."""
+        self.take(self.number(8)).decode()
+        self.skip(8 * self.number(4))
+        self.number(4)
+        return self.number(8)
+
+
+def check_gguf(path: Path) -> None:
+    """Raise ValueError where a file is no GGUF file, or not the whole of one, before a library believes what it says.
+
+    Libraries go on for ever over counts that no file could hold.
+    """
+    with path.open("rb") as file:
+        if path.stat().st_size < 24:
+            raise ValueError(f"it has {path.stat().st_size} bytes")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            head = _Gguf(data)  # type: ignore[arg-type]  # slices of both are bytes
+            if head.take(4) != b"GGUF" or head.number(4) not in (2, 3):
+                raise ValueError("it is no GGUF file of version 2 or 3")
+            tensors, entries, places = head.number(8), head.number(8), [0]
+            head.each(entries, head.entry)
+            head.each(tensors, lambda: places.append(head.tensor()))
+            head.skip(max(places))  # the last one begins within the file
 
 
 def _shape(given: Any) -> tuple[int, ...]:

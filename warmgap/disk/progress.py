@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from warmgap.errors import shown
+from warmgap.hidden import without_secrets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,8 +64,8 @@ def bar(what: str, total: float | None) -> Iterator[Advance]:
 
 
 def say(text: str) -> None:
-    """Print a line about what happens next, on stderr; what a terminal would obey in it is shown as its number."""
-    print(shown(text), file=sys.stderr, flush=True)
+    """Print a line about what happens next, on stderr: no secret, and what a terminal would obey as its number."""
+    print(shown(without_secrets(text)), file=sys.stderr, flush=True)
 
 
 def console() -> Console:

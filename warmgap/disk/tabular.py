@@ -1,9 +1,15 @@
-"""Tables in and out of files: JSON lines, csv or parquet, by the file's ending."""
+"""Tables in and out of files: JSON lines, csv or parquet, by the file's ending.
+
+A csv is opened in spreadsheets, which take what begins like a formula for one: such a text has an apostrophe before it
+in the file, and is read back without.
+"""
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +20,39 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENDINGS = (".jsonl", ".csv", ".parquet")
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 MISSING = ["", "NaN", "nan", "NA", "None", "null"]  # what a csv writes where there is no value
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell that no spreadsheet takes for a formula; ``from_cell`` gives it back."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def from_cell(text: str) -> str:
+    """Return the text that stands in a cell."""
+    return text[1:] if text[:1] == "'" and _FORMULA.match(text) else text
+
+
+def write_csv(path: Path, table: pd.DataFrame, numbers: str | None = "%.6g") -> None:
+    """Write a csv, whole or not at all, no cell of which is a formula; ``numbers`` is how fractions are written."""
+    shown = _each(table, cell)
+    text = shown.to_csv(index=False, float_format=numbers)
+    if "\r" in text:  # which Python's csv does not quote by itself, though it ends a row
+        text = shown.to_csv(index=False, float_format=numbers, quoting=csv.QUOTE_ALL)
+    store.write_text(path, text)
+
+
+def _each(table: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Return a table with its texts changed, the names of its columns too."""
+    from pandas.api import types
+
+    found = table.rename(columns=lambda name: change(name) if isinstance(name, str) else name)
+    for place, kind in enumerate(table.dtypes):
+        if types.is_object_dtype(kind) or types.is_string_dtype(kind):
+            column = [change(value) if isinstance(value, str) else value for value in table.iloc[:, place]]
+            found.isetitem(place, column)
+    return found
 
 
 def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
@@ -34,8 +72,10 @@ def read_table(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
             return pd.DataFrame([_object(line, f"{path}:{number}") for number, line in intake.lines(path, fix)])
         whole = intake.text(path, fix)
         columns = pd.read_csv(io.StringIO(whole), nrows=0).columns
-        missing = {name: [""] if name in text else MISSING for name in columns}
-        return pd.read_csv(io.StringIO(whole), dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=missing)
+        missing = {name: [""] if from_cell(name) in text else MISSING for name in columns}
+        told = {name: str for name in columns if from_cell(name) in text}
+        found = pd.read_csv(io.StringIO(whole), dtype=told, keep_default_na=False, na_values=missing)
+        return _each(found, from_cell)
     except (OSError, ValueError, OverflowError) as error:
         raise UserError(f"cannot read {path}", str(error).split("\n")[0], fix) from error
 
@@ -130,7 +170,7 @@ def write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(intake.mend(list(rows)))
     if path.suffix == ".csv":
-        store.write_text(path, table.to_csv(index=False))
+        write_csv(path, table, numbers=None)
     else:
         with store.renamed(path) as scratch:
             table.to_parquet(scratch, index=False)

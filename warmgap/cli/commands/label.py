@@ -76,7 +76,7 @@ def _serve(options: Any) -> int:
 
 
 def _read(options: Any) -> int:
-    from warmgap.disk import store
+    from warmgap.disk import tabular
     from warmgap.disk.progress import console
     from warmgap.evaluate.judges import agreement, label
     from warmgap.evaluate.stats import ppi
@@ -108,7 +108,7 @@ def _read(options: Any) -> int:
         out.print(line, highlight=False)
     out.print(_corrected_table(found["corrected"]))
     for name, result in found.items():
-        store.write_text(options.out / f"{name}.csv", result.to_csv(index=False, float_format="%.6g"))
+        tabular.write_csv(options.out / f"{name}.csv", result)
     print(f"tables: {options.out}")
     return 0
 

@@ -7,6 +7,7 @@ before its length or goes on behind it, and heads without an end. The deadline i
 from __future__ import annotations
 
 import asyncio
+import base64
 import email.utils
 import json
 import time
@@ -15,8 +16,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from warmgap.disk import intake
+from warmgap.hidden import without_known, without_secrets
 
 if TYPE_CHECKING:
     import aiohttp
@@ -42,6 +45,9 @@ class Failed(Exception):
     taken = False
     status_code: int | None = None
 
+    def __init__(self, text: str) -> None:
+        super().__init__(without_known(text))
+
 
 class Broken(Failed):
     """No whole answer came."""
@@ -62,7 +68,7 @@ class Refused(Failed):
 
     def __init__(self, status: int, text: str, code: str = "", param: str = "", headers: Any = None) -> None:
         super().__init__(text)
-        self.status_code, self.text, self.code, self.param = status, text, code, param
+        self.status_code, self.text, self.code, self.param = status, str(self), code, param
         self.headers: Mapping[str, str] = headers if headers is not None else {}
 
 
@@ -91,6 +97,8 @@ async def exchange(
     """Send a request and return the whole answer, whatever its status. Raises ``Broken`` where none came."""
     import aiohttp
 
+    url, own = _as_user(url)
+    headers = {**(headers or {}), **own}
     try:
         async with through.request(method, url, data=data, headers=headers, allow_redirects=False) as answer:
             body = await _body(answer, most)
@@ -101,6 +109,22 @@ async def exchange(
         raise Broken(f"no whole answer within {through.timeout.total:g} s") from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Broken(f"a broken answer: {_plain(error)}") from error
+
+
+def under(base: str, path: str) -> str:
+    """Return an address below another, whose query stays behind it."""
+    address, mark, query = base.partition("?")
+    return f"{address.rstrip('/')}{path}{mark}{query}"
+
+
+def _as_user(url: str) -> tuple[str, dict[str, str]]:
+    """Part an address from the name and password in it, which are sent in place of a key."""
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    coded = base64.b64encode(unquote(login).encode()).decode()
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {coded}"}
 
 
 async def _body(answer: aiohttp.ClientResponse, most: int) -> bytes:
@@ -202,7 +226,7 @@ def error_text(error: Exception) -> str:
     body = getattr(error, "body", None)
     inner = body.get("message") if isinstance(body, dict) else None
     status = getattr(error, "status_code", None)
-    text = intake.mended(" ".join(str(inner or error).split())[:300])
+    text = without_secrets(intake.mended(" ".join(str(inner or error).split())[:300]))
     if isinstance(error, Failed):
         return f"HTTP {status}: {text}" if status else text
     return f"HTTP {status}: {text}" if status else f"{type(error).__name__}: {text}"
