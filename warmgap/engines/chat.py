@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import re
 import weakref
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +37,7 @@ _OPEN = re.compile(r"(<(think|thinking|thought|seed:think)>|\[THINK\])\s*\Z")  #
 _KEPT = re.compile(rf"{THINKING.pattern}|{THOUGHT.pattern}|<\|channel>|<unused9[45]>|\u25c1/?think\u25b7")
 _CHANNELS = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>")  # gpt-oss: marks of one reply's messages
 DATE = "26 Jul 2024"  # what a template's clock says where template_vars.date_string does not; Llama 3.1's own
+_CLOCK = re.compile(r"""strftime_now\(\s*(["'])([^"'{}]*)\1\s*\)""")
 _WORD = "Cormorant"  # put where a message is, to see what a template writes around it
 
 
@@ -189,7 +190,8 @@ def spoken(
     """Return the text of what a model has written, its length in tokens, and why it ended: ``stop`` or ``length``.
 
     Marks between which a family reasons stay in the text, be they special tokens or not (``replies`` splits there). A
-    reply in channels is one of several messages: there a header of the assistant's own ends nothing.
+    reply in channels is one of several messages: there a header of the assistant's own ends nothing. Where the header
+    opens a think block, the text begins with it: what never closes it is no answer.
     """
     tokens = without_header(ids, header)  # skipping special tokens alone would leave its role
     kept_marks, channels = _marks(tokenizer)
@@ -199,7 +201,8 @@ def spoken(
             end = index
             break
     kept = tokens if end is None else tokens[:end]
-    text, run = "", []
+    opened = _OPEN.search(str(tokenizer.decode(list(header)))) if header else None
+    text, run = opened[0] if opened else "", []
     for token in kept:
         if token in kept_marks:
             text, run = text + str(tokenizer.decode(run, skip_special_tokens=True)) + kept_marks[token], []
@@ -268,7 +271,7 @@ def manner(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) ->
         "reasoning": _reasoning(template, opened, template_vars),
         "switch": switch if switch in template and switch not in template_vars else None,
         "reply_begins": _seam(tokenizer, template_vars).given.strip(),
-        "date": str(template_vars.get("date_string", DATE)) if "strftime_now" in template else None,
+        "date": str(template_vars.get("date_string", DATE)) if _CLOCK.search(template) else None,
     }
 
 
@@ -357,24 +360,28 @@ def _apply(
     add_generation_prompt: bool,
 ) -> str:
     settings: dict[str, Any] = {**template_vars, "tokenize": False, "add_generation_prompt": add_generation_prompt}
-    if "strftime_now" in str(tokenizer.chat_template):
-        settings["strftime_now"] = _clock(str(template_vars.get("date_string", DATE)))
+    template = str(tokenizer.chat_template)
+    if _CLOCK.search(template):
+        settings["chat_template"] = _stopped(template, str(template_vars.get("date_string", DATE)))
     return str(tokenizer.apply_chat_template(list(messages), **settings))
 
 
-def _clock(date: str) -> Callable[[str], str]:
-    """What a template is given as its clock: the same day for ever, in the form that it asks for."""
+@functools.lru_cache(maxsize=16)
+def _stopped(template: str, date: str) -> str:
+    """Return a template that has a date wherever it asks for today's, in the form that it asks for.
 
-    def strftime_now(form: str) -> str:
-        for known in ("%d %b %Y", "%Y-%m-%d", "%d %B %Y", "%B %d, %Y"):
-            try:
-                return datetime.strptime(date, known).strftime(form)
-            except ValueError:
-                continue
-        why = "the template writes it in a form of its own, and it cannot be read as a date"
-        raise UserError(f"model.template_vars.date_string={date} is no date", why, f"write it like {DATE}")
-
-    return strftime_now
+    Raises UserError for what is no date, unless the template has a use of its own for ``date_string``.
+    """
+    for form in ("%d %b %Y", "%Y-%m-%d", "%d %B %Y"):
+        try:
+            day = datetime.strptime(date, form)
+        except ValueError:
+            continue
+        return _CLOCK.sub(lambda asked: repr(day.strftime(asked[2])), template)
+    if "date_string" in template:
+        return template
+    why = "the chat template asks for today's date in a form of its own, and this cannot be read as one"
+    raise UserError(f"model.template_vars.date_string={date} is no date", why, f"write it like {DATE}")
 
 
 def control_token(text: str) -> str | None:
