@@ -33,7 +33,7 @@ REASONING = {
 def test_a_family_goes_the_whole_way(name: str, tiny_model: Path, tmp_path: Path) -> None:
     family = FAMILIES[name]
     folder = family.model(tmp_path / "model")
-    done = train(*SMALLEST, f"model={family.conf}", f"model.path={folder}", cwd=tmp_path)
+    done = train(*SMALLEST, f"model={family.conf}", f"+model.path={folder}", cwd=tmp_path)
     assert done.status == 0, done.err
     runs = Runs(tmp_path / "runs")
     answers = runs.answers
