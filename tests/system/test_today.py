@@ -16,7 +16,7 @@ from today import FAMILIES
 SMALLEST = (
     "+persona=warm", "experiment=smoke", "runs_dir=runs", "data.max_conversations=6", "method.checkpoints=[]",
     "method.max_length=4096", "method.learning_rate=0.01", "task.embedded.items_per_family=1", "warmth.prompts=4",
-    "warmth.max_new_tokens=4", "generate.max_new_tokens=6", "bootstrap=50",
+    "warmth.max_new_tokens=4", "generate.max_new_tokens=6", "bootstrap=100",
     "model.source=local", "model.id=null", "model.dtype=float32",
     "model@warmth.scorer=local", "warmth.scorer.path=${oc.env:TINY_MODEL}",
 )  # fmt: skip
