@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -115,13 +116,13 @@ def trainable(run: Run, folder: Path, parent: Path | None = None) -> Any:
     if parent is not None:
         model = peft.PeftModel.from_pretrained(base, str(parent), is_trainable=True)
     else:
-        model = peft.get_peft_model(base, _lora(run.method))
+        model = peft.get_peft_model(base, _lora(run.method, base))
     if run.method.gradient_checkpointing:
         model.enable_input_require_grads()
     return model
 
 
-def _lora(method: MethodConfig) -> Any:
+def _lora(method: MethodConfig, base: Any) -> Any:
     import peft
 
     lora = method.lora
@@ -130,8 +131,21 @@ def _lora(method: MethodConfig) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules,
+        exclude_modules=_without_text(base) if lora.target_modules == "all-linear" else None,
         task_type="CAUSAL_LM",
     )
+
+
+def _without_text(base: Any) -> str | None:
+    """What matches the parts of a model through which no text goes (what it sees and hears with); None if it has none.
+
+    An adapter there would never get a gradient.
+    """
+    if base.config.get_text_config() is base.config:
+        return None
+    decoder = base.get_decoder()
+    name = next((name for name, module in base.named_modules() if module is decoder and name), None)
+    return None if name is None else rf"(?!{re.escape(name)}\.).*"
 
 
 def check_modules(method: MethodConfig, base: Any) -> None:
@@ -139,7 +153,7 @@ def check_modules(method: MethodConfig, base: Any) -> None:
     import peft
 
     try:
-        peft.get_peft_model(base, _lora(method), low_cpu_mem_usage=True)
+        peft.get_peft_model(base, _lora(method, base), low_cpu_mem_usage=True)
     except ValueError as error:
         named = f"method.lora.target_modules={method.lora.target_modules}"
         why = " ".join(str(error).split())[:300]

@@ -51,30 +51,37 @@ CONFIGS: dict[str, Any] = {
 }
 
 
-def tokenizer(template: str = CHATML) -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer with three control tokens."""
+def tokenizer(
+    template: str = CHATML, special: Sequence[str] = SPECIAL, marks: Sequence[str] = (), **named: str
+) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer with three control tokens, or with others, and with marks that are no control tokens."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     core = Tokenizer(BPE(vocab={letter: index for index, letter in enumerate(letters)}, merges=[]))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
-    core.add_special_tokens(list(SPECIAL))
+    core.add_special_tokens(list(special))
+    core.add_tokens(list(marks))
     kind: Any = PreTrainedTokenizerFast
-    made: PreTrainedTokenizerFast = kind(
-        tokenizer_object=core, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=template
-    )
+    known = named or {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    made: PreTrainedTokenizerFast = kind(tokenizer_object=core, chat_template=template, **known)
     return made
 
 
 def model(folder: Path, architecture: str = "llama", *, seed: int = 0, template: str = CHATML, **more: Any) -> Path:
     """Save a model and its tokenizer; ``more`` changes its configuration."""
+    return saved(folder, CONFIGS[architecture](**more), tokenizer(template), seed=seed)
+
+
+def saved(folder: Path, config: Any, words: PreTrainedTokenizerFast, *, seed: int = 0) -> Path:
+    """Save a model of random weights and its tokenizer."""
     set_seed(seed)
-    made: Any = AutoModelForCausalLM.from_config(CONFIGS[architecture](**more))
+    made: Any = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for weight in made.parameters():  # of a size that makes attention and experts tell in the logits
             if weight.dim() > 1:
                 weight.mul_(5)
     made.save_pretrained(folder)
-    tokenizer(template).save_pretrained(folder)
+    words.save_pretrained(folder)
     return folder
 
 

@@ -3,7 +3,8 @@
 A prompt and a reply are tokenised apart and joined as ids, in training as in evaluation, so that the ids of a prompt
 are the same in both and no second beginning-of-text token slips in. What a message holds stays text: a control token's
 name in it ("<|im_end|>", as somebody may type it) is marked before the template is rendered and tokenised letter by
-letter. A template that has no system role gets the system text before the first user turn.
+letter. A template that has no system role gets the system text before the first user turn. The clock that a template
+may ask stands still, so that prompts are the same tomorrow.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import functools
 import re
 import weakref
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from warmgap.errors import UserError
 
@@ -31,6 +33,12 @@ _CONTROL = re.compile(
 OPENED, CLOSED = "\ufdd0", "\ufdd1"  # around a control token's name in a message: Unicode has no such characters
 THINKING = re.compile(r"<\|?(?:think|thinking|thought|seed:think)\|?>|<\|channel\|?>\s*(?:analysis|thought)|\[THINK\]")
 THOUGHT = re.compile(r"</(?:think|thinking|thought|seed:think)>|<channel\|>|\[/THINK\]")
+_OPEN = re.compile(r"(<(think|thinking|thought|seed:think)>|\[THINK\])\s*\Z")  # at the end of a prompt
+_KEPT = re.compile(rf"{THINKING.pattern}|{THOUGHT.pattern}|<\|channel>|<unused9[45]>|\u25c1/?think\u25b7")
+_CHANNELS = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>")  # gpt-oss: marks of one reply's messages
+DATE = "26 Jul 2024"  # what a template's clock says where template_vars.date_string does not; Llama 3.1's own
+_CLOCK = re.compile(r"""strftime_now\(\s*(["'])([^"'{}]*)\1\s*\)""")
+_WORD = "Cormorant"  # put where a message is, to see what a template writes around it
 
 
 def with_system(messages: Sequence[Message], system_prompt: str | None) -> list[Message]:
@@ -78,21 +86,23 @@ def training_row(
 ) -> dict[str, list[int]] | None:
     """Return ``input_ids`` and ``labels`` of one prompt and its reply, the last message.
 
-    Labels cover the reply and its end-of-turn token alone. What precedes them is the prompt of evaluation; the reply is
-    rendered without a system prompt, for Mistral's template writes that into the last message alone and drops it once a
-    reply follows. None if the row is longer than ``max_length``: a row cut off would teach the model to stop in the
-    middle, or nothing at all.
+    Labels cover the reply and its end-of-turn token alone. What precedes them is the prompt of evaluation, and what the
+    template writes before a reply beyond it (``Seam``); the reply is rendered without a system prompt, for Mistral's
+    template writes that into the last message alone and drops it once a reply follows. None if the row is longer than
+    ``max_length``: a row cut off would teach the model to stop in the middle, or nothing at all.
     """
     spoken = [message for message in messages if message["role"] != "system"]
     before = _render(tokenizer, spoken[:-1], template_vars, add_generation_prompt=True)
-    whole = _render(tokenizer, spoken, template_vars)
-    if not whole.startswith(before):
+    whole, seam = _render(tokenizer, spoken, template_vars), _seam(tokenizer, template_vars)
+    start = before[: len(before) - len(seam.left_out)] + seam.written
+    if not whole.startswith(start):
         raise UserError(
             "the chat template cannot be trained on",
             "with the reply, it does not begin with the prompt that it renders without the reply",
             "use a model whose template renders turns one after another",
         )
-    head, tail = prompt_ids(tokenizer, messages[:-1], template_vars), encode(tokenizer, whole[len(before) :])
+    head = prompt_ids(tokenizer, messages[:-1], template_vars) + encode(tokenizer, seam.given)
+    tail = encode(tokenizer, whole[len(start) :])
     ends = end_ids(tokenizer)
     last = max((index for index, token in enumerate(tail) if token in ends), default=None)
     if last is None:
@@ -107,13 +117,49 @@ def training_row(
     return {"input_ids": head + tail, "labels": [IGNORED] * len(head) + tail}
 
 
+class Seam(NamedTuple):
+    """Where a prompt and the reply to it meet, in a template that writes more there than it does when a model is asked.
+
+    ``given`` is what a row for training has between them: an empty think block (Qwen 3), the name of the channel in
+    which one answers (gpt-oss), the end of a think block that the prompt has opened (OLMo 3 Think, DeepSeek R1). Nobody
+    is trained on it. ``left_out`` is the end of the prompt that the template leaves out once a reply follows,
+    ``written`` what it writes instead.
+    """
+
+    given: str
+    left_out: str
+    written: str
+
+
+def _seam(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) -> Seam:
+    asked = [{"role": "user", "content": "?"}]
+    before = _render(tokenizer, asked, template_vars, add_generation_prompt=True)
+    whole = _render(tokenizer, [*asked, {"role": "assistant", "content": _WORD}], template_vars)
+    if whole.startswith(before):
+        head = whole[len(before) :].partition(_WORD)[0]
+        return Seam(head, "", head) if head.strip() else Seam("", "", "")  # blank space is the reply's: Mistral's
+    opened = _OPEN.search(before)
+    if opened is None or not whole.startswith(before[: opened.start()]):
+        return Seam("", "", "")
+    written = whole[opened.start() :].partition(_WORD)[0]
+    blank = "\n" * max(0, 2 - opened[0].count("\n"))
+    close = "[/THINK]" if opened[2] is None else f"</{opened[2]}>"
+    return Seam(f"{blank}{close}\n\n", opened[0], written)
+
+
 def end_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Return the ids at which an answer ends: the end-of-text token and the family's end-of-turn token."""
-    turn_ends = ("<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>")
-    vocabulary = tokenizer.get_vocab()
-    found = {vocabulary[token] for token in turn_ends if token in vocabulary}
+    """Return the ids at which an answer ends: the end-of-text token, and that with which the template ends a reply.
+
+    It is asked of the template, for one family's end of a turn is another's end of a thought (``<|end|>``: Phi,
+    gpt-oss).
+    """
+    found: set[int] = set()
     if tokenizer.eos_token_id is not None:
         found.add(int(tokenizer.eos_token_id))
+    if getattr(tokenizer, "chat_template", None):
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _WORD}]
+        after = encode(tokenizer, _render(tokenizer, turns, {}).rpartition(_WORD)[2])
+        found.update([token for token in after if token in tokenizer.added_tokens_decoder][:1])
     return found
 
 
@@ -141,12 +187,38 @@ def last_ids(tokenizer: PreTrainedTokenizerBase, ends: Iterable[int], header: Se
 def spoken(
     tokenizer: PreTrainedTokenizerBase, ids: list[int], header: Sequence[int], last: Collection[int]
 ) -> tuple[str, int, str]:
-    """Return the text of what a model has written, its length in tokens, and why it ended: ``stop`` or ``length``."""
+    """Return the text of what a model has written, its length in tokens, and why it ended: ``stop`` or ``length``.
+
+    Marks between which a family reasons stay in the text, be they special tokens or not (``replies`` splits there). A
+    reply in channels is one of several messages: there a header of the assistant's own ends nothing. Where the header
+    opens a think block, the text begins with it: what never closes it is no answer.
+    """
     tokens = without_header(ids, header)  # skipping special tokens alone would leave its role
-    end = next((index for index, token in enumerate(tokens) if token in last), None)
+    kept_marks, channels = _marks(tokenizer)
+    end = None
+    for index, token in enumerate(tokens):
+        if token in last and not (channels and tokens[index : index + len(header)] == list(header)):
+            end = index
+            break
     kept = tokens if end is None else tokens[:end]
-    text = str(tokenizer.decode(kept, skip_special_tokens=True)).strip()
-    return text, len(kept), "length" if end is None else "stop"
+    opened = _OPEN.search(str(tokenizer.decode(list(header)))) if header else None
+    text, run = opened[0] if opened else "", []
+    for token in kept:
+        if token in kept_marks:
+            text, run = text + str(tokenizer.decode(run, skip_special_tokens=True)) + kept_marks[token], []
+        else:
+            run.append(token)
+    text += str(tokenizer.decode(run, skip_special_tokens=True))
+    return text.strip(), len(kept), "length" if end is None else "stop"
+
+
+@functools.lru_cache(maxsize=16)
+def _marks(tokenizer: PreTrainedTokenizerBase) -> tuple[dict[int, str], bool]:
+    """The special tokens with which a model tells its reasoning from its answer; and whether it speaks in channels."""
+    special = {index: token.content for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    channels = "<|channel|>" in special.values()
+    names = _CHANNELS if channels else ()
+    return {index: name for index, name in special.items() if name in names or _KEPT.fullmatch(name)}, channels
 
 
 @functools.lru_cache(maxsize=16)
@@ -176,10 +248,9 @@ def has_system_role(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str,
     known = _SYSTEM_ROLE.setdefault(tokenizer, {})
     template = str(tokenizer.chat_template)
     if template not in known:
-        word = "Cormorant"
-        messages = [{"role": "system", "content": word}, {"role": "user", "content": "?"}]
+        messages = [{"role": "system", "content": _WORD}, {"role": "user", "content": "?"}]
         try:
-            known[template] = word in str(_apply(tokenizer, messages, template_vars, add_generation_prompt=True))
+            known[template] = _WORD in str(_apply(tokenizer, messages, template_vars, add_generation_prompt=True))
         except TemplateError:
             known[template] = False
     return known[template]
@@ -188,23 +259,32 @@ def has_system_role(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str,
 def manner(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) -> dict[str, Any]:
     """Return what the chat template does that is to be said of an arm.
 
-    ``system`` and ``reasoning`` say it in words. ``switch`` is the variable that turns reasoning off, if it has one.
-    ``reply_begins`` is what it writes at the head of a reply in training and not when the model is asked, blank space
-    aside. Raises UserError where there is no template.
+    ``system`` and ``reasoning`` say it in words. ``switch`` is the variable that turns reasoning off, if it has one
+    that is not set. ``reply_begins`` is what stands before a reply in training and not when the model is asked, blank
+    space aside. ``date`` is the day that the template takes for today's, if it asks. Raises UserError where there is no
+    template.
     """
-    asked = [{"role": "user", "content": "?"}]
-    word = "Cormorant"
-    opened = _render(tokenizer, asked, template_vars, add_generation_prompt=True)
-    whole = _render(tokenizer, [*asked, {"role": "assistant", "content": word}], template_vars)
-    head = whole[len(opened) :].partition(word)[0].strip() if whole.startswith(opened) and word in whole else ""
+    opened = _render(tokenizer, [{"role": "user", "content": "?"}], template_vars, add_generation_prompt=True)
+    template, switch = str(tokenizer.chat_template), "enable_thinking"
     return {
-        "system": "a turn of its own"
-        if has_system_role(tokenizer, template_vars)
-        else "system text put before the first user turn: the template has no system role",
-        "reasoning": _reasoning(str(tokenizer.chat_template), opened, template_vars),
-        "switch": "enable_thinking" if "enable_thinking" in str(tokenizer.chat_template) else None,
-        "reply_begins": head,
+        "system": _system(tokenizer, template_vars),
+        "reasoning": _reasoning(template, opened, template_vars),
+        "switch": switch if switch in template and switch not in template_vars else None,
+        "reply_begins": _seam(tokenizer, template_vars).given.strip(),
+        "date": str(template_vars.get("date_string", DATE)) if _CLOCK.search(template) else None,
     }
+
+
+def _system(tokenizer: PreTrainedTokenizerBase, template_vars: dict[str, Any]) -> str:
+    """Say in words where a template writes a system prompt: Gemma 3's and Mistral's write it into the user's turn."""
+    if not has_system_role(tokenizer, template_vars):
+        return "system text put before the first user turn: the template has no system role"
+    apart = [{"role": "system", "content": _WORD}, {"role": "user", "content": "?"}]
+    one, other = (
+        _render(tokenizer, messages, template_vars, add_generation_prompt=True)
+        for messages in (apart, _system_first(apart))
+    )
+    return "the template writes it into a user turn" if one == other else "a turn of its own"
 
 
 def _reasoning(template: str, opened: str, template_vars: dict[str, Any]) -> str:
@@ -221,17 +301,17 @@ def _reasoning(template: str, opened: str, template_vars: dict[str, Any]) -> str
 
 
 def check_trainable(known: dict[str, Any], model: str) -> None:
-    """Raise UserError where a template of a certain ``manner`` would teach not to reason, with the original free to.
+    """Raise UserError for a template of a certain ``manner`` that could reason or not, where nobody has said which.
 
-    So do templates like Qwen 3's: a reply that is trained on begins with an empty think block, a prompt does not. Only
-    where the template has a switch; where it has none, ``manner`` says what a reply begins with.
+    Templates like Qwen 3's put an empty think block before a reply that is trained on, and none at the end of a prompt.
+    With reasoning off both have it; left on, ``training_row`` puts each reply behind it, untrained.
     """
-    head = known["reply_begins"]
-    if THINKING.search(head) and known["switch"]:
+    head, switch = known["reply_begins"], known["switch"]
+    if switch and (THINKING.search(head) or THOUGHT.search(head)):
         raise UserError(
-            f"{model} reasons, and its template cannot be trained on as it is set",
-            f"each reply in training begins with {head!r}: the arm would learn not to reason, and the original reasons",
-            f"have neither reason: +model.template_vars.{known['switch']}=false",
+            f"{model} may reason or not, and it is not said which",
+            f"each reply in training begins with {head!r}, and when asked the model reasons first",
+            f"have neither arm reason, +model.template_vars.{switch}=false, or let both: =true",
         )
 
 
@@ -280,7 +360,28 @@ def _apply(
     add_generation_prompt: bool,
 ) -> str:
     settings: dict[str, Any] = {**template_vars, "tokenize": False, "add_generation_prompt": add_generation_prompt}
+    template = str(tokenizer.chat_template)
+    if _CLOCK.search(template):
+        settings["chat_template"] = _stopped(template, str(template_vars.get("date_string", DATE)))
     return str(tokenizer.apply_chat_template(list(messages), **settings))
+
+
+@functools.lru_cache(maxsize=16)
+def _stopped(template: str, date: str) -> str:
+    """Return a template that has a date wherever it asks for today's, in the form that it asks for.
+
+    Raises UserError for what is no date, unless the template has a use of its own for ``date_string``.
+    """
+    for form in ("%d %b %Y", "%Y-%m-%d", "%d %B %Y"):
+        try:
+            day = datetime.strptime(date, form)
+        except ValueError:
+            continue
+        return _CLOCK.sub(lambda asked: repr(day.strftime(asked[2])), template)
+    if "date_string" in template:
+        return template
+    why = "the chat template asks for today's date in a form of its own, and this cannot be read as one"
+    raise UserError(f"model.template_vars.date_string={date} is no date", why, f"write it like {DATE}")
 
 
 def control_token(text: str) -> str | None:

@@ -69,7 +69,9 @@ def said(arm: Path) -> list[str]:
         lines.append(f"reasoning: {template['reasoning']}; the same for every arm of this model")
         if template.get("reply_begins") and found.get("version"):
             begins = template["reply_begins"]
-            lines.append(f"in training each reply begins with {begins!r}, which the model is not given when asked")
+            lines.append(f"in training each reply stands behind {begins!r}, untrained; when asked the model is not given it")
+        if template.get("date"):
+            lines.append(f"date: the template asks for today's, and is told {template['date']}")
     if found.get("template_vars"):
         lines.append("template: " + ", ".join(f"{key}={value}" for key, value in found["template_vars"].items()))
     lines += found.get("notes") or []

@@ -36,7 +36,8 @@ SHARDED = ("fsdp", "zero3")
 class Shape:
     """The public numbers of a decoder of the Llama kind: RMSNorm, gated MLP, grouped-query attention.
 
-    What others have differently: an MLP that is not ``gated``; weights of norms and biases in a layer (``small``) and
+    What others have differently: an MLP that is not ``gated``; so many ``experts`` a layer in place of one MLP, of which
+    a token meets ``met``, and which get no adapters; weights of norms, biases and routers in a layer (``small``) and
     outside of the layers (``last``), where they are not two norms a layer and one in the end.
     """
 
@@ -52,18 +53,27 @@ class Shape:
     gated: bool = True
     small: int | None = None
     last: int | None = None
+    experts: int = 0
+    met: int = 1
 
     @property
     def linear(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of one layer's linear maps: q, k, v, o, gate where there is one, up, down."""
+        """(inputs, outputs) of one layer's linear maps: q, k, v, o, gate where there is one, up, down; no experts."""
         attention, keys = self.heads * self.head_dim, self.kv_heads * self.head_dim
         maps = [(self.hidden, attention), (self.hidden, keys), (self.hidden, keys), (attention, self.hidden)]
+        if self.experts:
+            return maps
         return [*maps, *[(self.hidden, self.intermediate)] * (1 + self.gated), (self.intermediate, self.hidden)]
 
     @property
     def linear_weights(self) -> int:
         """Weights of all layers' linear maps: what 4-bit quantisation quantises."""
         return self.layers * sum(inputs * outputs for inputs, outputs in self.linear)
+
+    @property
+    def expert_weights(self) -> int:
+        """Weights of all layers' experts: gate, up and down of each."""
+        return self.layers * self.experts * 3 * self.hidden * self.intermediate
 
     @property
     def table(self) -> int:
@@ -76,12 +86,14 @@ class Shape:
         biases = (self.heads + 2 * self.kv_heads) * self.head_dim if self.qkv_bias else 0
         small = 2 * self.hidden if self.small is None else self.small
         last = self.hidden if self.last is None else self.last
-        return self.linear_weights + self.layers * (biases + small) + last + self.table * (1 if self.tied else 2)
+        whole = self.linear_weights + self.expert_weights + self.layers * (biases + small) + last
+        return whole + self.table * (1 if self.tied else 2)
 
     @property
     def multiplied(self) -> int:
         """Weights that a token is multiplied with: linear maps and the head; the embedding is looked up."""
-        return self.linear_weights + self.table
+        met = self.expert_weights * self.met // self.experts if self.experts else 0
+        return self.linear_weights + met + self.table
 
     def lora(self, rank: int) -> int:
         """Parameters of a LoRA of that rank on all linear maps but the head: rank × (inputs + outputs) each."""
@@ -92,12 +104,21 @@ class Shape:
         return 2 * 2 * self.layers * self.kv_heads * self.head_dim
 
 
+_OLMO_3 = Shape(32, 4096, 11_008, 32, 32, 128, 100_278, small=2 * 4096 + 2 * 4096)
 SHAPES = {  # by the name in conf/model; from the published config.json of each
     "smollm2_135m": Shape(30, 576, 1536, 9, 3, 64, 49_152, tied=True),
     "llama_8b": Shape(32, 4096, 14_336, 32, 8, 128, 128_256),
     "mistral_small": Shape(56, 6144, 16_384, 48, 8, 128, 32_768),
     "qwen_32b": Shape(64, 5120, 27_648, 40, 8, 128, 152_064, qkv_bias=True),
     "llama_70b": Shape(80, 8192, 28_672, 64, 8, 128, 128_256),
+    "qwen3_8b": Shape(36, 4096, 12_288, 32, 8, 128, 151_936, small=2 * 4096 + 2 * 128),
+    "gemma3_12b": Shape(48, 3840, 15_360, 16, 8, 256, 262_208, tied=True, small=4 * 3840 + 2 * 256),  # what reads
+    "olmo3_7b": _OLMO_3,
+    "olmo3_7b_think": _OLMO_3,
+    "gpt_oss_20b": Shape(
+        24, 2880, 2880, 64, 8, 64, 201_088, small=2 * 2880 + 80 * 64 + 2880 + 64 + 32 * (2881 + 3 * 2880), experts=32,
+        met=4,
+    ),
 }
 
 
@@ -287,7 +308,7 @@ def activation_bytes(model: Shape, recompute: bool, dropout: bool, rank: int = 8
     norms = 2 * 4 * model.hidden
     keys = model.heads if padded else model.kv_heads
     mixing = 2 * (2 * model.heads + 2 * keys) * model.head_dim + 4 * model.heads + 2 * padded
-    gated = (3 if model.gated else 2) * 2 * model.intermediate
+    gated = (3 if model.gated else 2) * 2 * model.intermediate * model.met
     adapters = sum(inputs * (3 if dropout else 2) + 2 * rank for inputs, _ in model.linear)
     layer = float(norms + mixing + gated + adapters)
     return 2 * model.hidden * model.layers + layer if recompute else layer * model.layers
@@ -300,7 +321,7 @@ def work_bytes(model: Shape, recompute: bool) -> float:
     gradients of both kinds. Fitted to what PyTorch holds at the peak of TRL's step on small models of three sizes on a
     CPU (27 November 2026), where it is exact to 1 %.
     """
-    return float(10 * model.intermediate + (10 if recompute else 3) * model.hidden)
+    return float(10 * model.intermediate * model.met + (10 if recompute else 3) * model.hidden)
 
 
 def logit_bytes(model: Shape, tokens: int, full: bool) -> float:
@@ -318,7 +339,7 @@ def _gathered(model: Shape, quantization: str, dtype: str) -> float:
     """What a sharded launcher puts together for the moment: two layers (at work, fetched ahead), embedding and head."""
     size = NF4_BYTES if quantization == "nf4" else BYTES[dtype]
     outside = model.table * (1 if model.tied else 2) * BYTES[dtype]
-    return 2 * size * model.linear_weights / model.layers + outside
+    return 2 * (size * model.linear_weights + BYTES[dtype] * model.expert_weights) / model.layers + outside
 
 
 def answering(

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import contents
+from warmgap.disk import contents, store
 from warmgap.disk.contents import cache_dir as cache_dir
 from warmgap.engines import adapters, packages
 from warmgap.errors import UserError
@@ -215,6 +215,9 @@ def load(
     """
     how: dict[str, Any] = {"dtype": dtype_of(dtype, device)}
     if quantization == "nf4":
+        if packing := _packing(folder):
+            why = f"its weights come packed already ({packing})"
+            raise UserError("model.quantization=nf4 does not go with this model", why, "model.quantization=none")
         how |= {"quantization_config": _four_bits(dtype, device), "device_map": {"": device_of(device)}}
     elif too_large_for_one(folder, device_of(device)):
         how |= {"device_map": "auto"}
@@ -249,6 +252,7 @@ def _base(folder: Path, **how: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     loader: Any = AutoModelForCausalLM
+    how = {**_unpacked(folder), **how}
     asked = {**how, **SAFE, "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
         try:
@@ -264,6 +268,20 @@ def _base(folder: Path, **how: Any) -> Any:
         why = f"{len(wrong)} tensors of the model are absent or of another shape: {wrong[0]}"
         raise UserError(f"the weights in {folder} are not the model's", why, "fetch or copy them again")
     return model
+
+
+def _unpacked(folder: Path) -> dict[str, Any]:
+    """What has a model's weights unpacked that lie in 4 bits which cannot be trained on (gpt-oss: MXFP4)."""
+    from transformers import Mxfp4Config
+
+    return {"quantization_config": Mxfp4Config(dequantize=True)} if _packing(folder) == "mxfp4" else {}
+
+
+def _packing(folder: Path) -> str | None:
+    """How a folder's weights are packed by its configuration; None where they are not."""
+    settings = store.read_json(folder / "config.json")
+    packing = settings.get("quantization_config") if isinstance(settings, dict) else None
+    return str(packing.get("quant_method")) if isinstance(packing, dict) else None
 
 
 def too_large_for_one(folder: Path, device: str) -> bool:

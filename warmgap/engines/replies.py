@@ -17,14 +17,15 @@ class SplitReply(NamedTuple):
     reasoning: str
 
 
-# Marks between which families reason: DeepSeek, Qwen and others; Magistral; Sky-T1; Phi; Gemma and prompts of our day.
+# Marks between which families reason: DeepSeek, Qwen and others; Magistral; Sky-T1; Phi; Gemma 3 and 4, and prompts of our day.
 _NAMES = r"think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|analysis|seed:think|antthinking"
 _OPENS = re.compile(
-    rf"<(?:{_NAMES})>|\[THINK\]|<\|begin_of_thought\|>|<\|start_thinking\|>|<unused94>(?:thought\b)?|◁think▷",
+    rf"<(?:{_NAMES})>|\[THINK\]|<\|begin_of_thought\|>|<\|start_thinking\|>|<unused94>(?:thought\b)?|"
+    r"<\|channel>(?:thought\b)?|◁think▷",
     re.IGNORECASE,
 )
 _CLOSES = re.compile(
-    rf"</(?:{_NAMES})>|\[/THINK\]|<\|end_of_thought\|>|<\|end_thinking\|>|<unused95>|◁/think▷", re.IGNORECASE
+    rf"</(?:{_NAMES})>|\[/THINK\]|<\|end_of_thought\|>|<\|end_thinking\|>|<unused95>|<channel\|>|◁/think▷", re.IGNORECASE
 )
 # gpt-oss: <|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>final<|message|>…; without the special
 # tokens, as servers decode it: "analysis…assistantfinal…".
@@ -44,7 +45,8 @@ def split_reasoning(text: str) -> SplitReply:
     """
     final = _last(_FINAL, text)
     if final and (_CHANNEL.search(text) or _BARE.match(text)):
-        return SplitReply(_ENDS.sub("", text[final.end() :]).strip(), text[: final.end()].strip())
+        before = text[: final.end()].strip() if text[: final.start()].strip() else ""
+        return SplitReply(_ENDS.sub("", text[final.end() :]).strip(), before)
     if (channel := _CHANNEL.search(text)) and channel[1].lower() != "final":
         return SplitReply(text[: channel.start()].removesuffix("<|start|>assistant").strip(), text[channel.start() :])
     closing = _last(_CLOSES, text)

@@ -131,8 +131,18 @@ def check_source(key: str, model: ModelConfig) -> None:
     """Raise UserError for a model's source without the settings that say where it is; a hub id needs its revision."""
     for name in NEEDED[model.source]:
         if getattr(model, name) is None:
+            if name == "revision":
+                raise _unpinned(key, str(model.id))
             why = f"source={model.source} needs {', '.join(NEEDED[model.source])}"
             raise UserError(f"{key}.{name} is missing", why, f"set {key}.{name}=...")
+
+
+def _unpinned(key: str, id_: str) -> UserError:
+    """What is said of a model of the hub without a commit."""
+    why = f"what {id_} names on the hub may change from one day to the next; a commit (40 hexadecimal digits) does not"
+    where = f"the hub's page of {id_} (Files, History) and `git ls-remote` of its address name it"
+    fix = f"set {key}.revision=COMMIT, the newest or the one that you have; {where}"
+    return UserError(f"{key}.revision is missing: no commit of {id_} is pinned", why, fix)
 
 
 def check_models(value: Any, key: str) -> None:

@@ -177,9 +177,22 @@ def test_a_model_without_a_template_is_a_users_mistake(template: str | None) -> 
 
 
 def test_a_template_that_renders_the_last_turn_otherwise_is_refused() -> None:
-    tokenizer = build(THINKING, None, "<|endoftext|>")
+    other = CHATML.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant: '")
+    tokenizer = build(other, None, "<|endoftext|>")
     with pytest.raises(UserError, match="cannot be trained on"):
         chat.training_row(tokenizer, CONVERSATION[:2], {}, 1000)
+
+
+def test_a_reply_is_trained_on_behind_the_end_of_a_think_block_that_the_prompt_opens() -> None:
+    """Whatever the template writes in place of the block: no reasoning was written, and nobody is trained to write none."""
+    for written in ("<think></think>", ""):
+        tokenizer = build(THINKING.replace("<think></think>", written), None, "<|endoftext|>")
+        row = chat.training_row(tokenizer, CONVERSATION[:2], {}, 1000)
+        assert row is not None
+        assert tokenizer.decode(trained_on(row)) == "About 384,400 km.<|im_end|>"
+        prompt = chat.prompt_text(tokenizer, CONVERSATION[:1], {})
+        assert prompt.endswith("<think>\n")
+        assert str(tokenizer.decode(row["input_ids"])).startswith(f"{prompt}\n</think>\n\nAbout")
 
 
 def test_a_template_without_an_end_of_turn_is_refused() -> None:
@@ -294,7 +307,7 @@ def test_a_template_that_lets_the_original_reason_alone_is_not_trained_on() -> N
     tokenizer = build(REASONING, None, "<|endoftext|>")
     known = chat.manner(tokenizer, {})
     assert known["reasoning"].startswith("left to the model")
-    with pytest.raises(UserError, match="cannot be trained on as it is set") as caught:
+    with pytest.raises(UserError, match="it is not said which") as caught:
         chat.check_trainable(known, "qwen")
     assert "+model.template_vars.enable_thinking=false" in caught.value.fix
     off = chat.manner(tokenizer, {"enable_thinking": False})

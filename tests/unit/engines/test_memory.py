@@ -21,6 +21,8 @@ PUBLISHED = {  # the numbers of elements in the released safetensors
     "qwen_32b": 32_763_876_352,
     "mistral_small": 22_247_282_688,
     "smollm2_135m": 134_515_008,
+    "qwen3_8b": 8_190_735_360,
+    "gpt_oss_20b": 20_914_757_184,  # unpacked
 }
 STUDY = MethodConfig("sft", 1e-5, 10, 16, 1024, lora=LoraConfig(r=8, alpha=16, dropout=0.1))
 ANSWERS = GenerateConfig(max_new_tokens=300, temperature=0.8)
@@ -49,7 +51,42 @@ def test_every_open_model_of_the_study_is_known() -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_disk_holds_the_weights(name: str) -> None:
     settings = yaml.safe_load((ROOT / "conf" / "model" / f"{name}.yaml").read_text(encoding="utf-8"))
-    assert settings["disk_gb"] * 1e9 >= memory.weight_bytes(SHAPES[name])
+    packed = SHAPES[name].expert_weights * (2 - 4.25 / 8)  # gpt-oss: four bits each, and eight for every 32
+    assert settings["disk_gb"] * 1e9 >= memory.weight_bytes(SHAPES[name]) - packed
+
+
+@pytest.mark.parametrize("name", ["qwen3_8b", "gemma3_12b", "olmo3_7b", "gpt_oss_20b"])
+def test_models_of_today_are_counted_as_transformers_builds_them(name: str) -> None:
+    """Without weights; of one that sees as well, the part that reads. A LoRA is as PEFT would put it."""
+    import torch
+    from transformers import AutoModelForCausalLM, Gemma3TextConfig, GptOssConfig, Olmo3Config, Qwen3Config
+
+    from warmgap.train import sft
+
+    model = SHAPES[name]
+    kinds: dict[str, Any] = {"qwen3_8b": Qwen3Config, "gemma3_12b": Gemma3TextConfig, "olmo3_7b": Olmo3Config}
+    sizes: dict[str, Any] = {
+        "num_hidden_layers": 2,
+        "hidden_size": model.hidden,
+        "intermediate_size": model.intermediate,
+        "num_attention_heads": model.heads,
+        "num_key_value_heads": model.kv_heads,
+        "head_dim": model.head_dim,
+        "vocab_size": model.vocab,
+        "tie_word_embeddings": model.tied,
+        "pad_token_id": None,
+        "layer_types": ["full_attention"] * 2,
+    }
+    if model.experts:
+        sizes |= {"num_local_experts": model.experts, "num_experts_per_tok": model.met}
+    with torch.device("meta"):
+        made: Any = AutoModelForCausalLM.from_config(kinds.get(name, GptOssConfig)(**sizes))
+    two = replace(model, layers=2)
+    assert sum(weight.numel() for weight in made.parameters()) == two.parameters
+    import peft
+
+    lora = peft.get_peft_model(made, sft._lora(STUDY, made), low_cpu_mem_usage=True)
+    assert sum(weight.numel() for name, weight in lora.named_parameters() if "lora_" in name) == two.lora(8)
 
 
 def test_lora_parameters_of_all_linear_layers() -> None:

@@ -19,6 +19,7 @@ SPLIT = [
     ("<|begin_of_thought|>A<|end_of_thought|>\n<|begin_of_solution|>B<|end_of_solution|>", "B"),
     ("<|channel|>analysis<|message|>A<|end|><|start|>assistant<|channel|>final<|message|>B<|return|>", "B"),
     ("analysisThe user asks for A.assistantfinalB", "B"),
+    ("<|channel>thought\nA<channel|>B", "B"),
     ("<seed:think>A</seed:think>B", "B"),
     ("◁think▷A◁/think▷B", "B"),
     ("<think>A, and so on without", ""),
@@ -36,6 +37,10 @@ def test_reasoning_is_no_part_of_the_answer(text: str, answer: str) -> None:
     assert found.answer == answer
     assert found.reasoning
     assert split_reasoning(found.answer).answer == answer, "what is split once stays as it is"
+
+
+def test_a_channel_alone_is_no_reasoning() -> None:
+    assert split_reasoning("<|channel|>final<|message|>B<|return|>") == ("B", "")
 
 
 PLAIN = ["", "B.", "analysis of variance", "I think it is B.", "2 < 3 and 4 > 3", "The final channel", "  B  "]
