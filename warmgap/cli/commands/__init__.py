@@ -20,13 +20,17 @@ from warmgap.cli.commands import (
     pairs,
     plan,
     prompts,
+    serve,
     status,
     tone,
     warmth,
 )
 from warmgap.cli.parser import Parser, read
 
-IN_ORDER = (audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted, status, card)
+IN_ORDER = (
+    *(audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted),
+    *(serve, status, card),
+)
 
 
 def parser() -> Parser:
