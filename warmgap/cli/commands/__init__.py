@@ -12,6 +12,7 @@ from warmgap.cli.commands import (
     analyze,
     audit,
     card,
+    checks,
     compare,
     data,
     grade,
@@ -29,7 +30,7 @@ from warmgap.cli.parser import Parser, read
 
 IN_ORDER = (
     *(audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted),
-    *(serve, status, card),
+    *(serve, checks, status, card),
 )
 
 
