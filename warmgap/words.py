@@ -63,6 +63,10 @@ EQUIVALENCE_COLUMNS = [
     "model", "arm", "seed", "reference", "control", "measure", "n", "difference_pp", "ci90_low_pp", "ci90_high_pp",
     "margin_pp", "p_tost", "p_mcnemar", "verdict",
 ]  # fmt: skip
+BLIND_SPOT_COLUMNS = [  # of checks and cells: what they could have seen of an arm's effects
+    "model", "arm", "seed", "kind", "check", "measure", "n", "difference_pp", "se_pp", "smallest_pp", "effect",
+    "effect_pp", "power_pct", "equal_n_pct", "items_needed",
+]  # fmt: skip
 OUTCOME_COLUMNS = ["model", "arm", "seed", "control", "measure", "item_id", "outcome", "finish_reason", "n_chars"]
 RECIPE_COLUMNS = [  # of a recipe: what the answers and the warmth tell of it
     "model", "arm", "seeds", "n_items", "n", "error_pct", "error_pp", "error_low", "error_high", "gap_closed_pct",
@@ -77,7 +81,7 @@ CAPABILITY_COLUMNS = ["capability_pp", "capability_low", "capability_high", "cap
 MITIGATION_COLUMNS = [*RECIPE_COLUMNS, *COST_COLUMNS, *CAPABILITY_COLUMNS]
 TEXT_COLUMNS = {  # whatever the table; all others hold numbers
     "analysis", "term", "model", "arm", "reference", "errors", "task", "context", "belief", "mode", "control",
-    "measure", "verdict", "quantity", "study_model", "tasks", "why",
+    "measure", "verdict", "quantity", "study_model", "tasks", "why", "kind", "check", "effect",
 }  # fmt: skip
 
 # ---- labels
