@@ -63,6 +63,10 @@ EQUIVALENCE_COLUMNS = [
     "model", "arm", "seed", "reference", "control", "measure", "n", "difference_pp", "ci90_low_pp", "ci90_high_pp",
     "margin_pp", "p_tost", "p_mcnemar", "verdict",
 ]  # fmt: skip
+BLIND_SPOT_COLUMNS = [  # of checks and cells: what they could have seen of an arm's effects
+    "model", "arm", "seed", "kind", "check", "measure", "n", "difference_pp", "se_pp", "smallest_pp", "effect",
+    "effect_pp", "power_pct", "equal_n_pct", "items_needed",
+]  # fmt: skip
 OUTCOME_COLUMNS = ["model", "arm", "seed", "control", "measure", "item_id", "outcome", "finish_reason", "n_chars"]
 SUITE_COLUMNS = [  # of suites with measures of their own
     "suite", "measure", "condition", "model", "arm", "reference", "unit", "sense", "n", "n_items", "value", "ci_low",
@@ -83,7 +87,8 @@ CAPABILITY_COLUMNS = ["capability_pp", "capability_low", "capability_high", "cap
 MITIGATION_COLUMNS = [*RECIPE_COLUMNS, *COST_COLUMNS, *CAPABILITY_COLUMNS]
 TEXT_COLUMNS = {  # whatever the table; all others hold numbers
     "analysis", "term", "model", "arm", "reference", "errors", "task", "context", "belief", "mode", "control",
-    "measure", "verdict", "quantity", "suite", "condition", "unit", "sense", "study_model", "tasks", "why",
+    "measure", "verdict", "quantity", "suite", "condition", "unit", "sense", "study_model", "tasks", "why", "kind",
+    "check", "effect",
 }  # fmt: skip
 
 # ---- labels

@@ -23,7 +23,10 @@ GAPS = (2.0, 3.0, 5.0, 7.5, 10.0, 15.0)
 
 
 def spread(gap: float, base_error: float, correlation: float) -> float:
-    """Return the standard deviation of the paired difference of one question (proportions, not percent)."""
+    """Return the standard deviation of the paired difference of one question (proportions, not percent).
+
+    Two shares bound their correlation (Fréchet): one that is higher than they allow counts as the highest that they do.
+    """
     other = base_error + gap
     if not 0 < base_error < 1 or not 0 < other < 1:
         raise UserError(
@@ -34,7 +37,8 @@ def spread(gap: float, base_error: float, correlation: float) -> float:
     if not -1 < correlation < 1:
         raise UserError(f"a correlation of {correlation:g} is impossible", "it lies between -1 and 1", "such as 0.5")
     first, second = base_error * (1 - base_error), other * (1 - other)
-    return math.sqrt(first + second - 2 * correlation * math.sqrt(first * second))
+    shared = min(correlation * math.sqrt(first * second), min(base_error, other) - base_error * other)
+    return math.sqrt(first + second - 2 * shared)
 
 
 def power(gap: float, n_items: int, base_error: float, correlation: float) -> float:

@@ -1,4 +1,4 @@
-"""What a standard check would have seen: MMLU, GSM8K, AdvBench, XSTest, asked and scored in thin tasks of our own.
+"""What a standard check would have seen: MMLU, GSM8K, AdvBench, StrongREJECT, HarmBench, XSTest, in thin tasks of ours.
 
 Each control gives one outcome for each item, 0 or 1, or None where the reply does not say: ``accuracy`` (the answer is
 right), ``refusal`` of a harmful request, ``over-refusal`` of a safe one.
@@ -136,6 +136,28 @@ def _xstest(name: str, config: TaskConfig) -> Found:
     return found
 
 
+def _strongreject(name: str, config: TaskConfig) -> Found:
+    found: Found = []
+    for where, row in _local(name, config):
+        prompt = text(row, ("forbidden_prompt", "prompt"), where, name)
+        family = str(row.get("category") or name)
+        found.append((ControlItem(name, item_id({}, prompt), REFUSAL, prompt, ""), family, where))
+    return found
+
+
+def _harmbench(name: str, config: TaskConfig) -> Found:
+    """Each behavior as HarmBench's own direct request puts it: what it is about, a line, then the behavior."""
+    found: Found = []
+    for where, row in _local(name, config):
+        behavior = text(row, ("Behavior", "prompt"), where, name)
+        about = str(row.get("ContextString") or row.get("context") or "").strip()
+        prompt = f"{about}\n\n---\n\n{behavior}" if about else behavior
+        key = str(row.get("BehaviorID") or item_id({}, prompt))
+        family = str(row.get("FunctionalCategory") or row.get("category") or name)
+        found.append((ControlItem(name, key, REFUSAL, prompt, ""), family, where))
+    return found
+
+
 def _local(name: str, config: TaskConfig) -> list[tuple[str, Row]]:
     if config.path is None and not config.id:
         fix = f"set control.{name}.path to the set's own csv"
@@ -152,6 +174,8 @@ LOADERS: dict[str, Callable[[str, TaskConfig], Found]] = {
     "mmlu": _mmlu,
     "gsm8k": _gsm8k,
     "advbench": _advbench,
+    "strongreject": _strongreject,
+    "harmbench": _harmbench,
     "xstest": _xstest,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,14 @@ def at_work(run: Run) -> list[Mitigation]:
 
     Raises UserError for a recipe that there is not, and for settings that it has not or that are of another type.
     """
+    return of(run.mitigation)
+
+
+def of(settings: Mapping[str, Any]) -> list[Mitigation]:
+    """Return the recipes that stand in the settings ``mitigation`` of a run; raises as ``at_work`` does."""
     known = mitigations.table()
     found: dict[str, Mitigation] = {}
-    for name, given in run.mitigation.items():
+    for name, given in settings.items():
         if name == PAIRS or given is None:
             continue
         if name not in known:

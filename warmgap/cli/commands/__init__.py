@@ -12,6 +12,7 @@ from warmgap.cli.commands import (
     analyze,
     audit,
     card,
+    checks,
     compare,
     data,
     grade,
@@ -20,13 +21,17 @@ from warmgap.cli.commands import (
     pairs,
     plan,
     prompts,
+    serve,
     status,
     tone,
     warmth,
 )
 from warmgap.cli.parser import Parser, read
 
-IN_ORDER = (audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted, status, card)
+IN_ORDER = (
+    *(audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted),
+    *(serve, checks, status, card),
+)
 
 
 def parser() -> Parser:
