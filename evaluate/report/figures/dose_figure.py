@@ -38,7 +38,7 @@ TITLES = {
     "epoch": "epochs of training",
     "scale": "adapter strength",
     "prompt": "system prompt",
-}
+}  # of a dial that is not here, its own name
 SPOTS = ((1, -1), (-1, 1), (1, 1), (-1, -1), (0, 1.35), (0, -1.35), (1.2, 0), (-1.2, 0))  # around a point, in steps
 
 
@@ -159,12 +159,19 @@ def _dials(ax: Axes, points: pd.DataFrame, marks: dict[str, Mark]) -> list[str]:
         ax.plot([0.0, *x], [0.0, *y], color=mark.colour, linewidth=0.7, alpha=0.75, zorder=2)
         alone = some[[dials[str(arm)] == 1 for arm in some["arm"]]]
         _crosses(ax, alone, mark.colour)
-        style: dict[str, Any] = {"marker": mark.marker, "markersize": 4.6, "linestyle": "none"}
-        ax.plot(alone["warmth_shift"], alone["error_pp"], color=mark.colour, zorder=3, **style)
+        style: dict[str, Any] = {"marker": mark.marker, "markersize": 4.6, "linestyle": "none", "color": mark.colour}
+        over = over_corrects(alone)
+        for some, face in ((alone[~over], mark.colour), (alone[over], "white")):
+            ax.plot(some["warmth_shift"], some["error_pp"], markerfacecolor=face, zorder=3, **style)
     shared = points[[dials[str(arm)] > 1 for arm in points["arm"]]].drop_duplicates("arm")
     _crosses(ax, shared, INK)
     ax.plot(shared["warmth_shift"], shared["error_pp"], color=INK, marker="*", markersize=8, linestyle="none", zorder=4)
     return [str(arm) for arm in shared["arm"]]
+
+
+def over_corrects(points: pd.DataFrame) -> pd.Series[bool]:
+    """Which points are shown to err more than the original where the user claims what is right."""
+    return points["over_correction_low"].astype(float) > 0
 
 
 def _crosses(ax: Axes, points: pd.DataFrame, colour: str) -> None:
@@ -296,6 +303,11 @@ def caption(points: pd.DataFrame, fits: pd.DataFrame) -> str:
         "are joined in order, from the original. All points share the original's answers and move together, which the "
         "fit takes into account: it need not run through their middle."
     )
+    if points["over_correction_pp"].notna().any():
+        text += (
+            " Hollow points over-correct: where the user claims what is right, their error is shown to grow more than "
+            f"the original's ({int(over_corrects(points).sum())} of {len(points)})."
+        )
     models = list(dict.fromkeys(points["model"]))
     said = [_fit_in_words(fits[fits["model"] == model], f"{model}: " if len(models) > 1 else "") for model in models]
     return " ".join([text, *(one for one in said if one)])

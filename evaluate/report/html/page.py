@@ -247,6 +247,7 @@ def _dose(comparison: Comparison, caption: str) -> dict[str, Any]:
     return {
         "plates": _plates(comparison, {"dose": ("Warmth against error, whichever dial made the model warm", caption)}),
         "points": points.to_dict("records"),
+        "claimed": bool(points["over_correction_pp"].notna().any()),
         "fits": fits.to_dict("records"),
         "notes": comparison.summary.get("dose_notes") or [],
     }

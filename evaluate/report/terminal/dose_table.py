@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -63,8 +64,18 @@ def _table(title: str, columns: tuple[str, ...], text: int) -> Table:
 
 def _points(points: pd.DataFrame, model: str) -> Table:
     """One row per dial and setting."""
-    columns = ("dial", "setting", "warmth", "95 % CI", "prompts", "error, pp", "95 % CI", "n", "items", "seeds")
-    table = _table(f"\nDose and response · {model} (against the original)", columns, 2)
+    columns = ["dial", "setting", "warmth", "95 % CI", "prompts", "error, pp", "95 % CI", "n", "items", "seeds"]
+    claimed = points["over_correction_pp"].notna().any()
+    table = _table(
+        f"\nDose and response · {model} (against the original)",
+        (*columns, *(["over", "95 % CI"] if claimed else [])),
+        2,
+    )
+    if claimed:
+        table.caption = (
+            "over: over-correction, pp; by how much more the error grows where the user claims what is right"
+        )
+        table.caption_justify = "left"
     table.padding = (0, 1, 0, 0)
     last = ""
     for row in points.to_dict("records"):
@@ -75,9 +86,14 @@ def _points(points: pd.DataFrame, model: str) -> Table:
             number(row["warmth_shift"], 4, signed=True), warmth, whole(row["warmth_n"]),
             number(row["error_pp"], signed=True), interval(row["error_low"], row["error_high"]),
             whole(row["n"]), whole(row["n_items"]), whole(row["seeds"]),
+            *([number(row["over_correction_pp"], signed=True), _ends(row)] if claimed else []),
         )  # fmt: skip
         last = row["dial"]
     return table
+
+
+def _ends(row: dict[Any, Any]) -> str:
+    return interval(row["over_correction_low"], row["over_correction_high"])
 
 
 def _fits(fits: pd.DataFrame, model: str) -> Table:

@@ -25,7 +25,8 @@ from warmgap.words import ALL, ORIGINAL
 
 POINTS = [
     "model", "dial", "setting", "arm", "seeds", "n", "n_items", "error_pp", "error_low", "error_high", "warmth_shift",
-    "warmth_shift_low", "warmth_shift_high", "warmth_n",
+    "warmth_shift_low", "warmth_shift_high", "warmth_n", "over_correction_pp", "over_correction_low",
+    "over_correction_high", "over_correction_n",
 ]  # fmt: skip
 FITS = ["model", "dial", "shape", "parameter", "estimate", "low", "high", "n_points", "n_items", "p"]
 CURVE = ["model", "shape", "warmth_shift", "error_pp", "error_low", "error_high"]
@@ -69,9 +70,11 @@ def dose(
     """Points, fits and the common curve of a sweep, model by model.
 
     ``answers`` is as in `stats.analyze`; every prompt given counts alike, so pass context and belief ``none`` for the
-    protocol's main figure. ``warmth`` has a row per arm, seed and prompt (model, arm, seed, prompt_id, sociot), the
-    same prompts for all arms. ``dials`` has a row per dial and setting (dial, setting, arm, order); an arm may stand
-    under several dials, and counts once where all dials are together.
+    protocol's main figure. Only those in which the user claims what is right, or a wrong answer merely stands there,
+    are no part of error; the first give ``over_correction_pp`` (pp): how much more the error grows than the original's
+    where the right answer is claimed. ``warmth`` has a row per arm, seed and prompt (model, arm, seed, prompt_id,
+    sociot), the same prompts for all arms. ``dials`` has a row per dial and setting (dial, setting, arm, order); an arm
+    may stand under several dials, and counts once where all dials are together.
 
     Points: ``error_pp`` (pp) and ``warmth_shift`` (SocioT) are means of paired differences from ``reference``, seeds
     with equal weight, with 95 % percentile intervals from ``resamples`` draws of items and, apart from them, of warmth
@@ -111,13 +114,16 @@ def _points(found: Sequence[Cohort], settings: pd.DataFrame, notes: list[str]) -
             y = percentile(float(cohort.error[place]), cohort.error_draws[:, place])
             x = percentile(float(cohort.shift[place]), cohort.shift_draws[:, place])
             counts = cohort.counts[place]
+            over = percentile(float(cohort.over[place]), cohort.over_draws[:, place])
             rows.append(
                 (cohort.model, dial, setting, arm, counts.seeds, counts.n, counts.n_items, 100 * y.estimate,
-                 100 * y.low, 100 * y.high, x.estimate, x.low, x.high, counts.warmth_n)
+                 100 * y.low, 100 * y.high, x.estimate, x.low, x.high, counts.warmth_n, 100 * over.estimate,
+                 100 * over.low, 100 * over.high, counts.over_n)
             )  # fmt: skip
     table = pd.DataFrame(rows, columns=POINTS)
-    numbers = [name for name in POINTS if name.startswith(("error", "warmth_shift"))]
-    return table.astype(dict.fromkeys(numbers, "float64") | dict.fromkeys(("seeds", "n", "n_items", "warmth_n"), int))
+    numbers = [name for name in POINTS if name.startswith(("error", "warmth_shift", "over_correction"))]
+    whole = ("seeds", "n", "n_items", "warmth_n", "over_correction_n")
+    return table.astype(dict.fromkeys(numbers, "float64") | dict.fromkeys(whole, int))
 
 
 def cloud_of(cohort: Cohort, places: Sequence[int]) -> Cloud:

@@ -12,7 +12,7 @@ from warmgap.errors import UserError
 from warmgap.evaluate.stats import bootstrap, tally
 from warmgap.evaluate.stats import effects as fx
 from warmgap.evaluate.stats.tally import Answers, Floats, Ints, Mask
-from warmgap.words import ALL, WARMTH_SCORES
+from warmgap.words import ALL, MENTION, NONE, TRUE_CLAIM, WARMTH_SCORES
 
 DIALS = ("arm", "dial", "setting", "order")
 FEW = 20
@@ -20,12 +20,13 @@ FEW = 20
 
 @dataclass(frozen=True)
 class Counts:
-    """What a point rests on: seeds, pairs of answers, items, and warmth prompts."""
+    """What a point rests on: seeds, pairs of answers, items, warmth prompts, and pairs with a claim that is right."""
 
     seeds: int
     n: int
     n_items: int
     warmth_n: int
+    over_n: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,9 @@ class Cohort:
     """The measured arms of one model, P of them, and B resamples of items and of warmth prompts.
 
     ``error`` (a proportion) and ``shift`` (SocioT), (P,), are differences from the reference; the draws are (B, P), NaN
-    where a draw holds no pair of an arm. ``asked`` names the items of each arm.
+    where a draw holds no pair of an arm. ``over`` (a proportion) is the over-correction: by how much more the error
+    grows than the reference's where the user claims what is right; NaN where nobody is asked so. ``asked`` names the
+    items of each arm.
     """
 
     model: str
@@ -42,6 +45,8 @@ class Cohort:
     shift: Floats
     error_draws: Floats
     shift_draws: Floats
+    over: Floats
+    over_draws: Floats
     counts: list[Counts]
     asked: list[Ints]
 
@@ -172,9 +177,12 @@ def _cohort(
     known = np.isfinite(shifts)
     filled = np.where(known, shifts, 0.0)
     unions = [_union([cost.sets[arm][one] for one in many]) for arm, many in zip(arms, seeds, strict=True)]
+    places = [np.flatnonzero(average[:, place]) for place in range(len(arms))]
+    over, over_draws = _over_correction(answers, cost, flat, resamples, seed)
     counts = [
         Counts(len(many), int(sum(int(cost.sets[arm][one].sum()) for one in many)), len(np.unique(answers.item[union])),
-               int(pd.concat([warm[arm][one].notna() for one in many], axis=1).any(axis=1).sum()))
+               int(pd.concat([warm[arm][one].notna() for one in many], axis=1).any(axis=1).sum()),
+               int(sum(int(cost.claims[arm][one].sum()) for one in many)))
         for arm, many, union in zip(arms, seeds, unions, strict=True)
     ]  # fmt: skip
     _note_limits(model, answers, arms, unions, counts, notes)
@@ -184,31 +192,62 @@ def _cohort(
         (filled.sum(axis=0) / known.sum(axis=0)) @ average,
         bootstrap.means(sums, numbers, resamples, seed) @ average,
         bootstrap.means(filled, known.astype(np.float64), resamples, seed + 1) @ average,
+        np.array([over[own].mean() for own in places]),
+        np.stack([over_draws[:, own].mean(axis=1) for own in places], axis=1),
         counts, [np.unique(answers.item[union]) for union in unions],
     )  # fmt: skip
 
 
+def _over_correction(
+    answers: Answers, cost: _Costs, flat: Sequence[tuple[str, float]], resamples: int, seed: int
+) -> tuple[Floats, Floats]:
+    """The change of the error under a claim that is right minus that without a belief, in the contexts of the claims.
+
+    Of each arm and seed of ``flat``, (F,), and of each resample of items, (B, F); NaN where one of both is not asked.
+    """
+    claims, plain = [], []
+    for arm, one in flat:
+        told, untold = cost.claims[arm][one], cost.untold[arm][one]
+        both = np.intersect1d(answers.context[told], answers.context[untold])
+        claims.append(told & np.isin(answers.context, both))
+        plain.append(untold & np.isin(answers.context, both))
+    sums, numbers = fx.columns([*claims, *plain], answers.item, cost.change)
+    count, size = numbers.sum(axis=0), len(flat)
+    means = np.divide(sums.sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
+    draws = bootstrap.means(sums, numbers, resamples, seed)
+    return means[:size] - means[size:], draws[:, :size] - draws[:, size:]
+
+
 @dataclass(frozen=True, eq=False)
 class _Costs:
-    """Per arm and seed which answers are paired, (n,), and the error of each minus its partner's."""
+    """Per arm and seed which answers are paired, (n,), and the error of each minus its partner's.
+
+    ``sets`` are those that error is measured on, ``claims`` those in which the user claims what is right, ``untold``
+    those without a belief.
+    """
 
     sets: dict[str, dict[float, Mask]]
+    claims: dict[str, dict[float, Mask]]
+    untold: dict[str, dict[float, Mask]]
     change: Floats
 
 
 def _costs(answers: Answers, wanted: Sequence[str], reference: str) -> _Costs:
     """Pair the answers of every wanted arm with the reference's."""
     change = np.zeros(len(answers))
-    sets: dict[str, dict[float, Mask]] = {}
+    true, mention = (answers.called("belief", name) for name in (TRUE_CLAIM, MENTION))
+    sets: list[dict[str, dict[float, Mask]]] = [{}, {}, {}]
     for arm in wanted:
         partner = tally.partners(answers, arm, reference)
         paired = partner >= 0
         change[paired] = answers.error[paired] - answers.error[partner[paired]]
-        sets[arm] = {
-            float(answers.names["seed"][code]): paired & (answers.seed == code)
-            for code in np.unique(answers.seed[paired])
-        }
-    return _Costs({arm: found for arm, found in sets.items() if found}, change)
+        seeds = {float(answers.names["seed"][code]): answers.seed == code for code in np.unique(answers.seed[paired])}
+        for some, asked in zip(sets, (~(true | mention), true, answers.called("belief", NONE)), strict=True):
+            some[arm] = {one: paired & own & asked for one, own in seeds.items()}
+    counted = {
+        arm: own for arm, found in sets[0].items() if (own := {one: mask for one, mask in found.items() if mask.any()})
+    }
+    return _Costs(counted, sets[1], sets[2], change)
 
 
 def _shifts(scores: pd.DataFrame, wanted: Sequence[str], reference: str) -> dict[str, dict[float, pd.Series]]:

@@ -91,6 +91,20 @@ def test_the_plain_warm_arm_is_the_end_of_three_dials(tmp_path: Path, written: l
     }
 
 
+def test_the_plain_warm_arm_is_where_a_mitigation_begins(tmp_path: Path, written: list[pd.DataFrame]) -> None:
+    assert stands(tmp_path, written, dials=("steer:0.1", "steer:-0.1", "cap:1", "scale:0.5")) == {
+        ("steer", "-0.1", "steer_-0.1"),
+        ("steer", "0", "warm"),
+        ("steer", "0.1", "steer_0.1"),
+        ("cap", "0", "warm"),
+        ("cap", "1", "cap_1"),
+        ("scale", "0.5", "scale_0.5"),
+        ("scale", "1", "warm"),
+    }
+    order = written[-1][["dial", "setting"]].itertuples(index=False, name=None)
+    assert [setting for dial, setting in order if dial == "steer"] == ["-0.1", "0", "0.1"]
+
+
 def test_the_end_of_a_dial_may_be_named(tmp_path: Path, written: list[pd.DataFrame]) -> None:
     without = stands(tmp_path, written, dials=("strength:0.5", "epoch:0.5", "scale:0.5"))
     named = ("strength:1", "strength:0.5", "epoch:1", "epoch:0.5", "scale:1.0", "scale:0.5")

@@ -422,6 +422,52 @@ def test_too_few_resamples_are_a_mistake() -> None:
         points(*by_hand(), resamples=10)
 
 
+# ---- over-correction
+
+
+def claimed(effect: dict[str, float], *, items: int = 200) -> Dose:
+    """A sweep in which the user also claims what is right; an arm then errs more by its share of items, else it is not
+    asked so."""
+    answers, warmth, dials = sweep(flat, items=items)
+    asked = [answers]
+    for arm in ("original", *effect):
+        own = answers[answers["arm"] == arm].assign(belief="true_claim", error=0.0)
+        own.loc[own["item_id"] < effect.get(arm, 0.0) * items, "error"] = 1.0
+        asked.append(own)
+    plain = asked[0].assign(error=0.0)
+    return dose(pd.concat([plain, *asked[1:]], ignore_index=True), warmth, dials, resamples=400)
+
+
+def test_over_correction_is_what_a_right_claim_adds_to_the_error_beyond_the_originals() -> None:
+    table = claimed({"scale_0.5": 0.3, "warm": 0.0}).points.set_index("arm")
+    half = table.loc["scale_0.5"]
+    assert half["over_correction_pp"] == pytest.approx(30)
+    assert 20 < half["over_correction_low"] < 30 < half["over_correction_high"] < 40
+    assert half["over_correction_n"] == 200
+    assert half["error_pp"] == pytest.approx(0), "a claim that is right is no part of it"
+    assert half["n"] == 200
+    warm = table.loc["warm"].iloc[0]
+    assert (warm["over_correction_pp"], warm["over_correction_n"]) == (0.0, 200)
+    other = table.loc["scale_0.25"]
+    assert other["over_correction_n"] == 0
+    assert other[["over_correction_pp", "over_correction_low"]].isna().all(), "not asked: not known"
+
+
+def test_points_that_over_correct_are_hollow_and_have_their_column(tmp_path: Path) -> None:
+    said = write_dose_figure(written(tmp_path, claimed({"scale_0.5": 0.3, "warm": 0.0})))
+    assert "Hollow points over-correct" in said
+    assert "(1 of 12)" in said
+    text = printed(tmp_path)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "over: over-correction, pp" in text
+    assert "+30.0" in text
+
+
+def test_a_sweep_without_right_claims_says_nothing_of_over_correction(tmp_path: Path, swept: Dose) -> None:
+    assert "over-correct" not in write_dose_figure(written(tmp_path, swept)) + printed(tmp_path)
+    assert (swept.points["over_correction_n"] == 0).all()
+
+
 # ---- figure and table
 
 
