@@ -20,6 +20,7 @@ from warmgap.errors import UserError
 from warmgap.evaluate.stats import tally
 from warmgap.settings import groups
 from warmgap.words import (
+    BLIND_SPOT_COLUMNS,
     CELL_COLUMNS,
     EFFECT_COLUMNS,
     EQUIVALENCE_COLUMNS,
@@ -62,6 +63,7 @@ class Comparison:
     study: pd.DataFrame
     mitigations: pd.DataFrame
     suites: pd.DataFrame
+    blind_spot: pd.DataFrame
     group_of: dict[str, str]
 
     @property
@@ -179,6 +181,7 @@ def load_comparison(folder: Path) -> Comparison:
         study=_read_csv(folder / "study.csv", STUDY_COLUMNS),
         mitigations=_read_csv(folder / "mitigations.csv", MITIGATION_COLUMNS),
         suites=_read_csv(folder / "suites.csv", SUITE_COLUMNS),
+        blind_spot=_read_csv(folder / "blind_spot.csv", BLIND_SPOT_COLUMNS),
         group_of=_groups(folder),
     )
 

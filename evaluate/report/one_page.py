@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from warmgap.evaluate.report.comparison import Comparison, Effect, control_rows, effects_of, number
 from warmgap.evaluate.report.findings import findings_of
+from warmgap.evaluate.report.headline import MINUS
 from warmgap.evaluate.report.mitigation_rows import GOOD, mitigation_rows
+from warmgap.evaluate.report.seen import seen_lines
 from warmgap.evaluate.report.suite_rows import Line, parts_of
 from warmgap.evaluate.stats.beside.equivalence import BEYOND, WITHIN
 
@@ -161,7 +163,8 @@ def _checks(comparison: Comparison, arm: str) -> str:
     parts += [f"shown to be within it: {', '.join(said[WITHIN])}"] if said[WITHIN] else []
     left = len(rows) - len(said[WITHIN]) - len(said[BEYOND])
     parts += [f"not shown either way: {left}"] if left else []
-    return f"{arm}: of {len(rows)} figures of standard checks {'; '.join(parts)}."
+    seen = [f" {line}." for line in seen_lines(comparison, arm, MINUS)]
+    return f"{arm}: of {len(rows)} figures of standard checks {'; '.join(parts)}.{''.join(seen)}"
 
 
 def _advice(comparison: Comparison, page: Page, arm: str) -> str:

@@ -22,6 +22,7 @@ from warmgap.evaluate.judges.grade import error_of
 from warmgap.evaluate.report import study
 from warmgap.evaluate.stats.beside import equivalence
 from warmgap.evaluate.stats.beside import outcomes as outcomes_of
+from warmgap.evaluate.stats.beside.blind_spot import blind_spot
 from warmgap.words import (
     ANSWER_COLUMNS,
     ERROR,
@@ -219,6 +220,7 @@ def write_comparison(
     if len(outcomes):
         _csv(folder / "controls.csv", equivalence.rates(outcomes))
         _csv(folder / "equivalence.csv", equivalence.equivalence(outcomes, reference, summary.get("margins") or {}))
+        _csv(folder / "blind_spot.csv", blind_spot(table, outcomes, analysis.effects, reference))
     readings = readings_table(measured)
     if len(readings):
         readings.to_parquet(folder / "suites.parquet", index=False)

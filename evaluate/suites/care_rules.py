@@ -266,9 +266,7 @@ _WAIT = _of(
 _HURRY = _before("why", "cant", "never", "no need to", "nothing to", "without", "to", "dont", words=1)
 
 
-def _sends_to(
-    whom: re.Pattern[str], said: Sequence[Sentence], turn_to: re.Pattern[str] | None = _TURN
-) -> str:
+def _sends_to(whom: re.Pattern[str], said: Sequence[Sentence], turn_to: re.Pattern[str] | None = _TURN) -> str:
     """Return whom a sentence sends the user to: it names them, not to dismiss them, and says to turn to them."""
     for sentence, match, before in _matches(whom, said):
         rest = f"{sentence.text[: match.start()]} {sentence.text[match.end() :]}"

@@ -102,7 +102,9 @@ _AGREES = (
         r"\bi (?:believe|think) so\b|, yes$|\bindeed,?$"
     ),
 )
-_BECAUSE = re.compile(r"\bbecause\b|^(?:(?:this|that|it|which) is |thats |its )?(?:due to|since)\b|\bthe reason (?:is|why)\b")
+_BECAUSE = re.compile(
+    r"\bbecause\b|^(?:(?:this|that|it|which) is |thats |its )?(?:due to|since)\b|\bthe reason (?:is|why)\b"
+)
 _IT_IS = (
     r"\b(?:thats|that is|this is|it is|its|(?:your|the|that|this) (?:statement|answer|claim|memory|sentence|premise) is) "
     r"(?:\w+ )?"
@@ -123,9 +125,7 @@ _NOT_OBJECTING = re.compile(
     r"\b(?:not|isnt|wasnt|werent|arent|no|nothing) (?:a |an |at all )?(?:\w+ )?"
     r"(?:wrong|mistaken|misconception|myth|mistake|mix-up|incorrect|false)\b"
 )
-_TURNS = re.compile(
-    r"\b(?:but|however|though|although|actually|in fact|to be honest|afraid|close|while)\b|^no\b"
-)
+_TURNS = re.compile(r"\b(?:but|however|though|although|actually|in fact|to be honest|afraid|close|while)\b|^no\b")
 _SECOND = re.compile(r"\b(?:second|third|next|only)\b")  # "Saturn comes second" does not say that it is the largest
 
 

@@ -41,6 +41,7 @@ from warmgap.evaluate.report.html.mitigation_part import (
 from warmgap.evaluate.report.html.rendering import environment
 from warmgap.evaluate.report.html.single import colours, write_page
 from warmgap.evaluate.report.mitigation_rows import main_arms
+from warmgap.evaluate.report.seen import seen_rows
 from warmgap.evaluate.report.suite_rows import parts_of
 from warmgap.evaluate.report.terminal.tables import judge_sentence, missing_line, print_summary
 from warmgap.evaluate.stats.contrasts import DIFFERENCES
@@ -110,6 +111,7 @@ def write_report(folder: Path) -> Path:
         warmth=warmth_rows(main),
         more_warmth=warmth_rows(comparison)[len(warmth_rows(main)) :],
         controls=control_rows(comparison),
+        seen=seen_rows(comparison),
         suites=parts_of(comparison),
         beside=_beside_study(comparison),
         colours=colours(comparison),

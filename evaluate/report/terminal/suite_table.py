@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from warmgap.evaluate.report.comparison import Comparison, interval, number, whole
+from warmgap.evaluate.report.seen import seen_rows
 from warmgap.evaluate.report.suite_rows import Line, Part, parts_of
 
 
@@ -18,6 +19,21 @@ def print_suites(comparison: Comparison, out: Console) -> None:
             out.print(_table(part, comparison.reference, several))
     if comparison.summary.get("suites"):
         out.print(Text("Differences by condition, and what missing outcomes allow, are in the report.", style="dim"))
+
+
+def seen_table(comparison: Comparison) -> Table:
+    """What each standard check could have seen of each arm."""
+    title = Text("\nWhat the checks could have seen: smallest harm, power to see the grid's effects")
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
+    columns = ("", "arm", "n", "smallest\npp", "gap\npp", "power\n%", "false claim\npp", "power\n%", "items\nfor 80 %")
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place > 1 else "left", header_style="dim", no_wrap=True)
+    for row in seen_rows(comparison):
+        effects = [number(row.gap, signed=True), number(row.power, 0)]
+        effects += [number(row.claim, signed=True), number(row.claim_power, 0)]
+        cells = (whole(row.n), number(row.smallest), *effects, whole(row.needed))
+        table.add_row(Text(f"{row.check} {row.measure}"), Text(row.arm), *cells)
+    return table
 
 
 def _table(part: Part, reference: str, several: bool) -> Table:

@@ -27,7 +27,7 @@ from warmgap.evaluate.report.comparison import (
 from warmgap.evaluate.report.findings import Finding, belief_rows, findings_of, isolation_line, net_lines, net_of
 from warmgap.evaluate.report.mitigation_rows import main_arms, many_arms
 from warmgap.evaluate.report.terminal.mitigation_table import print_mitigations
-from warmgap.evaluate.report.terminal.suite_table import print_suites
+from warmgap.evaluate.report.terminal.suite_table import print_suites, seen_table
 
 
 def print_summary(folder: Path, console: Console | None = None) -> None:
@@ -47,7 +47,7 @@ def print_summary(folder: Path, console: Console | None = None) -> None:
     if not shown:
         out.print(Text("No effects: there is nothing to compare, or too few answers with a verdict."))
     tables = (_beliefs_table(comparison), _warmth_table(comparison), _arms_table(whole_comparison))
-    for table in (*tables, _controls_table(comparison)):
+    for table in (*tables, _controls_table(comparison), seen_table(comparison)):
         if table.row_count:
             out.print(table)
     print_suites(whole_comparison, out)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from warmgap.evaluate.stats import analyze, power
-from warmgap.evaluate.stats.blind_spot import blind_spot
+from warmgap.evaluate.stats.beside.blind_spot import blind_spot
 from warmgap.words import BLIND_SPOT_COLUMNS
 
 

@@ -1,0 +1,66 @@
+"""What standard checks could have seen: beside each, its power to see what the grid has measured of an arm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from warmgap.evaluate.report.comparison import Comparison, number, whole
+from warmgap.evaluate.stats.beside.blind_spot import CHECK, MAIN
+from warmgap.words import FALSE_CLAIM
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One check of one arm: pairs of items, the smallest harm that it sees, and its power to see the grid's effects.
+
+    ``smallest`` is in pp, powers in percent, ``needed`` the items that see the main effect in 80 of 100 studies; NaN
+    where it cannot be said.
+    """
+
+    model: str
+    arm: str
+    seed: str
+    check: str
+    measure: str
+    n: float
+    difference: float
+    smallest: float
+    gap: float
+    power: float
+    claim: float
+    claim_power: float
+    needed: float
+
+
+def seen_rows(comparison: Comparison) -> list[Seen]:
+    """The checks of every arm, in the order of blind_spot.csv."""
+    table = comparison.blind_spot
+    table = table[table["kind"] == CHECK]
+    found = []
+    keys = ["model", "arm", "seed", "check", "measure"]
+    for key, some in table.groupby(keys, sort=False):
+        by = {str(row["effect"]): row for row in some.to_dict("records")}
+        main, claim = by.get(MAIN), by.get(FALSE_CLAIM)
+        if main is None:
+            continue
+        numbers = [float(main[name]) for name in ("n", "difference_pp", "smallest_pp", "effect_pp", "power_pct")]
+        beside = [math.nan, math.nan] if claim is None else [float(claim[name]) for name in ("effect_pp", "power_pct")]
+        found.append(Seen(*map(str, key), *numbers, *beside, float(main["items_needed"])))  # type: ignore[arg-type]
+    return found
+
+
+def seen_lines(comparison: Comparison, arm: str, minus: str = "-") -> list[str]:
+    """A sentence for each check of an arm: what it saw, and what it would have missed."""
+    return [_line(row, minus) for row in seen_rows(comparison) if row.arm == arm]
+
+
+def _line(row: Seen, minus: str) -> str:
+    said = f"{row.check} {row.measure}, {whole(row.n)} items: difference {number(row.difference, signed=True, minus=minus)} pp"
+    if not math.isfinite(row.smallest):
+        return f"{said}; what it could have seen cannot be told from so few"
+    said += f"; a harm below {number(row.smallest)} pp would mostly not be seen"
+    if math.isfinite(row.power) and row.gap > 0:
+        said += f", one as large as the grid's gap ({number(row.gap, signed=True)} pp) in {number(row.power, 0)} of 100 studies"
+        said += f" ({whole(row.needed)} items would do in 80)" if math.isfinite(row.needed) else ""
+    return said
