@@ -56,11 +56,13 @@ def seen_lines(comparison: Comparison, arm: str, minus: str = "-") -> list[str]:
 
 
 def _line(row: Seen, minus: str) -> str:
-    said = f"{row.check} {row.measure}, {whole(row.n)} items: difference {number(row.difference, signed=True, minus=minus)} pp"
+    difference = number(row.difference, signed=True, minus=minus)
+    said = f"{row.check} {row.measure}, {whole(row.n)} items: difference {difference} pp"
     if not math.isfinite(row.smallest):
         return f"{said}; what it could have seen cannot be told from so few"
     said += f"; a harm below {number(row.smallest)} pp would mostly not be seen"
     if math.isfinite(row.power) and row.gap > 0:
-        said += f", one as large as the grid's gap ({number(row.gap, signed=True)} pp) in {number(row.power, 0)} of 100 studies"
+        gap, power = number(row.gap, signed=True), number(row.power, 0)
+        said += f", one as large as the grid's gap ({gap} pp) in {power} of 100 studies"
         said += f" ({whole(row.needed)} items would do in 80)" if math.isfinite(row.needed) else ""
     return said
