@@ -36,7 +36,7 @@ SHARDED = ("fsdp", "zero3")
 class Shape:
     """The public numbers of a decoder of the Llama kind: RMSNorm, gated MLP, grouped-query attention.
 
-    What others have differently: an MLP that is not ``gated``; so many ``experts`` a layer for one MLP, of which a token
+    What others have differently: an MLP that is not ``gated``; ``experts`` in place of one MLP, of which a token
     meets ``met``, and which get no adapters; weights of norms, biases and routers in a layer (``small``) and
     outside of the layers (``last``), where they are not two norms a layer and one in the end.
     """
