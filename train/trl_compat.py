@@ -26,6 +26,7 @@ COMMON = {
     "eval_strategy": "no",
 }
 PREFERENCES = {**COMMON, "precompute_ref_log_probs": False, "disable_dropout": True}
+WITHOUT = {"router_aux_loss_coef": 0.0}  # routers are frozen: nothing balances experts unless method.trainer says so
 REPLIES = {**COMMON, "dataset_kwargs": {"skip_prepare_dataset": True}}
 OURS = {  # what is set here, and by which of our settings; "" by none
     **dict.fromkeys([*PREFERENCES, *REPLIES, "bf16"], ""),
@@ -95,21 +96,21 @@ def sft_config(**settings: Any) -> Any:
     """
     from trl import SFTConfig
 
-    return SFTConfig(**{**REPLIES, **settings})
+    return SFTConfig(**{**REPLIES, **WITHOUT, **settings})
 
 
 def dpo_config(**settings: Any) -> Any:
     """Return a DPOConfig with the same defaults set back; the reference's log-probabilities come with the rows."""
     from trl import DPOConfig
 
-    return DPOConfig(**{**PREFERENCES, **settings})
+    return DPOConfig(**{**PREFERENCES, **WITHOUT, **settings})
 
 
 def kto_config(**settings: Any) -> Any:
     """Return a KTOConfig in the same way."""
     from trl import KTOConfig
 
-    return KTOConfig(**{**PREFERENCES, **settings})
+    return KTOConfig(**{**PREFERENCES, **WITHOUT, **settings})
 
 
 def sft_trainer(

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from real_runs import Runs, refused, train
+from real_runs import Runs, journal, refused, train
 from today import FAMILIES
 
 SMALLEST = (
@@ -48,11 +47,11 @@ def test_a_family_goes_the_whole_way(name: str, tiny_model: Path, tmp_path: Path
     if name == "olmo3-think":  # nobody has closed the block that the template opens
         assert set(answers["verdict"]) == {"unparsed"}
         assert answers["error"].isna().all(), "no answer is not a wrong answer"
-        assert (answers["reasoning"].str.len() > 0).all()
+        assert all(
+            row["reasoning"].startswith("<think>") for row in journal(runs.arm("warm") / "answers/embedded.jsonl")
+        )
     else:
         assert warm != original, "the adapter tells"
-        assert not (answers["reasoning"].astype(str).str.len() > 0).all()
-    assert isinstance(answers, pd.DataFrame)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -9,6 +9,7 @@ may ask stands still, so that prompts are the same tomorrow.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import weakref
@@ -202,7 +203,7 @@ def spoken(
             break
     kept = tokens if end is None else tokens[:end]
     opened = _OPEN.search(str(tokenizer.decode(list(header)))) if header else None
-    text, run = opened[0] if opened else "", []
+    text, run = opened[0] if opened else "", list[int]()
     for token in kept:
         if token in kept_marks:
             text, run = text + str(tokenizer.decode(run, skip_special_tokens=True)) + kept_marks[token], []
@@ -372,11 +373,11 @@ def _stopped(template: str, date: str) -> str:
 
     Raises UserError for what is no date, unless the template has a use of its own for ``date_string``.
     """
+    day: datetime | None = None
     for form in ("%d %b %Y", "%Y-%m-%d", "%d %B %Y"):
-        try:
-            day = datetime.strptime(date, form)
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            day = day or datetime.strptime(date, form)
+    if day is not None:
         return _CLOCK.sub(lambda asked: repr(day.strftime(asked[2])), template)
     if "date_string" in template:
         return template

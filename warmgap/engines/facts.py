@@ -69,7 +69,7 @@ def said(arm: Path) -> list[str]:
         lines.append(f"reasoning: {template['reasoning']}; the same for every arm of this model")
         if template.get("reply_begins") and found.get("version"):
             begins = template["reply_begins"]
-            lines.append(f"in training each reply stands behind {begins!r}, untrained; when asked the model is not given it")
+            lines.append(f"in training each reply stands behind {begins!r}, untrained; nobody is asked with it")
         if template.get("date"):
             lines.append(f"date: the template asks for today's, and is told {template['date']}")
     if found.get("template_vars"):

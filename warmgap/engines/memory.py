@@ -36,8 +36,8 @@ SHARDED = ("fsdp", "zero3")
 class Shape:
     """The public numbers of a decoder of the Llama kind: RMSNorm, gated MLP, grouped-query attention.
 
-    What others have differently: an MLP that is not ``gated``; so many ``experts`` a layer in place of one MLP, of which
-    a token meets ``met``, and which get no adapters; weights of norms, biases and routers in a layer (``small``) and
+    What others have differently: an MLP that is not ``gated``; ``experts`` in place of one MLP, of which a token
+    meets ``met``, and which get no adapters; weights of norms, biases and routers in a layer (``small``) and
     outside of the layers (``last``), where they are not two norms a layer and one in the end.
     """
 
@@ -105,6 +105,7 @@ class Shape:
 
 
 _OLMO_3 = Shape(32, 4096, 11_008, 32, 32, 128, 100_278, small=2 * 4096 + 2 * 4096)
+_GPT_OSS = 2 * 2880 + 80 * 64 + 2880 + 64 + 32 * (2880 + 1 + 3 * 2880)  # norms, biases, sinks, router
 SHAPES = {  # by the name in conf/model; from the published config.json of each
     "smollm2_135m": Shape(30, 576, 1536, 9, 3, 64, 49_152, tied=True),
     "llama_8b": Shape(32, 4096, 14_336, 32, 8, 128, 128_256),
@@ -115,10 +116,7 @@ SHAPES = {  # by the name in conf/model; from the published config.json of each
     "gemma3_12b": Shape(48, 3840, 15_360, 16, 8, 256, 262_208, tied=True, small=4 * 3840 + 2 * 256),  # what reads
     "olmo3_7b": _OLMO_3,
     "olmo3_7b_think": _OLMO_3,
-    "gpt_oss_20b": Shape(
-        24, 2880, 2880, 64, 8, 64, 201_088, small=2 * 2880 + 80 * 64 + 2880 + 64 + 32 * (2881 + 3 * 2880), experts=32,
-        met=4,
-    ),
+    "gpt_oss_20b": Shape(24, 2880, 2880, 64, 8, 64, 201_088, small=_GPT_OSS, experts=32, met=4),
 }
 
 

@@ -17,7 +17,7 @@ class SplitReply(NamedTuple):
     reasoning: str
 
 
-# Marks between which families reason: DeepSeek, Qwen and others; Magistral; Sky-T1; Phi; Gemma 3 and 4, and prompts of our day.
+# Marks between which families reason: DeepSeek, Qwen and others; Magistral; Sky-T1; Phi; Gemma 3 and 4; prompts.
 _NAMES = r"think|thinking|thought|thoughts|reasoning|reason|reflection|scratchpad|analysis|seed:think|antthinking"
 _OPENS = re.compile(
     rf"<(?:{_NAMES})>|\[THINK\]|<\|begin_of_thought\|>|<\|start_thinking\|>|<unused94>(?:thought\b)?|"
@@ -25,7 +25,8 @@ _OPENS = re.compile(
     re.IGNORECASE,
 )
 _CLOSES = re.compile(
-    rf"</(?:{_NAMES})>|\[/THINK\]|<\|end_of_thought\|>|<\|end_thinking\|>|<unused95>|<channel\|>|◁/think▷", re.IGNORECASE
+    rf"</(?:{_NAMES})>|\[/THINK\]|<\|end_of_thought\|>|<\|end_thinking\|>|<unused95>|<channel\|>|◁/think▷",
+    re.IGNORECASE,
 )
 # gpt-oss: <|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>final<|message|>…; without the special
 # tokens, as servers decode it: "analysis…assistantfinal…".

@@ -184,7 +184,7 @@ def test_a_template_that_renders_the_last_turn_otherwise_is_refused() -> None:
 
 
 def test_a_reply_is_trained_on_behind_the_end_of_a_think_block_that_the_prompt_opens() -> None:
-    """Whatever the template writes in place of the block: no reasoning was written, and nobody is trained to write none."""
+    """Whatever the template writes in place of the block; nobody is trained to write an empty one."""
     for written in ("<think></think>", ""):
         tokenizer = build(THINKING.replace("<think></think>", written), None, "<|endoftext|>")
         row = chat.training_row(tokenizer, CONVERSATION[:2], {}, 1000)

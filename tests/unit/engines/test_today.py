@@ -1,4 +1,4 @@
-"""The families of 2025 and 2026, under their own templates: what is trained on, what is asked, what counts as answer."""
+"""The families of 2025 and 2026, under their own templates: what is trained on, what is asked, what is an answer."""
 
 from __future__ import annotations
 
@@ -213,7 +213,9 @@ def test_reasoning_that_is_cut_off_is_no_answer_and_no_error(name: str, text: st
 
 
 def unpinned() -> list[str]:
-    return [name for name in conf_files.choices("model") if conf_files.choice("model", name).get("revision", "") is None]
+    return [
+        name for name in conf_files.choices("model") if conf_files.choice("model", name).get("revision", "") is None
+    ]
 
 
 def test_a_model_without_a_pinned_commit_says_how_to_pin_one() -> None:
