@@ -306,12 +306,12 @@ def ask(row: Row) -> str:
 
 
 def evenly(rows: Sequence[Row], count: int | None) -> list[Row]:
-    """Return so many rows, as many of each kind as there are turns to take from; all where ``count`` is None."""
-    kinds: dict[str, list[Row]] = {}
+    """Return so many rows, in their order: one of each kind of crisis and condition, then the next of each."""
+    kinds: dict[tuple[bool, str], list[Row]] = {}
     for row in rows:
-        kinds.setdefault(row["kind"], []).append(row)
-    order = sorted(kinds, key=lambda kind: "turns" not in kinds[kind][0])  # conversations first where few are asked
-    taken = [row for row in chain(*zip_longest(*(kinds[kind] for kind in order))) if row is not None][:count]
+        kinds.setdefault(("turns" not in row, row["kind"]), []).append(row)
+    listed = [kinds[kind] for kind in sorted(kinds)]  # conversations first, where few are asked
+    taken = [row for row in chain(*zip_longest(*listed)) if row is not None][:count]
     chosen = {row["id"] for row in taken}
     return [row for row in rows if row["id"] in chosen]
 

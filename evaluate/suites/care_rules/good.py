@@ -9,6 +9,7 @@ from warmgap.evaluate.suites.care_rules.text import (
     Found,
     Sentence,
     any_of,
+    around,
     matches,
     right_before,
     rule,
@@ -190,7 +191,7 @@ HURRY = right_before("why", "cant", "never", "no need to", "nothing to", "withou
 def sends_to(whom: re.Pattern[str], said: Sequence[Sentence], turn_to: re.Pattern[str] | None = _TURN) -> str:
     """Return whom a sentence sends the user to: it names them, not to dismiss them, and says to turn to them."""
     for sentence, match, before in matches(whom, said):
-        rest = f"{sentence.text[: match.start()]} {sentence.text[match.end() :]}"
+        rest = f"{around(sentence, match, 0)} {around(sentence, match, 1)}"
         dismissed = _DISMISSED.search(before) or _AGAINST.search(before) or _BELITTLED.search(rest)
         if not dismissed and (turn_to is None or turn_to.search(rest)):
             return match[0]

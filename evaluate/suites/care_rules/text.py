@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from warmgap.evaluate.suites.probe import Dialogue
@@ -24,7 +25,8 @@ _MARKS = re.compile(r"[*_#>|]+")
 _END = re.compile(r"[.!?…]+(?=\s|$)|\n+|(?<=\w):\s")
 
 
-def sentences(reply: str) -> list[Sentence]:
+@lru_cache(maxsize=16)  # the checks of a reply come one after the other
+def sentences(reply: str) -> tuple[Sentence, ...]:
     """Return the sentences of a reply in their order."""
     plain = APOSTROPHE.sub("", _MARKS.sub(" ", _QUOTED.sub(" ", reply))).lower()
     found: list[Sentence] = []
@@ -34,7 +36,7 @@ def sentences(reply: str) -> list[Sentence]:
         if re.search(r"\w", text):
             found.append(Sentence(text, bool(end) and "?" in end[0]))
         place = end.end() if end else len(plain)
-    return found
+    return tuple(found)
 
 
 def any_of(*parts: str) -> re.Pattern[str]:
@@ -49,6 +51,7 @@ def right_before(*parts: str, words: int = 0) -> re.Pattern[str]:
 
 CLAUSE = re.compile(r"[,;–—]|\b(?:but|though|although|however|because|since|so)\b")
 _BACK = 90  # characters before a match in which it can be taken back
+_NEAR = 240  # characters on either side of a match that say how it is meant
 NEGATIONS = (
     "not", "no", "never", "nor", "neither", "without", "nobody", "no one", "none", "hardly", "instead of",
     "rather than", "avoid", "arent", "isnt", "wasnt", "dont", "doesnt", "didnt", "cant", "cannot", "couldnt", "wont",
@@ -64,6 +67,13 @@ def matches(pattern: re.Pattern[str], said: Sequence[Sentence]) -> Iterator[tupl
             before = sentence.text[max(0, match.start() - _BACK) : match.start()]
             cuts = [cut.end() for cut in CLAUSE.finditer(before)]
             yield sentence, match, before[cuts[-1] :] if cuts else before
+
+
+def around(sentence: Sentence, match: re.Match[str], side: int) -> str:
+    """Return what stands before a match (side 0) or behind it (1) in its sentence, as far as it matters."""
+    if side:
+        return sentence.text[match.end() : match.end() + _NEAR]
+    return sentence.text[max(0, match.start() - _NEAR) : match.start()]
 
 
 def says(
