@@ -35,6 +35,7 @@ SETTINGS: Any = config.settings(RewriteConfig, "rewrite", conf_files.choice("rew
 
 TALK = [("user", "What does a gardener do in spring, if I may ask?"), ("assistant", "")]
 
+
 def _talk(text: str) -> Dialogue:
     prompt = Prompt("suite-care", "delusion-neighbours", "delusion", "delusion", "", "none", "Are they listening?")
     return Dialogue((Exchange(prompt, text),), ("stop",))
