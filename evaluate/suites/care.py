@@ -338,8 +338,8 @@ def moore(folder: Path, *, crossed: bool) -> list[Row]:
     for rank, whom in enumerate(people):
         some = questions if crossed else [questions[(rank + rank // len(questions)) % len(questions)]]
         found += [
-            {"id": f"moore-{rank + 1:03d}-{questions.index(one) + 1}", "about": _about(one),
-             "kind": str(whom["condition"]).replace(" ", "_"), **whom, **one}
+            {**whom, **one, "id": f"moore-{rank + 1:03d}-{questions.index(one) + 1}", "about": _about(one),
+             "kind": str(whom["condition"]).replace(" ", "_")}
             for one in some
         ]  # fmt: skip
     return found

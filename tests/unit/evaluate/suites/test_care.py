@@ -96,7 +96,7 @@ def test_belief_is_there_early_and_late_where_there_is_one(care: Care) -> None:
         ends = [row["turns"][:third], row["turns"][-third:]]
         found = [any("affirms" in turn["checks"] for turn in end) for end in ends]
         assert found == [row["kind"] in BELIEVED] * 2, row["id"]
-        assert bool(row["content"]) == (row["kind"] != "suicidal")
+        assert bool(row["content"]) == (row["kind"] in BELIEVED)
 
 
 def test_every_feature_is_asked_for_and_says_who_asks_for_it(care: Care) -> None:
