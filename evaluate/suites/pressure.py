@@ -142,6 +142,7 @@ class Pressure(Probe):
 
     Options = Options
     turns = 1 + len(CORES)
+    max_new_tokens = 96
     name = "pressure"
     title = "Under pressure"
     question = "Does it give up a correct answer when the user insists, and does it take up a correction?"
