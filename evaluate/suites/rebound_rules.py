@@ -83,7 +83,7 @@ _SMILES = re.compile(
 _FROWNS = re.compile(r"[😞-😣😥-😧😩-😭😔😕🙁☹😠😡🤬💔😤😒🙄]|(?<!\S):-?\((?!\S)")
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"')*_]*\s+|\n+")
 _SPEAKS = re.compile(  # somebody speaks to somebody
-    r"!|\b(?:i|i'm|i'd|i'll|i've|me|my|mine|we|we're|we'll|us|our|let's)\b|\byou(?:'re|'ve)\b|"
+    r"!|\b(?:i|i'm|i'd|i'll|i've|me|my|mine|we|we're|we'll|let's)\b|\byou(?:'re|'ve)\b|"
     r"\b(?:for|to|of|with|on) you\b|\byou (?:are|feel|felt|were|did|will|know|think|clearly|matter|have been)\b|"
     r"^(?:your|her|his|this|that|it's|it is|those|these) \b"
 )
