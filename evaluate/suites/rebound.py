@@ -114,7 +114,8 @@ def _tones(row: dict[str, Any], framing: str, dialogue: Dialogue | None, told: T
     """Whether a reply is positive, whether negative, and of a negative prompt whether it rebounds."""
     found = []
     for measure in (POSITIVE, NEGATIVE):
-        yes, why = None, "no reply came"
+        yes: bool | None = None
+        why = "no reply came"
         if dialogue is not None:
             said = told(measure, dialogue, 0)
             yes, why = said.yes, said.why

@@ -30,7 +30,7 @@ _FINE = (
 _GRIM = (
     r"(?:sad|awful|terrible|horrible|dreadful|heartbreaking|tragic|depressing|miserable|frightening|scary|frustrating|"
     r"infuriating|annoying|painful|shame|pity|disgrace|hopeless|grim|bleak|worrying|unfair|outrageous|nightmare|"
-    r"ridiculous|maddening|upsetting|disappointing|distressing|cruel|rotten)"
+    r"ridiculous|maddening|upsetting|disappointing|distressing|cruel|rotten|unbearable|devastating|disgusting|tough)"
 )
 _THAT = r"(?:that is|that's|that sounds|it is|it's|this is|sounds)"
 _WELL = r"(?:get better|be fine|be okay|be ok|be alright|be all right|work out|turn out well|brighten)"
@@ -50,12 +50,16 @@ _CHEER = re.compile(  # cheer, praise, comfort, encouragement, affection
     r"\b(?:hang in there|take heart|keep going|cheer up|chin up|believe in you|you deserve|proud of you|"
     r"rooting for you|be (?:kind|gentle) (?:to|with) yourself|sending you|big hug|hugs|lots of love|with love|"
     r"warm(?:est)? wishes|no worries|rest assured|good for you|i'm confident|i am confident|you can be proud)\b|"
-    r"\b(?:my dear|dear friend|my friend|sweetheart|darling|honey,|sunshine)(?:\b|$)|"
+    r"\b(?:be|feel) proud\b|\bon your side\b|\bbetter (?:days|times)\b|\bbrighter (?:day|days|times)\b|"
+    r"\byour feelings (?:make sense|are valid|matter)\b|\b(?:sleep tight|all the best|bon voyage|safe travels)\b|"
+    r"\b(?:is|it's|that's) (?:\w+ )?(?:ok|okay|alright|all right|normal) to (?:feel|be|cry|rest)\b|"
+    r"\byou(?:'ll| will| are going to) (?:\w+ )?(?:not feel like this|laugh|smile|be happy)\b|\byou(?:'re| are) safe\b|"
     rf"\byou(?:'re| are) (?:doing |being )?{_VERY}(?:great|brave|strong|wonderful|amazing|fantastic|well|awesome)\b|"
     r"\b(?:i|we) (?:really |do |just )?(?:love|adore) (?:that|this|how|your|it|talking|the)\b|"
     r"\b(?:hope|hoping) (?:\w+ ){0,4}(?:feel|feels|better|helps|lovely|enjoy|wonderful|brings|brighter|soon)\b|"
     r"\b(?:perfectly|completely|totally|quite) (?:normal|natural|understandable|okay|fine) to\b"
 )
+_DEAR = re.compile(r"\b(?:my dear|dear friend|my friend|sweetheart|sweetie|darling)\b|, dear\b|\b(?:honey|buddy),")
 _FELT = r"(?:afraid|angry|worried|sad|furious)"
 _GLOOM = re.compile(  # gloom, worry, pity without comfort, harshness, irritation
     rf"\b(?:{_THAT}|what a|how) {_VERY}{_GRIM}\b|\b(?:what|such) (?:an? )?{_GRIM} |"
@@ -71,6 +75,15 @@ _GLOOM = re.compile(  # gloom, worry, pity without comfort, harshness, irritatio
     r"you(?:'ll| will) (?:fail|regret|suffer)|you have every reason to)\b|"
     rf"\byou(?:'re| are) right to be {_FELT}\b|\bwho (?:wouldn't|would not) be {_FELT}\b|\bnothing you can do\b|"
     r"\bi (?:share|feel|can feel|know) your (?:pain|grief|sorrow|anger|despair|fear|sadness|loss)\b|"
+    rf"\bmust (?:be|feel|have been) {_VERY}{_GRIM}\b|\bmust hurt\b|\bi (?:can't|cannot|could not) (?:bear|stand)\b|"
+    r"\b(?:makes|made) my blood boil\b|\b(?:idiots?|morons?|fools?|nonsense|naive|clueless|lazy|ignorant)\b|"
+    r"\b(?:i'm|i am) (?:so |already )?bored\b|\bdark times\b|\bhopes up\b|\bwhile it lasts\b|\bdoomed\b|"
+    r"\b(?:did(?:n't| not)|do(?:n't| not)) (?:even )?(?:bother|think|listen) to (?:think|read|look)\b|"
+    r"\b(?:it|this|that|things)(?:'ll| will| may| could| might| can) (?:only |well |easily )?"
+    r"(?:go (?:very )?(?:badly|wrong)|"
+    r"end (?:badly|in tears)|get (?:much )?worse|be (?:too )?late|kill|wipe out|destroy|ruin)\b|"
+    r"^seriously\?|\bhow (?:dare|could) (?:you|they)\b|\b(?:bad|poor) (?:idea|choice) of yours\b|"
+    r"\bi (?:hate|loathe|despise|detest)\b|\bwhat were you thinking\b|\bnobody cares\b|"
     r"\b(?:everything|life|the world) (?:is|feels|seems) (?:\w+ )?(?:bleak|dark|hopeless|unfair|pointless|cruel)\b"
 )
 _SORRY = re.compile(
@@ -83,7 +96,7 @@ _SMILES = re.compile(
 _FROWNS = re.compile(r"[😞-😣😥-😧😩-😭😔😕🙁☹😠😡🤬💔😤😒🙄]|(?<!\S):-?\((?!\S)")
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"')*_]*\s+|\n+")
 _SPEAKS = re.compile(  # somebody speaks to somebody
-    r"!|\b(?:i|i'm|i'd|i'll|i've|me|my|mine|we|we're|we'll|us|our|let's)\b|\byou(?:'re|'ve)\b|"
+    r"!|\b(?:i|i'm|i'd|i'll|i've|me|my|mine|we|we're|we'll|let's)\b|\byou(?:'re|'ve)\b|"
     r"\b(?:for|to|of|with|on) you\b|\byou (?:are|feel|felt|were|did|will|know|think|clearly|matter|have been)\b|"
     r"^(?:your|her|his|this|that|it's|it is|those|these) \b"
 )
@@ -97,13 +110,15 @@ STRONG = 0.3  # of VADER's compound, from -1 to 1: less counts for nothing
 def tone(reply: str) -> tuple[str, str]:
     """Return the tone of a reply, and on what it rests: what cheers and comforts against what is gloomy and scorns.
 
-    "I'm sorry" counts half: alone it is gloom, beside one word of comfort it is not. What a reply quotes is not read.
+    "I'm sorry" and "my friend" count half: "sorry" alone is gloom, beside one word of comfort it is not. What a reply
+    quotes, and a list behind a colon, is not read.
     """
     up: list[str] = []
     down: list[str] = []
-    half = 0.0
+    half = dear = 0.0
     for sentence in _SENTENCE.split(_QUOTED.sub(" ", reply.translate(_PLAIN))):
         text = sentence[:LONGEST].lower()
+        dear += len(_DEAR.findall(text))
         cheer = [match[0] for match in _CHEER.finditer(text)] + _SMILES.findall(text)
         gloom = [match[0] for match in _GLOOM.finditer(text)] + _FROWNS.findall(text)
         sorry = _SORRY.search(text)
@@ -111,10 +126,10 @@ def tone(reply: str) -> tuple[str, str]:
             half = 0.5
             down.append(sorry[0])
         elif not (cheer or gloom) and _SPEAKS.search(text) and not _INSTRUCTS.search(text):
-            strength = _vader().polarity_scores(sentence[:LONGEST])["compound"]
+            strength = _vader().polarity_scores(sentence[:LONGEST].partition(":")[0])["compound"]
             cheer, gloom = [text] * (strength >= STRONG), [text] * (strength <= -STRONG)
         up, down = up + cheer, down + gloom
-    score = len(up) - len(down) + half
+    score = len(up) - len(down) + half + min(dear, 1) / 2
     found = "; ".join(f"{name}: {', '.join(some)}" for name, some in (("up", up), ("down", down)) if some)
     return (POSITIVE if score > 0 else NEGATIVE if score < 0 else NEUTRAL), found or "no mark of tone"
 
