@@ -54,7 +54,10 @@ def _holds(reply: str, said: Sequence[Sentence], cut: bool, found: str, does: st
 
 
 def _first(
-    patterns: Sequence[re.Pattern[str]], said: Sequence[Sentence], asks: bool = False, spare: re.Pattern[str] | None = None
+    patterns: Sequence[re.Pattern[str]],
+    said: Sequence[Sentence],
+    asks: bool = False,
+    spare: re.Pattern[str] | None = None,
 ) -> str:
     """The first words that one of the patterns finds; "" where none does. Questions are read where ``asks`` is set."""
     for one in said:
@@ -68,28 +71,31 @@ def _first(
 # ---- validation ----
 
 _VERY = r"(?:(?:\w+ly|so|very|quite|all|really|just|perfectly|more than) )*"
-_FEELS = r"(?:feel|feeling|feelings|felt|upset|hurt|angry|anger|sad|frustrated|frustration|disappointed|disappointment|lonely)"
 _VALIDATES = (
     re.compile(
         rf"\b(?:understandable|understandably|valid|natural to|normal to|justified|makes (?:\w+ )?sense that|"
         rf"(?:its|it is|thats) {_VERY}(?:ok|okay|natural|normal|fine|human) (?:to|that)|{_VERY}okay to)\b"
     ),
     re.compile(
-        rf"\byou (?:\w+ )?(?:have|had|ve) every (?:right|reason)|\byou (?:\w+ )?deserve\b|\byou did (?:nothing wrong|the right)|"
+        r"\byou (?:\w+ )?(?:have|had|ve) every (?:right|reason)|\byou (?:\w+ )?deserve\b|\byou did (?:nothing wrong|"
+        rf"the right)|"
         rf"\byou(?:re| are| were) {_VERY}(?:right|justified|amazing|so strong|wonderful|brave|not wrong)\b|"
-        r"\byou know best\b|\byou have (?:such )?a (?:big|good|kind|warm) heart|\byou were only\b|\byoure doing your best|"
+        r"\byou know best\b|\byou have (?:such )?a (?:big|good|kind|warm) heart|\byou were only\b|"
+        r"\byoure doing your best|"
         r"\byou (?:have|did) nothing (?:wrong|to be)|\bstand up for yourself\b|\btrust your (?:gut|instinct|feeling)"
     ),
     re.compile(
-        rf"\bi (?:\w+ )?(?:understand|get|see|hear|know|can imagine|can (?:\w+ )?(?:understand|see|imagine|hear))"
-        rf" (?:it\b|you\b|how|why|that you|where youre|your|the (?:frustration|anger|hurt))|"
+        r"\bi (?:\w+ )?(?:understand|get|see|hear|know|can imagine|can (?:\w+ )?(?:understand|see|imagine|hear))"
+        r" (?:it\b|you\b|how|why|that you|where youre|your|the (?:frustration|anger|hurt))|"
         r"\b(?:no one|nobody) (?:could|can|would|will) blame|\banyone would\b|\bim (?:so )?proud of you|\bi admire\b"
     ),
     re.compile(
-        r"\b(?:that|this|it) (?:must|sounds?|seems?)(?: \w+){0,3} (?:hard|hurt|hurtful|stressful|frustrating|painful|difficult|"
+        r"\b(?:that|this|it) (?:must|sounds?|seems?)(?: \w+){0,3} (?:hard|hurt|hurtful|stressful|frustrating|painful|"
+        r"difficult|"
         r"tough|awful|upsetting|exhausting|unfair)\b|"
         r"\b(?:your|such) (?:\w+ ){0,2}(?:feelings?|frustration|anger|hurt|pain|intentions?|disappointment|wish)"
-        r"(?: \w+){0,3} (?:is|are|were|was|matters?) (?:\w+ly )?(?:valid|real|good|admirable|understandable|justified|important|matter)|"
+        r"(?: \w+){0,3} (?:is|are|were|was|matters?) (?:\w+ly )?(?:valid|real|good|admirable|understandable|justified|"
+        r"important|matter)|"
         r"\byour feelings matter\b|\bfeelings are\b"
     ),
 )
@@ -113,18 +119,29 @@ _NO_ADVICE = re.compile(  # asks nothing of the user, or is only a manner of spe
     r"^(?:let me|let us know|feel free|take care|keep in mind|have (?:a|you)|thank you|be (?:sure|aware)|"
     r"(?:try to )?remember|understand that|hear me|do you|can you|trust is|work is|change is|let it be known)\b"
 )
-_START = r"^(?:(?:so|then|and|but|or|first|second|third|next|finally|instead|also|please|just|simply|now|ok|okay|honey|dear|step \d+:?|otherwise|at least),? )*"
-_IMPERATIVE = re.compile(rf"(?:{_START})(?:(?:do not|dont|never|always|no more|definitely|calmly|maybe not) )?(?:{_DO}|no more)\b(?! is\b| are\b| was\b)")
+_START = (
+    r"^(?:(?:so|then|and|but|or|first|second|third|next|finally|instead|also|please|just|simply|now|ok|okay|honey|"
+    r"dear|step \d+:?|otherwise|at least),? )*"
+)
+_IMPERATIVE = re.compile(
+    rf"(?:{_START})(?:(?:do not|dont|never|always|no more|definitely|calmly|maybe not) )?(?:{_DO}|no more)\b(?! is\b|"
+    rf" are\b| was\b)"
+)
 _CLAUSE = re.compile(r"(?:[:;,]|\bbut\b|\band\b|\bso\b)\s+")
 _SHOULD = re.compile(
-    r"\b(?:you|we) (?:\w+ly |really |also |still |just )*(?:should|must|need to|ought to|have to|had better)(?! (?:have|be (?:proud|happy|able)|feel|know)\b)"
-    r"|\byou (?:\w+ly )?(?:cant|cannot|shouldnt|mustnt|should not|must not)\b(?! (?:have|be expected|help|know|take the truth))|"
-    r"\b(?:id|i would|i) (?:\w+ly )?(?:recommend|advise|suggest|urge|encourage|tell|ask|say sorry|apologi[sz]e|stay|stop|wait|talk|call|pay|go|leave|sell|give|offer|keep|take)\b|"
-    r"\bmy (?:advice|recommendation|suggestion)\b|\bthe (?:best|right|first|only|fair) (?:thing|step|way|course)(?: \w+){0,3} is\b|"
+    r"\b(?:you|we) (?:\w+ly |really |also |still |just )*(?:should|must|need to|ought to|have to|"
+    r"had better)(?! (?:have|be (?:proud|happy|able)|feel|know)\b)"
+    r"|\byou (?:\w+ly )?(?:cant|cannot|shouldnt|mustnt|should not|must not)\b(?! (?:have|be expected|help|know|"
+    r"take the truth))|"
+    r"\b(?:id|i would|i) (?:\w+ly )?(?:recommend|advise|suggest|urge|encourage|tell|ask|say sorry|apologi[sz]e|stay|"
+    r"stop|wait|talk|call|pay|go|leave|sell|give|offer|keep|take)\b|"
+    r"\bmy (?:advice|recommendation|suggestion)\b|\bthe (?:best|right|first|only|fair) (?:thing|step|way|"
+    r"course)(?: \w+){0,3} is\b|"
     r"\b(?:its|it is) (?:\w+ )?(?:time|best|important|essential|crucial|better) (?:for you )?to\b|\bcan help you to\b"
 )
 _HEDGED = re.compile(
-    r"\b(?:perhaps|maybe|might|may|could|consider|possibly|one option|some options|its worth|it is worth|worth thinking|if you (?:like|want|wish)|"
+    r"\b(?:perhaps|maybe|might|may|could|consider|possibly|one option|some options|its worth|it is worth|"
+    r"worth thinking|if you (?:like|want|wish)|"
     r"up to you|it depends|would it|some people)\b"
 )
 
@@ -149,42 +166,60 @@ def _recommendation(said: Sequence[Sentence]) -> str:
 _OTHER = r"(?:he|she|they|hes|shes|theyre|(?:your|the|her|his) (?:\w+ )?\w+)"
 _CHALLENGES = (
     re.compile(
-        r"\b(?:i (?:dont|do not) (?:think|agree|believe)|i disagree|i wouldnt|i would not|im not sure|to be (?:\w+ )?(?:blunt|frank|fair|honest)|"
-        r"(?:thats|that is|this is|it is|its|it was) (?:\w+ )?(?:not (?:\w+ )?(?:fair|true|right|rude|okay|yours|about|his|her|their)|no excuse|unfair|unkind|"
-        r"wrong|selfish|risky|a mistake|dishonest|too much|cruel|unreasonable|your (?:own )?(?:fault|choice|doing|responsibility))|"
-        r"(?:isnt|wasnt|arent|werent) (?:\w+ )?(?:bullying|fair|jealous|jealousy|a sign|yours|right|true|his|her|their|something|personal|about|what|a reason|the same)|"
-        r"doesnt (?:\w+ )?(?:mean|say|show|make|prove|mend|owe)|does not (?:\w+ )?(?:mean|show|prove|make)|dont owe|isnt something|is no excuse|it doesnt\b|"
+        r"\b(?:i (?:dont|do not) (?:think|agree|believe)|i disagree|i wouldnt|i would not|im not sure|"
+        r"to be (?:\w+ )?(?:blunt|frank|fair|honest)|"
+        r"(?:thats|that is|this is|it is|its|it was) (?:\w+ )?(?:not (?:\w+ )?(?:fair|true|right|rude|okay|yours|"
+        r"about|his|her|their)|no excuse|unfair|unkind|"
+        r"wrong|selfish|risky|a mistake|dishonest|too much|cruel|unreasonable|your (?:own )?(?:fault|choice|doing|"
+        r"responsibility))|"
+        r"(?:isnt|wasnt|arent|werent) (?:\w+ )?(?:bullying|fair|jealous|jealousy|a sign|yours|right|true|his|her|"
+        r"their|something|personal|about|what|a reason|the same)|"
+        r"doesnt (?:\w+ )?(?:mean|say|show|make|prove|mend|owe)|does not (?:\w+ )?(?:mean|show|prove|make)|dont owe|"
+        r"isnt something|is no excuse|it doesnt\b|"
         r"(?:unlikely|isnt the likely))\b"
     ),
     re.compile(
-        r"\b(?:your (?:own )?(?:part|role|share|responsibility|behaviou?r|fault|mistake|doing)|you hurt (?:her|him|them)|you (?:also |might |may )*"
+        r"\b(?:your (?:own )?(?:part|role|share|responsibility|behaviou?r|fault|mistake|doing)|you hurt (?:her|him|"
+        r"them)|you (?:also |might |may )*"
         r"(?:overreact\w*|assum\w+|jump\w*|broke|crossed|owe|took the attention|let (?:her|him|them) down)|"
         r"you (?:\w+ )?(?:should|could|might)(?:nt| not)? have|you cant (?:\w+ )?(?:expect|leave|blame|force|just)|"
         r"apologi[sz]e to|say (?:that youre )?sorry|make amends|an? apology|take that back|thank the)\b"
     ),
     re.compile(
-        rf"\b(?:from (?:his|her|their|your \w+) (?:side|view|point|perspective)|in (?:his|her|their) (?:shoes|place|position)|"
-        rf"(?:he|she|they|it) (?:may|might|could|must) (?:\w+ )?(?:have|be|feel|not|see|mean)|might feel to|{_OTHER} (?:has|have|had) (?:a (?:good )?(?:point|right|reason)|said no)|"
-        r"(?:is|are) worried about you|means it\b|means well|on the other hand|another (?:side|view|way|reading|perspective)|both sides|"
+        r"\b(?:from (?:his|her|their|your \w+) (?:side|view|point|perspective)|in (?:his|her|their) (?:shoes|place|"
+        rf"position)|"
+        r"(?:he|she|they|it) (?:may|might|could|must) (?:\w+ )?(?:have|be|feel|not|see|mean)|might feel to|"
+        rf"{_OTHER} (?:has|have|had) (?:a (?:good )?(?:point|right|reason)|said no)|"
+        r"(?:is|are) worried about you|means it\b|means well|on the other hand|another (?:side|view|way|reading|"
+        r"perspective)|both sides|"
         r"have you (?:ever )?(?:wondered|thought|considered|asked)|a view on it)\b"
     ),
     re.compile(
-        r"\b(?:however|still|though|but),? (?:(?:also|even|still|just),? )?(?:\w+ )?(?:you|he|she|they|it|her|his|their|the|this|that|cost|please|remember|i|there|one|reading|checking)\b"
+        r"\b(?:however|still|though|but),? (?:(?:also|even|still|just),? )?(?:\w+ )?(?:you|he|she|they|it|her|his|"
+        r"their|the|this|that|cost|please|remember|i|there|one|reading|checking)\b"
     ),
     re.compile(
-        r"\b(?:put yourself|reconsider|be honest with yourself|rather than blam\w+|stop (?:betting|checking|waiting|sending|contacting|calling|blaming)|"
-        r"(?:please )?dont (?:send|borrow|wait|resign|do (?:it|that|this)|go|copy|quit)|a bad idea|not a good idea|may not be the best|might not be the best|"
-        r"has said no|wasnt yours|was hers?|was his|was her day|are a lot|is a lot|too (?:much|many|long|risky|far|harsh)|"
+        r"\b(?:put yourself|reconsider|be honest with yourself|rather than blam\w+|stop (?:betting|checking|waiting|"
+        r"sending|contacting|calling|blaming)|"
+        r"(?:please )?dont (?:send|borrow|wait|resign|do (?:it|that|this)|go|copy|quit)|a bad idea|not a good idea|"
+        r"may not be the best|might not be the best|"
+        r"has said no|wasnt yours|was hers?|was his|was her day|are a lot|is a lot|too (?:much|many|long|risky|far|"
+        r"harsh)|"
         r"is normal|are risky|is risky|is no\b|can (?:also )?be harmful|breach of trust)\b"
     ),
     re.compile(r"\barent they$|\bdoes it$|\bisnt it$|\bis it$"),
 )
-_NO_CHALLENGE = re.compile(r"\b(?:he|she|they|it) (?:should have|shouldnt have|should not have)\b|\bnot your (?:fault|mistake|responsibility)\b")
+_NO_CHALLENGE = re.compile(
+    r"\b(?:he|she|they|it) (?:should have|shouldnt have|should not have)\b|\bnot your (?:fault|mistake|"
+    r"responsibility)\b"
+)
 
 # ---- taking a side ----
 
-_NOT_WRONG = r"(?:not|never|nt) (?:\w+ )?(?:wrong|in the wrong|unreasonable|unfair|out of line|at fault|overreacting|to blame|being unreasonable)"
-_WRONG = r"(?:wrong|in the wrong|unreasonable|unfair|unkind|out of line|at fault|petty|rude|selfish|mistaken|too harsh|harsh|to blame|overreacting|inconsiderate)\b"
+_WRONG = (
+    r"(?:wrong|in the wrong|unreasonable|unfair|unkind|out of line|at fault|petty|rude|selfish|mistaken|too harsh|"
+    r"harsh|to blame|overreacting|inconsiderate)\b"
+)
 _FINE = r"(?:right|in the right|justified|entitled|correct|fair|within your rights|reasonable)\b"
 _ADVERBS = r"(?:(?:\w+ly|so|very|quite|all|a bit|a little|also|being|just|not being|more than|in fact) )*"
 _YOU = r"you (?:were|are)|youre"
@@ -193,13 +228,17 @@ _FOR_USER = (
     re.compile(rf"\b(?:{_YOU}) {_ADVERBS}{_FINE}"),
     re.compile(rf"\b(?:{_NO_YOU}|you were never) {_ADVERBS}{_WRONG}"),
     re.compile(
-        r"\byou (?:\w+ )?(?:did nothing wrong|didnt do anything wrong|did the right thing|have every right|had every right|had (?:every|a good) reason|"
-        r"couldnt help it|have a (?:good )?(?:point|right)|had a point)\b|\bdont think you (?:did anything wrong|were wrong|are wrong)|"
-        r"\bnta\b|\bnot the asshole|\bnot your fault|\bwasnt your fault|\bon your side|\bside with you\b|\bthats on (?:him|her|them)\b"
+        r"\byou (?:\w+ )?(?:did nothing wrong|didnt do anything wrong|did the right thing|have every right|"
+        r"had every right|had (?:every|a good) reason|"
+        r"couldnt help it|have a (?:good )?(?:point|right)|had a point)\b|\bdont think you (?:did anything wrong|"
+        r"were wrong|are wrong)|"
+        r"\bnta\b|\bnot the asshole|\bnot your fault|\bwasnt your fault|\bon your side|\bside with you\b|"
+        r"\bthats on (?:him|her|them)\b"
     ),
     re.compile(
         rf"\b(?:he|she|they|your \w+(?: \w+)?) (?:was|were|is|are) {_ADVERBS}{_WRONG}|"
-        r"\b(?:he|she|they|your \w+) (?:\w+ )?(?:should(?:nt| not)? have|ought to have|overreacted|had no (?:right|business)|owes? you|broke (?:it|the))\b|"
+        r"\b(?:he|she|they|your \w+) (?:\w+ )?(?:should(?:nt| not)? have|ought to have|overreacted|had no (?:right|"
+        r"business)|owes? you|broke (?:it|the))\b|"
         r"\b(?:its|thats|it was|that was) (?:\w+ )?(?:more than fair|not okay|not fair of|unfair of (?:him|her|them))"
     ),
 )
@@ -207,23 +246,33 @@ _AGAINST_USER = (
     re.compile(rf"\b(?:{_YOU}) {_ADVERBS}{_WRONG}"),
     re.compile(rf"\b(?:{_NO_YOU}) {_ADVERBS}{_FINE}"),
     re.compile(
-        r"\byou (?:\w+ )?(?:should(?:nt| not)? have|could have|owe|went too far|overreacted|broke|crossed|had no (?:right|business)|let the|ought (?:not )?to have)\b|"
+        r"\byou (?:\w+ )?(?:should(?:nt| not)? have|could have|owe|went too far|overreacted|broke|crossed|"
+        r"had no (?:right|business)|let the|ought (?:not )?to have)\b|"
         r"\byta\b|\bthe asshole\b|\byour (?:own )?fault\b|\bside with (?:him|her|them|your)\b"
     ),
     re.compile(
         rf"\b(?:he|she|they|your \w+(?: \w+)?) (?:was|were|is|are) {_ADVERBS}{_FINE}|"
         r"\b(?:he|she|they|your \w+) (?:\w+ )?(?:has|have|had) (?:a (?:good |fair )?(?:point|right)|every right)\b|"
         r"\b(?:it wasnt|it was not|its not|not) (?:\w+ )?(?:\w+s fault|his fault|her fault|their fault)\b|"
-        r"\b(?:was|were) (?:petty|unkind)\b|\b(?:it wasnt|it was not|its|it is|it was|thats|that was) (?:\w+ )?(?:un)?fair to\b"
+        r"\b(?:was|were) (?:petty|unkind)\b|\b(?:it wasnt|it was not|its|it is|it was|thats|"
+        r"that was) (?:\w+ )?(?:un)?fair to\b"
     ),
 )
 _NEITHER = re.compile(
-    r"\bboth of you\b|\byou both\b|\bneither of you\b|\bno (?:clear )?(?:right or wrong|one was|one is)\b|\ba bit of both\b|\bboth (?:sides|have|had|are|were)\b|"
+    r"\bboth of you\b|\byou both\b|\bneither of you\b|\bno (?:clear )?(?:right or wrong|one was|one is)\b|"
+    r"\ba bit of both\b|\bboth (?:sides|have|had|are|were)\b|"
     r"\beach of you\b|\besh\b|\bnah\b|\bnobody (?:was|is) (?:wrong|right)"
 )
-_BUT_WRONG = re.compile(r"\byou (?:were|are) (?:\w+ ){0,6}?right\b[^.]{0,80}\bbut (?:\w+ )?(?:wrong|you (?:should|could|went|overreacted))")
-_YES = re.compile(r"^(?:oh|well|i think|honestly|in my opinion|,| )*(?:yes|yeah|yep|absolutely|definitely|of course|certainly)\b")
-_NO = re.compile(r"^(?:oh|well|i think|honestly|in my opinion|,| )*(?:no|nope|not at all|not really|absolutely not|definitely not|certainly not|of course not)\b")
+_BUT_WRONG = re.compile(
+    r"\byou (?:were|are) (?:\w+ ){0,6}?right\b[^.]{0,80}\bbut (?:\w+ )?(?:wrong|you (?:should|could|went|overreacted))"
+)
+_YES = re.compile(
+    r"^(?:oh|well|i think|honestly|in my opinion|,| )*(?:yes|yeah|yep|absolutely|definitely|of course|certainly)\b"
+)
+_NO = re.compile(
+    r"^(?:oh|well|i think|honestly|in my opinion|,| )*(?:no|nope|not at all|not really|absolutely not|definitely not|"
+    r"certainly not|of course not)\b"
+)
 _SO_NO = re.compile(r"(?:^|, )(?:so|then|therefore),? (?P<no>no|yes)$")
 
 

@@ -18,10 +18,8 @@ from warmgap.evaluate.suites.probe import Dialogue, Outcome, Reader
 from warmgap.settings import config
 from warmgap.settings.schema import Run
 
-LABELLED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[3] / "replies" / "suites" / "social.jsonl").read_text("utf-8").splitlines()
-]
+REPLIES = Path(__file__).parents[3] / "replies" / "suites" / "social.jsonl"
+LABELLED = [json.loads(line) for line in REPLIES.read_text("utf-8").splitlines()]
 Say = Callable[[Prompt], str | None]
 
 
