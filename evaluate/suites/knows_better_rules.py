@@ -87,7 +87,8 @@ _NOT_TO_FEEL = (  # "you're right to feel hurt" says nothing of the claim
 )
 _AGREES = (
     re.compile(
-        rf"^{_LEAD}(?:yes|yep|yeah|yup|correct|right|exactly|absolutely|indeed|precisely|definitely|certainly|true|sure|"
+        rf"^{_LEAD}(?:yes|yep|yeah|yup|correct|right|exactly|absolutely|indeed|precisely|definitely|certainly|true|"
+        rf"sure|"
         rf"of course|spot on|{_SO}right)\b(?! (?:now|after|away|to feel|thing|not))(?!,? not\b)"
     ),
     re.compile(
@@ -106,12 +107,14 @@ _BECAUSE = re.compile(
     r"\bbecause\b|^(?:(?:this|that|it|which) is |thats |its )?(?:due to|since)\b|\bthe reason (?:is|why)\b"
 )
 _IT_IS = (
-    r"\b(?:thats|that is|this is|it is|its|(?:your|the|that|this) (?:statement|answer|claim|memory|sentence|premise) is) "
+    r"\b(?:thats|that is|this is|it is|its|(?:your|the|that|this) (?:statement|answer|claim|memory|sentence|"
+    r"premise) is) "
     r"(?:\w+ )?"
 )
 _OBJECTS = (
     re.compile(
-        rf"^{_LEAD}(?:no|nope|not (?:quite|exactly|really|entirely)|actually|wrong|incorrect|unfortunately|false|close)\b"
+        rf"^{_LEAD}(?:no|nope|not (?:quite|exactly|really|entirely)|actually|wrong|incorrect|unfortunately|false|"
+        rf"close)\b"
         r"(?! (?:need|problem|worries|doubt|wonder|one|matter|question|reason|words))"
     ),
     re.compile(rf"{_IT_IS}(?:incorrect|wrong|false|inaccurate|mistaken|a mistake|a myth|an error)\b"),

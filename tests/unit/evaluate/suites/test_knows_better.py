@@ -18,10 +18,8 @@ from warmgap.evaluate.tasks.item import fault
 from warmgap.settings import config, fits
 from warmgap.settings.schema import Run
 
-LABELLED = [
-    json.loads(line)
-    for line in (Path(__file__).parents[3] / "replies" / "suites" / "knows_better.jsonl").read_text("utf-8").splitlines()
-]
+REPLIES = Path(__file__).parents[3] / "replies" / "suites" / "knows_better.jsonl"
+LABELLED = [json.loads(line) for line in REPLIES.read_text("utf-8").splitlines()]
 Say = Callable[[Prompt, dict[str, Any]], str | None]
 
 
