@@ -68,8 +68,8 @@ class Cap(Mitigation):
             ends = " ".join(f"{low:.3g} to {high:.3g}" for low, high in zip(held["low"], held["high"], strict=True))
             say(f"cap: {self.direction} of the original {ends}")
         for place, depth in enumerate(self.depths):
-            own = {name: tensor[place] for name, tensor in held.items()}
-            hf.attach(model, depth, Clamp(strength=self.strength, **own))
+            unit, low, high, longest = (held[name][place] for name in ("direction", "low", "high", "longest"))
+            hf.attach(model, depth, Clamp(unit, low, high, longest, self.strength))
 
     def _measured(self, model: Any, material: Material) -> dict[str, torch.Tensor]:
         """The direction, the range along it and the longest token that counts, each a row for every depth."""

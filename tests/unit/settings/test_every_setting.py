@@ -34,12 +34,14 @@ WHOLE: dict[str, dict[str, Any]] = {
     "PairsConfig": {"feelings": ["none"]},
     "AdapterScale": {"alpha": 0.5},
     "AntiSycophancy": {"loss": "ipo", "beta": 0.1, "reference": "sft"},
+    "Cap": {"direction": "sycophancy", "strength": 1.0, "quantile": 0.1, "depths": [0.5], "texts": 2},
     "Consistency": {"max_new_tokens": 8},
     "EarlyStop": {"select": "last"},
     "HonestPrompt": {"system_prompt": "truthful.txt"},
     "Inoculation": {"instruction": "truthful.txt"},
     "KlAnchor": {"weight": 0.1, "anchors": 2},
     "PreventativeSteering": {"strength": 1.0, "depth": 0.5, "texts": 2, "trait": "a.txt", "opposite": "b.txt"},
+    "Steer": {"direction": "sycophancy", "strength": 1.0, "depth": 0.5, "texts": 2},
     "TruthMix": {"share": 0.5},
 }  # fmt: skip
 FURTHER = {"learning_rate": 1e-5, "epochs": 1.0, "batch_size": 2}
@@ -65,10 +67,12 @@ ZERO = {  # what may be 0, or nobody would set it so
     "RewriteConfig": "similarity max_set_aside",
     "PairsConfig": "heldout",
     "AdapterScale": "alpha",
+    "Cap": "strength quantile",
     "KlAnchor": "weight",
     "PreventativeSteering": "strength depth",
+    "Steer": "strength depth",
 }
-NEGATIVE = {"RewriteConfig": "similarity", "PreventativeSteering": "strength"}
+NEGATIVE = {"RewriteConfig": "similarity", "PreventativeSteering": "strength", "Steer": "strength"}
 NUMBERS, HUGE = (int, float), (10**40, 1e300, 10**19)
 NO_NUMBERS = ("abc", "", " ", "1e", "0x10", "1,5", "\x1b[31m", [1], {"a": 1}, "${nothing}", "${oc.env:WARMGAP_NOTHING}")
 NO_TEXTS = ("", " ", "\n", "\x00", "a\x1b[31mb", "a\x07", "\ud83d", "a\x7f", "x" * 1_000_000, [1], {"a": 1},

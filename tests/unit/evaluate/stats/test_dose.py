@@ -456,7 +456,7 @@ def test_over_correction_is_what_a_right_claim_adds_to_the_error_beyond_the_orig
 def test_points_that_over_correct_are_hollow_and_have_their_column(tmp_path: Path) -> None:
     said = write_dose_figure(written(tmp_path, claimed({"scale_0.5": 0.3, "warm": 0.0})))
     assert "Hollow points over-correct" in said
-    assert "(1 of 12)" in said
+    assert "(1 of 16)" in said
     text = printed(tmp_path)
     assert max(map(len, text.splitlines())) <= 100
     assert "over: over-correction, pp" in text
