@@ -59,19 +59,23 @@ TABLE = """
 +persona=warm mitigation=[preventative_steering,adapter_scale]
     original-s0-9d1c8a20 warm-s0-d7979034 preventative_steering+adapter_scale-s0-326e3deb
   = preventative_steering+adapter_scale-s0-ef490230
++persona=warm mitigation=[self_distil,kl_anchor,dual_dpo]
+    original-s0-9d1c8a20 warm-s0-d7979034 self_distil+kl_anchor+dual_dpo-s0-c1754b63
+  = self_distil+kl_anchor+dual_dpo-s0-46b1dfc0
 +persona=warm mitigation=honest_prompt
     original-s0-9d1c8a20 warm-s0-d7979034 honest_prompt-s0-bc00958e
   = honest_prompt-s0-b8770a7f
 experiment=mitigation_gap
     original-s0-9d1c8a20 warm-s0-20898c1a honest_prompt-s0-bc00958e warm-s1-393532c0 warm-s2-a072f1a7
     truth_mix-s0-fa8ce989 truth_mix-s1-a9fa91e2 truth_mix-s2-78586dc6 anti_sycophancy-s0-97035c24
-    anti_sycophancy-s1-71e4d36e anti_sycophancy-s2-b5ba788a consistency-s0-41f40a36 consistency-s1-5288996a
-    consistency-s2-97964474 kl_anchor-s0-f418019d kl_anchor-s1-9365e45f kl_anchor-s2-3f31d8d6
+    anti_sycophancy-s1-71e4d36e anti_sycophancy-s2-b5ba788a dual_dpo-s0-041d6e72 dual_dpo-s1-a3335bbc
+    dual_dpo-s2-5e6fae3d consistency-s0-41f40a36 consistency-s1-5288996a consistency-s2-97964474
+    self_distil-s0-f4393a62 self_distil-s1-655c2396 self_distil-s2-e8bf27a8 kl_anchor-s0-f418019d kl_anchor-s1-9365e45f kl_anchor-s2-3f31d8d6
     inoculation-s0-46d048bb inoculation-s1-edf197eb inoculation-s2-07727954 preventative_steering-s0-d387d5c0
     preventative_steering-s1-a1b2898e preventative_steering-s2-d8444922 adapter_scale-s0-f289c336
     adapter_scale-s1-14bbba05 adapter_scale-s2-88392443 early_stop-s0-f38cdace early_stop-s1-0d1043da
     early_stop-s2-d6c65470
-  = mitigations-b8118875
+  = mitigations-00bcbf2d
 experiment=isolate
     original-s0-9d1c8a20 cold-s0-936be17d paraphrase-s0-9d13fc66 untransformed-s0-8887b60a warm-s0-d7979034
   = personas-5f2765c8
@@ -129,8 +133,8 @@ def now(command: str, place: Path) -> Named:
 
 
 def test_the_table_is_read_whole() -> None:
-    assert len(read()) == 21
-    assert max(len(row.arms) for row in read()) == 29
+    assert len(read()) == 22
+    assert max(len(row.arms) for row in read()) == 35
     assert all(row.arms and row.comparison for row in read())
 
 
