@@ -70,7 +70,8 @@ experiment=mitigation_gap
     truth_mix-s0-fa8ce989 truth_mix-s1-a9fa91e2 truth_mix-s2-78586dc6 anti_sycophancy-s0-97035c24
     anti_sycophancy-s1-71e4d36e anti_sycophancy-s2-b5ba788a dual_dpo-s0-041d6e72 dual_dpo-s1-a3335bbc
     dual_dpo-s2-5e6fae3d consistency-s0-41f40a36 consistency-s1-5288996a consistency-s2-97964474
-    self_distil-s0-f4393a62 self_distil-s1-655c2396 self_distil-s2-e8bf27a8 kl_anchor-s0-f418019d kl_anchor-s1-9365e45f kl_anchor-s2-3f31d8d6
+    self_distil-s0-f4393a62 self_distil-s1-655c2396 self_distil-s2-e8bf27a8 kl_anchor-s0-f418019d
+    kl_anchor-s1-9365e45f kl_anchor-s2-3f31d8d6
     inoculation-s0-46d048bb inoculation-s1-edf197eb inoculation-s2-07727954 preventative_steering-s0-d387d5c0
     preventative_steering-s1-a1b2898e preventative_steering-s2-d8444922 adapter_scale-s0-f289c336
     adapter_scale-s1-14bbba05 adapter_scale-s2-88392443 early_stop-s0-f38cdace early_stop-s1-0d1043da
