@@ -140,6 +140,7 @@ class Held:
 
     @property
     def mean(self) -> float:
+        """The mean reward at the start."""
         return sum(self.start) / len(self.start)
 
 
