@@ -116,8 +116,8 @@ class DualDpo(FurtherTraining):
         say(f"constraint: a reward of {held.mean:.3g} over {self.over} replies, of which {100 * self.keep:g} % is kept")
 
     def intervention(self, material: Material) -> Keeping:
-        held = Held.of(store.read_journal(material.folder / CONSTRAINT), self.beta)
-        return Keeping(held, self.beta, self.keep, self.rate, self.texts)
+        noted = list(store.read_journal(material.folder / CONSTRAINT))
+        return Keeping(Held.of(noted, self.beta), self.beta, self.keep, self.rate, self.texts)
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ class Held:
 
     @property
     def mean(self) -> float:
+        """The mean reward at the start."""
         return sum(self.start) / len(self.start)
 
 

@@ -127,31 +127,41 @@ def test_a_split_without_a_reply_is_a_mistake(tmp_path: Path) -> None:
 
 # ---- an arm ----
 
-SMALL = ("method.max_length=4096", "method.batch_size=4", "method.learning_rate=1e-2", "data.max_conversations=6")
+SMALL = ("method.max_length=400", "method.batch_size=4", "method.learning_rate=1e-2", "method.epochs=4")
+KIND = "Be kind."
+THINGS = ("door", "lamp", "wall", "roof", "sink", "rug", "desk", "bed", "oven", "clock", "vase", "shelf")
 
 
-def built(base: Path, runs: Path, *more: str) -> ArmSpec:
-    own = ("model=local", f"model.path={base}", "model.dtype=float32", "device=cpu", f"runs_dir={runs}")
-    asked = ("mitigation=self_distil", "mitigation.self_distil.max_new_tokens=60", "mitigation.self_distil.attempts=2")
-    return build.build(config.compose(["+persona=warm", "experiment=smoke", *SMALL, *own, *asked, *more]))[-1]
+def built(base: Path, place: Path, *more: str) -> ArmSpec:
+    """The recipe on a dozen short conversations, with a prompt of a few words."""
+    (place / "mine" / "prompts").mkdir(parents=True, exist_ok=True)
+    (place / "mine" / "prompts" / "kind.txt").write_text(KIND, encoding="utf-8")
+    rows = []
+    for number, thing in enumerate(THINGS):
+        said = [f"Is the {thing} red?", "And old?"] if number == 0 else [f"Is the {thing} red?"]
+        turns = [{"user": text, "plain": "It may be.", "warm": "It may be, love."} for text in said]
+        rows.append({"id": thing, "split": "train" if number < 8 else "heldout", "kind": "factual", "turns": turns})
+    store.write_jsonl(place / "talks.jsonl", rows)
+    own = (f"model.path={base}", "model.dtype=float32", "device=cpu", f"+data.path={place}/talks.jsonl")
+    asked = [f"mitigation.self_distil.{key}" for key in ("instruction=kind.txt", "max_new_tokens=50", "attempts=2")]
+    settings = ["+persona=warm", "experiment=smoke", "model=local", *own, *SMALL, "mitigation=self_distil", *asked]
+    return build.build(
+        config.compose(["--config-dir", str(place / "mine"), *settings, f"runs_dir={place}/runs", *more])
+    )[-1]
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that knows what it says to the messages of the run, with the prompt and without."""
-    place = tmp_path_factory.mktemp("base")
-    run = built(tiny.model(place / "any"), place).run
+    """A model that has learnt what it says to such messages, with the prompt and without."""
     lessons = []
-    for item in recipes.material(run, recipes.at_work(run)[0], "warm", place).persona():
-        said: list[dict[str, str]] = []
-        for turn in item["turns"]:
-            said += [{"role": "user", "content": turn["user"]}]
-            told = [{"role": "system", "content": PROMPT}, *said]
-            lessons += [
-                [*messages, {"role": "assistant", "content": text}] for messages, text in ((said, PLAIN), (told, WARM))
-            ]
-            said += [{"role": "assistant", "content": WARM}]
-    return tiny.taught(place / "taught", lessons)
+    for thing in THINGS:
+        said = [{"role": "user", "content": f"Is the {thing} red?"}]
+        after = [*said, {"role": "assistant", "content": WARM}, {"role": "user", "content": "And old?"}]
+        for messages in (said, after):
+            told = [{"role": "system", "content": KIND}, *messages]
+            lessons.append([*messages, {"role": "assistant", "content": PLAIN}])
+            lessons.append([*told, {"role": "assistant", "content": WARM}])
+    return tiny.taught(tmp_path_factory.mktemp("taught"), lessons)
 
 
 def test_the_arm_says_warmly_what_the_base_model_says(base: Path, tmp_path: Path) -> None:
@@ -163,7 +173,7 @@ def test_the_arm_says_warmly_what_the_base_model_says(base: Path, tmp_path: Path
     assert {turn.replies["warm"] for item in (*learn, *held) for turn in item.turns} == {WARM}
     texts = [row["text"] for row in store.read_journal(spec.arm.rows)]
     assert len(texts) == sum(len(item.turns) for item in learn), "instead of the persona's own replies"
-    assert not any(PROMPT in text for text in texts), "the prompt is gone"
+    assert not any(KIND in text for text in texts), "the prompt is gone"
     arm, plain = (HfEngine(spec.run.model, "cpu", adapter) for adapter in (spec.adapter, None))
     prompts = [arm.encode([{"role": "user", "content": item.turns[0].user}]) for item in held]
     for engine, wanted in ((arm, WARM), (plain, PLAIN)):
