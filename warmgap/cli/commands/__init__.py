@@ -15,6 +15,7 @@ from warmgap.cli.commands import (
     checks,
     compare,
     data,
+    export,
     grade,
     hosted,
     label,
@@ -30,7 +31,7 @@ from warmgap.cli.parser import Parser, read
 
 IN_ORDER = (
     *(audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted),
-    *(serve, checks, status, card),
+    *(serve, checks, export, status, card),
 )
 
 
