@@ -251,13 +251,13 @@ def _outcome(path: Path, name: str, value: Any, at_least: float | None) -> float
     """A score as 0 or 1; None where it says that there is no answer."""
     if isinstance(value, str) and value in LETTERS:
         return LETTERS[value]
-    if value is None or value in NEITHER:
+    if value is None or value in NEITHER or value != value:  # inspect writes NaN for what it could not score
         return None
     try:
         number = float(value)
     except (TypeError, ValueError):
-        number = math.nan
-    if math.isnan(number):
+        number = math.inf
+    if math.isinf(number):
         why = f"{value!r} of {name} is neither a number nor one of C, I, P, N"
         raise UserError(f"{path} has a score that cannot be read", why, "name another one by --score")
     if at_least is not None:
