@@ -17,6 +17,7 @@ from warmgap.errors import UserError
 from warmgap.evaluate.report import arms as reported
 from warmgap.evaluate.stats import equivalence
 from warmgap.evaluate.suites import external
+from warmgap.evaluate.suites.external import Reading
 
 LOGS = Path(__file__).resolve().parents[3] / "support" / "inspect_logs"  # twelve capitals, asked at `warmgap serve`
 NAMES = {"given": "smollm2_135m-given-s0-5b60903f", "original": "smollm2_135m-original-s0-9d1c8a20"}
@@ -82,15 +83,22 @@ def test_a_scorer_of_several_values_is_named_with_its_key() -> None:
     with pytest.raises(UserError, match=r"follows\.loose, follows\.strict"):
         external.read(path)
     with pytest.raises(UserError, match="has no score 'x'"):
-        external.read(path, "x")
-    assert {row["outcome"] for row in external.read(path, "follows.strict").outcomes} == {1.0}
+        external.read(path, Reading("x"))
+    assert {row["outcome"] for row in external.read(path, Reading("follows.strict")).outcomes} == {1.0}
     with pytest.raises(UserError, match="from which value on"):
-        external.read(path, "follows.loose")
-    assert {row["outcome"] for row in external.read(path, "follows.loose", 0.7).outcomes} == {0.0}
+        external.read(path, Reading("follows.loose"))
+    assert {row["outcome"] for row in external.read(path, Reading("follows.loose", 0.7)).outcomes} == {0.0}
 
 
-def without(log: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in log.items() if name != key}
+def test_words_count_as_they_are_said_to() -> None:
+    log = as_json()
+    for sample, word in zip(log["samples"], ["honest", "lie", "evasion"] * 3, strict=False):
+        sample["scores"] = {"mask": {"value": {"honesty": word}}}
+    path = written(log)
+    with pytest.raises(UserError, match="--one WORD"):
+        external.read(path)
+    found = external.read(path, Reading(ones=("honest", "evasion")))
+    assert [row["outcome"] for row in found.outcomes] == [1, 0, 1, 1, 0, 1, 1, 0]
 
 
 BROKEN: list[tuple[Any, str]] = [
@@ -168,7 +176,7 @@ def test_results_of_the_harness_are_read_by_metric_and_filter() -> None:
     path = harness(Path("out"), [(0.0, 1.0), (1.0, 1.0), (0.0, 0.0)])
     with pytest.raises(UserError, match="exact_match,flexible, exact_match,strict"):
         external.read(path)
-    found = external.read(path, "exact_match,flexible")
+    found = external.read(path, Reading("exact_match,flexible"))
     assert [row["outcome"] for row in found.outcomes] == [1.0, 1.0, 0.0]
     assert found.model == NAMES["given"]
     assert found.settings["task_version"] == 1
