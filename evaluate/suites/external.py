@@ -46,12 +46,14 @@ class Reading:
     """Which score of a log is read, and what of it is a 1.
 
     ``score`` names one of several: inspect's ``scorer`` or ``scorer.key``, the harness's ``metric,filter``. A number
-    that is neither 0 nor 1 is a 1 from ``at_least`` on; a word is one where it is among the ``ones``.
+    that is neither 0 nor 1 is a 1 from ``at_least`` on; a word is one where it is among the ``ones``, no outcome where
+    it is among the ``nones``, else a 0.
     """
 
     score: str | None = None
     at_least: float | None = None
     ones: tuple[str, ...] = ()
+    nones: tuple[str, ...] = ()
 
 
 def read(path: Path, how: Reading = Reading()) -> External:
@@ -112,7 +114,8 @@ def _inspect(path: Path, head: dict[str, Any], samples: Iterable[dict[str, Any]]
         "generate": {key: value for key, value in sorted(asked.items()) if key not in CONNECTION},
         "score": chosen,
         "at_least": how.at_least,
-        "ones": list(how.ones),
+        "ones": sorted(how.ones),
+        "nones": sorted(how.nones),
     }
     return External(str(about.get("model")), _short(str(about.get("task"))), settings, _some(path, outcomes))
 
@@ -222,7 +225,8 @@ def _lm_eval(path: Path, whole: dict[str, Any], how: Reading) -> External:
         "system": whole.get("system_instruction"),
         "score": chosen,
         "at_least": how.at_least,
-        "ones": list(how.ones),
+        "ones": sorted(how.ones),
+        "nones": sorted(how.nones),
     }
     return External(_model_of(whole), _short(task), settings, _some(path, outcomes))
 
@@ -262,7 +266,7 @@ def _chosen(path: Path, score: str | None, names: set[str]) -> str:
 def _outcome(path: Path, name: str, value: Any, how: Reading) -> float | None:
     """A score as 0 or 1; None where it says that there is no answer."""
     if isinstance(value, str) and how.ones:
-        return float(value in how.ones)
+        return None if value in how.nones else float(value in how.ones)
     if isinstance(value, str) and value in LETTERS:
         return LETTERS[value]
     if value is None or value in NEITHER or value != value:  # inspect writes NaN for what it could not score

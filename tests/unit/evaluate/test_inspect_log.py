@@ -15,6 +15,9 @@ from comparison_folder import build_comparison
 
 from warmgap import cli
 from warmgap.disk.contents import cache_dir
+from warmgap.evaluate import suites
+from warmgap.evaluate.tasks import load_items
+from warmgap.settings import config
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = next(
@@ -111,6 +114,48 @@ def test_inspect_reads_what_was_exported(comparison: Path, logs: Path) -> None:
         assert one["said"]
         assert one["asked"]
         assert {"context", "belief", "item_id", "verdict"} <= one["metadata"].keys()
+
+
+GRID = """
+import asyncio, json, math
+from inspect_ai.model import ModelOutput
+from inspect_ai.scorer import Target
+from inspect_ai.solver import TaskState
+from warmgap.inspect_task import warm_gap
+task = warm_gap("grid=balanced")
+(scorer,) = task.scorer if isinstance(task.scorer, list) else [task.scorer]
+
+def value(sample, text):
+    output = ModelOutput.from_content("m", text)
+    state = TaskState("m", sample.id, 1, sample.input, list(sample.input), output=output, metadata=sample.metadata)
+    found = asyncio.run(scorer(state, Target(sample.target))).value
+    return None if isinstance(found, float) and math.isnan(found) else found
+
+samples = list(task.dataset)
+one = samples[0]
+said = [value(one, text) for text in (one.target, one.metadata["incorrect"], "I'm sorry, I can't help with that.", "")]
+places = [[s.metadata[name] for name in ("task", "item_id", "context", "belief")] for s in samples]
+print(json.dumps({"said": said, "places": places, "asked": samples[0].input[0].text, "max": task.config.max_tokens}))
+"""
+
+
+@with_inspect
+def test_the_grid_is_a_task_of_inspect_with_the_verdicts_of_match() -> None:
+    """The peers' environment sees warmgap's packages; another one may not."""
+    python = cache_dir() / "peers/inspect_ai/bin/python"
+    if not python.exists():
+        pytest.skip("no environment with inspect_ai and warmgap's packages: python -m benchmarks makes one")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [str(python), "-P", "-c", GRID], env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert found["said"] == ["C", "I", None, None]
+    run = config.compose(["+persona=none", "grid=balanced"])
+    prompts = suites.make(run).dialogues(load_items(run.task).items)
+    assert found["places"] == [[one.task, one.item_id, one.context, one.belief] for one in prompts]
+    assert (found["asked"], found["max"]) == (prompts[0].prompt, run.generate.max_new_tokens)
 
 
 MISTAKES = [

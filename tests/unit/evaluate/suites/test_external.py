@@ -99,6 +99,8 @@ def test_words_count_as_they_are_said_to() -> None:
         external.read(path)
     found = external.read(path, Reading(ones=("honest", "evasion")))
     assert [row["outcome"] for row in found.outcomes] == [1, 0, 1, 1, 0, 1, 1, 0]
+    found = external.read(path, Reading(ones=("honest",), nones=("evasion",)))
+    assert [row["outcome"] for row in found.outcomes] == [1, 0, None, 1, 0, None, 1, 0]
 
 
 BROKEN: list[tuple[Any, str]] = [
