@@ -62,6 +62,14 @@ def read(path: Path, how: Reading = Reading()) -> External:
     Raises UserError for a file that is no such log or not
     whole, an unknown score, several where none is named, and values of which nobody has said what they mean.
     """
+    try:
+        return _read(path, how)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:  # of other types than the tools write
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} is not as its tool writes it", why, "copy it again, or run the check again") from error
+
+
+def _read(path: Path, how: Reading) -> External:
     if path.suffix == ".eval":
         head, samples = _packed(path)
         return _inspect(path, head, samples, how)
