@@ -12,21 +12,19 @@ from warmgap.cli.commands import (
     analyze,
     audit,
     card,
-    checks,
     compare,
     data,
-    export,
     grade,
     hosted,
     label,
     pairs,
     plan,
     prompts,
-    serve,
     status,
     tone,
     warmth,
 )
+from warmgap.cli.commands.others import checks, export, serve
 from warmgap.cli.parser import Parser, read
 
 IN_ORDER = (
