@@ -41,16 +41,38 @@ class External:
     outcomes: list[dict[str, Any]]
 
 
-def read(path: Path, score: str | None = None, at_least: float | None = None) -> External:
+@dataclass(frozen=True)
+class Reading:
+    """Which score of a log is read, and what of it is a 1.
+
+    ``score`` names one of several: inspect's ``scorer`` or ``scorer.key``, the harness's ``metric,filter``. A number
+    that is neither 0 nor 1 is a 1 from ``at_least`` on; a word is one where it is among the ``ones``, no outcome where
+    it is among the ``nones``, else a 0.
+    """
+
+    score: str | None = None
+    at_least: float | None = None
+    ones: tuple[str, ...] = ()
+    nones: tuple[str, ...] = ()
+
+
+def read(path: Path, how: Reading = Reading()) -> External:
     """Return the check that a file holds.
 
-    ``score`` names one of several scores: inspect's ``scorer`` or ``scorer.key``, the harness's ``metric,filter``. A
-    score that is no yes or no counts as 1 from ``at_least`` on. Raises UserError for a file that is no such log or not
+    Raises UserError for a file that is no such log or not
     whole, an unknown score, several where none is named, and values of which nobody has said what they mean.
     """
+    try:
+        return _read(path, how)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:  # of other types than the tools write
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path} is not as its tool writes it", why, "copy it again, or run the check again") from error
+
+
+def _read(path: Path, how: Reading) -> External:
     if path.suffix == ".eval":
         head, samples = _packed(path)
-        return _inspect(path, head, samples, score, at_least)
+        return _inspect(path, head, samples, how)
     if path.suffix != ".json":
         raise UserError(f"{path} is no log of a check", f"it ends in {path.suffix or 'nothing'}", FIX)
     try:
@@ -58,18 +80,16 @@ def read(path: Path, score: str | None = None, at_least: float | None = None) ->
     except intake.Unreadable as error:
         raise UserError(f"{path} cannot be read", str(error), FIX) from error
     if isinstance(whole, dict) and isinstance(whole.get("eval"), dict) and "status" in whole:
-        return _inspect(path, whole, whole.get("samples") or [], score, at_least)
+        return _inspect(path, whole, whole.get("samples") or [], how)
     if isinstance(whole, dict) and isinstance(whole.get("results"), dict) and isinstance(whole.get("configs"), dict):
-        return _lm_eval(path, whole, score, at_least)
+        return _lm_eval(path, whole, how)
     raise UserError(f"{path} is no log of a check", "it has neither an eval with a status nor results", FIX)
 
 
 # ---- inspect ----
 
 
-def _inspect(
-    path: Path, head: dict[str, Any], samples: Iterable[dict[str, Any]], score: str | None, at_least: float | None
-) -> External:
+def _inspect(path: Path, head: dict[str, Any], samples: Iterable[dict[str, Any]], how: Reading) -> External:
     about: dict[str, Any] = head["eval"]
     if head.get("status") != "success":
         why = f"its status is {head.get('status')}"
@@ -84,24 +104,26 @@ def _inspect(
         scores = _flat(sample.get("scores") or {})
         names |= scores.keys()
         rows[key] = {"scores": scores, **_of_output(sample.get("output") or {}), "error": sample.get("error")}
-    chosen = _chosen(path, score, names)
+    chosen = _chosen(path, how.score, names)
     outcomes = []
     for key, row in rows.items():
         failed = row["error"] or chosen not in row["scores"]
-        value = None if failed else _outcome(path, chosen, row["scores"][chosen], at_least)
+        value = None if failed else _outcome(path, chosen, row["scores"][chosen], how)
         reason = "no score" if failed else f"{chosen}: {row['scores'][chosen]}"
         beside = {"finish_reason": row["finish_reason"], "n_chars": row["n_chars"]}
         outcomes.append({"item_id": key, "outcome": value, "reason": reason, **beside})
-    how = {**(about.get("model_generate_config") or {}), **((head.get("plan") or {}).get("config") or {})}
+    asked = {**(about.get("model_generate_config") or {}), **((head.get("plan") or {}).get("config") or {})}
     settings = {
         "tool": INSPECT,
         "version": (about.get("packages") or {}).get("inspect_ai"),
         "task": about.get("task"),
         "task_version": about.get("task_version"),
         "task_args": {key: value for key, value in (about.get("task_args") or {}).items() if key not in MODEL},
-        "generate": {key: value for key, value in sorted(how.items()) if key not in CONNECTION},
+        "generate": {key: value for key, value in sorted(asked.items()) if key not in CONNECTION},
         "score": chosen,
-        "at_least": at_least,
+        "at_least": how.at_least,
+        "ones": sorted(how.ones),
+        "nones": sorted(how.nones),
     }
     return External(str(about.get("model")), _short(str(about.get("task"))), settings, _some(path, outcomes))
 
@@ -173,7 +195,7 @@ def _unpacked(path: Path, part: zipfile.ZipInfo) -> bytes:
 # ---- lm-evaluation-harness ----
 
 
-def _lm_eval(path: Path, whole: dict[str, Any], score: str | None, at_least: float | None) -> External:
+def _lm_eval(path: Path, whole: dict[str, Any], how: Reading) -> External:
     tasks = list(whole["configs"])
     files = {task: path.with_name(f"samples_{task}_{path.stem.removeprefix('results_')}.jsonl") for task in tasks}
     if len(tasks) != 1 or not files[tasks[0]].is_file():
@@ -192,11 +214,11 @@ def _lm_eval(path: Path, whole: dict[str, Any], score: str | None, at_least: flo
         first = said[0][0] if isinstance(said[0], list) and said[0] else said[0]
         kept = rows.setdefault(key, {"scores": {}, "n_chars": len(str(first))})
         kept["scores"] |= scores
-    chosen = _chosen(path, score, names)
+    chosen = _chosen(path, how.score, names)
     outcomes = []
     for key, row in rows.items():
         known = chosen in row["scores"]
-        value = _outcome(path, chosen, row["scores"][chosen], at_least) if known else None
+        value = _outcome(path, chosen, row["scores"][chosen], how) if known else None
         reason = f"{chosen}: {row['scores'][chosen]}" if known else "no score"
         beside = {"finish_reason": "", "n_chars": row["n_chars"]}
         outcomes.append({"item_id": key, "outcome": value, "reason": reason, **beside})
@@ -210,7 +232,9 @@ def _lm_eval(path: Path, whole: dict[str, Any], score: str | None, at_least: flo
         "n_shot": (whole.get("n-shot") or {}).get(task),
         "system": whole.get("system_instruction"),
         "score": chosen,
-        "at_least": at_least,
+        "at_least": how.at_least,
+        "ones": sorted(how.ones),
+        "nones": sorted(how.nones),
     }
     return External(_model_of(whole), _short(task), settings, _some(path, outcomes))
 
@@ -247,21 +271,27 @@ def _chosen(path: Path, score: str | None, names: set[str]) -> str:
     return score or min(names)
 
 
-def _outcome(path: Path, name: str, value: Any, at_least: float | None) -> float | None:
+def _outcome(path: Path, name: str, value: Any, how: Reading) -> float | None:
     """A score as 0 or 1; None where it says that there is no answer."""
+    if isinstance(value, str) and how.ones:
+        return None if value in how.nones else float(value in how.ones)
     if isinstance(value, str) and value in LETTERS:
         return LETTERS[value]
-    if value is None or value in NEITHER:
+    if value is None or value in NEITHER or value != value:  # inspect writes NaN for what it could not score
         return None
     try:
         number = float(value)
     except (TypeError, ValueError):
-        number = math.nan
-    if math.isnan(number):
+        number = math.inf
+    if math.isinf(number):
         why = f"{value!r} of {name} is neither a number nor one of C, I, P, N"
-        raise UserError(f"{path} has a score that cannot be read", why, "name another one by --score")
-    if at_least is not None:
-        return float(number >= at_least)
+        raise UserError(
+            f"{path} has a score that cannot be read",
+            why,
+            "say which words are a 1: --one WORD; or name another by --score",
+        )
+    if how.at_least is not None:
+        return float(number >= how.at_least)
     if number not in (0.0, 1.0):
         why = f"{name} has the value {number:g}, which is no yes or no"
         raise UserError(f"{path}: from which value on is {name} a yes?", why, "say it, such as --at-least 0.5")

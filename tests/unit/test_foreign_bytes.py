@@ -24,7 +24,7 @@ from warmgap.disk import bounds, contents, intake, store, tabular
 from warmgap.engines import adapters, batches, client, packages
 from warmgap.errors import UserError
 from warmgap.evaluate.judges import label
-from warmgap.evaluate.suites import controls
+from warmgap.evaluate.suites import controls, external
 from warmgap.evaluate.tasks import disinformation, med_qa, trivia_qa, truthful_qa, validation
 from warmgap.evaluate.tasks.item import read_items
 from warmgap.mitigations import pairs
@@ -183,6 +183,22 @@ def control(name: str) -> Callable[[Path], Any]:
     return lambda path: controls.load(name, ControlConfig(path=str(path)))
 
 
+def packed(log: dict[str, Any]) -> bytes:
+    """A log of inspect with its parts in one file."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as parts:
+        parts.writestr(zipfile.ZipInfo("header.json"), json.dumps({**log, "samples": None}))
+        for sample in log["samples"]:
+            parts.writestr(zipfile.ZipInfo(f"samples/{sample['id']}.json"), json.dumps(sample))
+    return file.getvalue()
+
+
+SAMPLE = {
+    "id": "a",
+    "scores": {"s": {"value": "C"}},
+    "output": {"completion": "x", "choices": [{"stop_reason": "stop"}]},
+}
+CHECK = {"status": "success", "eval": {"task": "t", "model": "m", "packages": {}}, "samples": [SAMPLE]}
 ANSWER = {"item_id": "q", "answer": "a"}
 SHEET = ",".join([*label.SHOWN, *label.FILLED]).encode() + b"\nb,q,c,i,p,a,correct,\n"
 READERS: dict[str, tuple[str, Callable[[Path], Any], bytes]] = {
@@ -204,6 +220,10 @@ READERS: dict[str, tuple[str, Callable[[Path], Any], bytes]] = {
     "questions to choose by": ("a.jsonl", task(validation.load), lines(PAIR)),
     "sums": ("a.jsonl", control("gsm8k"), lines({"question": "q", "answer": "#### 4"})),
     "MMLU": ("a.csv", control("mmlu"), b"Which is it?,a,b,c,d,A\n"),
+    "harmful requests": ("a.csv", control("strongreject"), b"category,source,forbidden_prompt\nx,ours,Do it.\n"),
+    "behaviors": ("a.csv", control("harmbench"), b"Behavior,ContextString,BehaviorID\nDo it.,,b1\n"),
+    "a check's log": ("a.json", external.read, json.dumps(CHECK).encode()),
+    "a packed check's log": ("a.eval", external.read, packed(CHECK)),
     "pairs": ("a.jsonl", lambda p: pairs.load(str(p)), lines(PAIR)),
     "a journal": ("a.jsonl", store.journal_by_key, lines(VERDICT)),
     "a manifest": ("a.json", of_manifest, json.dumps(MANIFEST).encode()),

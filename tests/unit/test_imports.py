@@ -30,7 +30,7 @@ _LEVELS = (  # from the ground up
     "train evaluate mitigations",
     "arms",
     "jobs probing pipeline sweep search worker cluster",
-    "cli api",
+    "cli api inspect_task",
 )
 LEVELS = {level: tuple(names.split()) for level, names in enumerate(_LEVELS)}
 LEVEL = {name: level for level, names in LEVELS.items() for name in names}

@@ -12,7 +12,6 @@ from warmgap.cli.commands import (
     analyze,
     audit,
     card,
-    checks,
     compare,
     data,
     grade,
@@ -21,16 +20,16 @@ from warmgap.cli.commands import (
     pairs,
     plan,
     prompts,
-    serve,
     status,
     tone,
     warmth,
 )
+from warmgap.cli.commands.others import checks, export, serve
 from warmgap.cli.parser import Parser, read
 
 IN_ORDER = (
     *(audit, plan, prompts, data, pairs, warmth, tone, grade, analyze, compare, label, hosted),
-    *(serve, checks, status, card),
+    *(serve, checks, export, status, card),
 )
 
 

@@ -23,6 +23,10 @@ def add(commands: Any) -> None:
     parser.add_argument("--score", help="of several scores which: SCORER, SCORER.KEY, or METRIC,FILTER of lm-eval")
     least = amount(fits.number(-1e12))
     parser.add_argument("--at-least", type=least, metavar="VALUE", help="from which value of the score on it is a 1")
+    one = "a word of the score that is a 1, such as honest; may be given again"
+    parser.add_argument("--one", action="append", default=[], metavar="WORD", help=one)
+    none = "a word that is no outcome, such as error; may be given again"
+    parser.add_argument("--none", action="append", default=[], metavar="WORD", help=none)
     margin = amount(fits.number(above=0, most=100))
     parser.add_argument("--margin", type=margin, default=3.0, metavar="PP", help="below it arms are equal (default: 3)")
     runs_dir(parser)
@@ -33,7 +37,8 @@ def _checks(options: Any) -> int:
     from warmgap.errors import UserError
     from warmgap.evaluate.suites import external
 
-    found = [(path, external.read(path, options.score, options.at_least)) for path in options.files]
+    how = external.Reading(options.score, options.at_least, tuple(options.one), tuple(options.none))
+    found = [(path, external.read(path, how)) for path in options.files]
     named = [(path, _arm(options, path, one), _name(options, path, one), one) for path, one in found]
     seen: dict[tuple[str, str], Path] = {}
     _check_measure(options.measure)
