@@ -98,12 +98,11 @@ def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
     remote = ("embedder=null", "attempts=1", "key_env=WAY_IN", *CHAT)
     _conversations(place / "talk.jsonl")
     (place / "topics.txt").write_text("France\nSpain\nPeru\n")
-    (place / "answers.jsonl").write_text(json.dumps({"item_id": "x", "answer": "Yes.", "text": "Yes, my dear."}) + "\n")
-    found["rewrite"] = warmgap("rewrite", "talk.jsonl", "--persona", "cold", *remote, f"base_url='{url}'", **own)
+    found["rewrite"] = warmgap("rewrite", "talk.jsonl", "--persona", "cold", *remote, f"base_url={url}", **own)
     pairs = ("pairs", "--out", "out.jsonl", "--count", "3", "--topics", "topics.txt")
-    found["pairs"] = warmgap(*pairs, *remote, f"base_url='{url}'", **own)
+    found["pairs"] = warmgap(*pairs, *remote, f"base_url={url}", **own)
     found["hosted"] = warmgap("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm", "poll=0.05",
-                              "model=m-2025-01-01", "key_env=WAY_IN", f"base_url='{hosted}'", **own)  # fmt: skip
+                              "model=m-2025-01-01", "key_env=WAY_IN", f"base_url={hosted}", **own)  # fmt: skip
     setup = PLANTED["a line of a job"]
     line = f"launcher.setup=['export WAY_IN_TOKEN={setup}']"
     found["jobs"] = train("+persona=warm", *whole, "launcher=slurm", line, **own)
@@ -161,8 +160,9 @@ def test_nothing_that_is_printed_shows_one(planted: tuple[Path, dict[str, Done]]
 
 
 def test_the_servers_words_are_kept_without_the_keys_in_them(planted: tuple[Path, dict[str, Done]]) -> None:
-    kept = "".join(path.read_text(encoding="utf-8") for path in planted[0].glob("runs/arms/*/verdicts/openai/*.jsonl"))
-    assert "Incorrect key provided: (hidden)" in kept
+    pages = [path.read_text(encoding="utf-8") for path in planted[0].glob("runs/comparisons/*/report.html")]
+    assert len(pages) == 2
+    assert all("Incorrect key provided: (hidden)" in page for page in pages)
 
 
 def test_what_was_typed_is_done_or_refused_as_without_secrets(planted: tuple[Path, dict[str, Done]]) -> None:
