@@ -93,7 +93,8 @@ def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
     found["a run of an endpoint"] = train("+persona=none", *whole, *arm, "arm.key_env=WAY_IN", "logger=trackio", **own)
     assert {done.status for done in found.values()} <= {0, 1}, [done.err[-1500:] for done in found.values()]
     arm_folder = Runs(place / "runs").arm("warm")
-    found |= {name: warmgap(name, str(arm_folder), **own) for name in ("card", "analyze")}
+    found["card"] = warmgap("card", str(arm_folder), **own)
+    found["analyze"] = warmgap("analyze", str(arm_folder), "--out", "analyzed", **own)
     found["status"] = warmgap("status", **own)
     remote = ("embedder=null", "attempts=1", "key_env=WAY_IN", *CHAT)
     _conversations(place / "talk.jsonl")
