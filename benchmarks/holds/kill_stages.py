@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +37,7 @@ class Stage:
     begin: Callable[[Path], None] | None = None
     server: str = ""
     fresh: bool = False  # not forked: W&B makes a folder when it is imported, which goes with the first that ends
+    after: Callable[[Path, Any], list[str]] | None = None  # what is wrong with what it leaves and says in the end
 
 
 # ---- what servers say ----
@@ -150,6 +152,21 @@ def topics(place: Path) -> None:
     (place / "topics.txt").write_text("\n".join(f"Country {number}" for number in range(40)) + "\n", encoding="utf-8")
 
 
+def synced(place: Path, done: Any) -> list[str]:
+    """Whether the last line names every piece that W&B has written offline, and W&B would send them as one run."""
+    pieces = {path.resolve() for path in place.glob("runs/wandb/offline-run-*")}
+    said = (done.err + done.out).rpartition("wandb sync ")[2].partition("\n")[0].split()
+    named = [(place / path).resolve() for path in said]
+    if not pieces or set(named) != pieces or len(named) != len(pieces):
+        return [f"{len(pieces)} pieces, named: {said}"]
+    if len({path.name.rpartition("-")[2] for path in pieces}) != 1:
+        return [f"pieces of several runs: {said}"]
+    looked = [sys.executable, "-m", "wandb", "sync", "--dry-run", *said]
+    told = subprocess.run(looked, cwd=place, capture_output=True, text=True, check=False, timeout=300)
+    missing = [path.name for path in pieces if path.name not in told.stdout + told.stderr]
+    return [f"wandb sync --dry-run: {missing}, {told.stderr[-500:]}"] if told.returncode or missing else []
+
+
 def stages() -> list[Stage]:
     """Return all that is killed."""
     remote = ("judge.base_url={url}", *(f"judge.{word}" for word in CHAT))
@@ -175,7 +192,7 @@ def stages() -> list[Stage]:
         Stage("warmgap hosted", own("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm",
               "model=m-2025-01-01", "base_url={url}", "poll=0.2"), ("out.arm/**/*",), ("runs",), conversations, "jobs"),
         Stage("training", training(), logs, ("runs",)),
-        Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",), fresh=True),
+        Stage("training, W&B offline", training("logger=wandb"), logs, ("runs",), fresh=True, after=synced),
         Stage("answering", training(), ("runs/arms/*/answers/embedded.jsonl",),
               ("runs/arms/*/answers/embedded.jsonl", *asked)),
         Stage("an arm at an endpoint", (str(ROOT / "train.py"), *served), ("runs/arms/*-served-*/answers/*.jsonl",),

@@ -230,6 +230,8 @@ def case(stage: Stage, whole: Path, place: Path, known: tuple[Any, ...], draw: r
                 tally.twice += len(server.api.jobs) - 1
     if done.status != status and "already" not in done.err:
         tally.faults.append(f"status {done.status}, not {status}: {done.err[-600:]}")
+    if stage.after:
+        tally.faults += stage.after(place, done)
     end = committed(stage, place)
     for name, rows in ((name, rows) for state in kept for name, rows in state.items()):
         tally.rows += len(rows)

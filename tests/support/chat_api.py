@@ -106,13 +106,14 @@ class ApiHandler(Handler):
         return api.batches[name]
 
     def do_GET(self) -> None:
-        if match := re.fullmatch(r"/v1/batches/([\w-]+)", self.path):
+        path = self.path.partition("?")[0]
+        if match := re.fullmatch(r"/v1/batches/([\w-]+)", path):
             batch = self.api.batches.get(match[1])
             self.send(self._looked_at(batch) if batch else Failure(404, "no such batch"))
-        elif self.path.startswith("/v1/batches"):
+        elif path.startswith("/v1/batches"):
             found = list(self.api.batches.values())
             self.send({"object": "list", "data": found, "has_more": False})
-        elif match := re.fullmatch(r"/v1/files/([\w-]+)/content", self.path):
+        elif match := re.fullmatch(r"/v1/files/([\w-]+)/content", path):
             self.send_raw(200, self.api.files[match[1]].encode(), {})
         else:
             self.send(Failure(404, "no such page"))

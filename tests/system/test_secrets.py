@@ -18,7 +18,7 @@ import hosted_api
 import pandas as pd
 import pytest
 from fake_server import Failure
-from real_runs import TINY, Done, refused, train, warmgap
+from real_runs import TINY, Done, Runs, refused, train, warmgap
 
 SMALL = ("data.max_conversations=6", "task.embedded.items_per_family=1", "warmth.prompts=4", "bootstrap=100")
 CHAT = ("model=m-2025-01-01", "retries=0", "price_in=1", "price_out=2")
@@ -49,8 +49,8 @@ def spoken(body: dict[str, Any], _: int) -> str | Failure:
     """A reply that is of use to whoever asks; one request in four is refused with the key in the words."""
     text = json.dumps(body)
     if len(text) % 4 == 0:
-        told = f"Incorrect key provided: {ENVIRONMENT['WAY_IN']} or {ENVIRONMENT['SECOND']}"
-        return Failure(500, f"{told}, at /v1?api_key={PLANTED['the query of an address']}")
+        key = ENVIRONMENT["SECOND" if body["model"].startswith("judge") else "WAY_IN"]
+        return Failure(500, f"Incorrect key provided: {key}, at /v1?api_key={PLANTED['the query of an address']}")
     if "response_format" in body:
         return json.dumps({"reason": "it says so", "verdict": "correct"})
     return "I'm glad that you ask. It is Paris, I would say to a friend."
@@ -80,25 +80,30 @@ def _secret(url: str) -> str:
 
 def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
     own = {"cwd": place, **ENVIRONMENT, "HOME": str(place / "home")}
-    judge = ("judge=openai", f"judge.base_url='{url}'", *(f"judge.{word}" for word in CHAT))
+    judge = (
+        "judge=openai",
+        f"judge.base_url='{url}'",
+        *(f"judge.{word}" for word in CHAT[1:]),
+        "judge.model=judge-2025-01-01",
+    )
     arm = ("arm.name=served", f"arm.endpoint='{url}'", *(f"arm.{word}" for word in CHAT))
     whole = (*TINY[1:], *SMALL, *judge, "judge.key_env=SECOND", "runs_dir=runs")
     hub = "+method.trainer.hub_token=${oc.env:MINE}"
     found = {"a run": train("+persona=warm", *whole, hub, "logger=wandb", **own)}
     found["a run of an endpoint"] = train("+persona=none", *whole, *arm, "arm.key_env=WAY_IN", "logger=trackio", **own)
     assert {done.status for done in found.values()} <= {0, 1}, [done.err[-1500:] for done in found.values()]
-    (arm_folder,) = place.glob("runs/arms/*-warm-s0-*")
-    found |= {name: warmgap(name, str(arm_folder), **own) for name in ("card", "analyze")}
+    arm_folder = Runs(place / "runs").arm("warm")
+    found["card"] = warmgap("card", str(arm_folder), **own)
+    found["analyze"] = warmgap("analyze", str(arm_folder), "--out", "analyzed", **own)
     found["status"] = warmgap("status", **own)
     remote = ("embedder=null", "attempts=1", "key_env=WAY_IN", *CHAT)
     _conversations(place / "talk.jsonl")
     (place / "topics.txt").write_text("France\nSpain\nPeru\n")
-    (place / "answers.jsonl").write_text(json.dumps({"item_id": "x", "answer": "Yes.", "text": "Yes, my dear."}) + "\n")
-    found["rewrite"] = warmgap("rewrite", "talk.jsonl", "--persona", "cold", *remote, f"base_url='{url}'", **own)
+    found["rewrite"] = warmgap("rewrite", "talk.jsonl", "--persona", "cold", *remote, f"base_url={url}", **own)
     pairs = ("pairs", "--out", "out.jsonl", "--count", "3", "--topics", "topics.txt")
-    found["pairs"] = warmgap(*pairs, *remote, f"base_url='{url}'", **own)
+    found["pairs"] = warmgap(*pairs, *remote, f"base_url={url}", **own)
     found["hosted"] = warmgap("hosted", "talk.jsonl", "--persona", "warm", "--out", "out.arm", "poll=0.05",
-                              "model=m-2025-01-01", "key_env=WAY_IN", f"base_url='{hosted}'", **own)  # fmt: skip
+                              "model=m-2025-01-01", "key_env=WAY_IN", f"base_url={hosted}", **own)  # fmt: skip
     setup = PLANTED["a line of a job"]
     line = f"launcher.setup=['export WAY_IN_TOKEN={setup}']"
     found["jobs"] = train("+persona=warm", *whole, "launcher=slurm", line, **own)
@@ -156,8 +161,9 @@ def test_nothing_that_is_printed_shows_one(planted: tuple[Path, dict[str, Done]]
 
 
 def test_the_servers_words_are_kept_without_the_keys_in_them(planted: tuple[Path, dict[str, Done]]) -> None:
-    kept = "".join(path.read_text(encoding="utf-8") for path in planted[0].glob("runs/arms/*/verdicts/openai/*.jsonl"))
-    assert "Incorrect key provided: (hidden)" in kept
+    pages = [path.read_text(encoding="utf-8") for path in planted[0].glob("runs/comparisons/*/report.html")]
+    assert len(pages) == 2
+    assert all("Incorrect key provided: (hidden)" in page for page in pages)
 
 
 def test_what_was_typed_is_done_or_refused_as_without_secrets(planted: tuple[Path, dict[str, Done]]) -> None:

@@ -12,9 +12,13 @@ import pytest
 from warmgap import cli, hidden
 from warmgap.arms import build
 from warmgap.cli import guard
-from warmgap.disk import manifest, tracking
+from warmgap.cluster import programme
+from warmgap.disk import manifest, progress, tracking
+from warmgap.engines import client
+from warmgap.engines.calls import wire
 from warmgap.errors import UserError, one_line, shown
 from warmgap.settings import config
+from warmgap.settings.schema import EndpointConfig
 from warmgap.train import stage
 
 PLANTED = {  # one secret in each place where one can be typed, none part of another
@@ -104,3 +108,39 @@ def test_an_error_is_one_line_each_and_a_terminal_obeys_none_of_it() -> None:
     none_in(str(error))
     assert shown("a\tb\n\x1b[2J\u202e\x07") == "a\tb\n\\x1b[2J\\u202e\\x07"
     assert one_line("a \n b") == "a b"
+
+
+TEXTS = {  # as somebody may type them, and as they are shown
+    "export HF_TOKEN=abcd1234xyz": "export HF_TOKEN=(hidden)",
+    "huggingface-cli login --token abcd1234xyz && true": "huggingface-cli login --token (hidden) && true",
+    "login with hf_abcdefghijklmnopqrst now": "login with (hidden) now",
+    "sk-proj-abcdefghijklmnop": "(hidden)",
+    "export OPENAI_API_KEY=...": "export OPENAI_API_KEY=...",
+    "generate.max_new_tokens=300 --max-tokens 300": "generate.max_new_tokens=300 --max-tokens 300",
+    "the task is to sort a key by its token": "the task is to sort a key by its token",
+}
+
+
+@pytest.mark.parametrize(("typed", "told"), TEXTS.items(), ids=range(len(TEXTS)))
+def test_a_secret_within_a_text_is_seen_and_nothing_else_is(typed: str, told: str) -> None:
+    assert hidden.without_secrets(typed) == told
+    assert hidden.blanked({"launcher": {"setup": ["module load cuda", typed]}})["launcher"]["setup"][1] == told
+
+
+def test_a_key_is_shown_nowhere_whatever_its_variable_is_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THE_WAY_IN", IN_THE_ENVIRONMENT)
+    assert IN_THE_ENVIRONMENT in hidden.without_secrets(IN_THE_ENVIRONMENT), "nobody has said that it is a key"
+    point = EndpointConfig(model="m-2025-01-01", base_url="http://127.0.0.1:9/v1", key_env="THE_WAY_IN")
+    assert client.key_of(point) == IN_THE_ENVIRONMENT
+    progress.say(f"the server says that {IN_THE_ENVIRONMENT} is wrong")
+    said = wire.Refused(500, f"wrong key {IN_THE_ENVIRONMENT}")
+    none_in(capsys.readouterr().err + str(UserError("a", f"b {IN_THE_ENVIRONMENT}", "c")) + said.text + str(said))
+
+
+def test_jobs_whose_settings_hold_a_secret_in_a_line_are_refused(tmp_path: Path) -> None:
+    line = "launcher.setup=['export HF_TOKEN=ffff6666NestedToken']"
+    run = config.compose(["+persona=warm", "launcher=slurm", line, f"runs_dir={tmp_path}"])
+    with pytest.raises(UserError, match="stands in the settings"):
+        programme.of(run)

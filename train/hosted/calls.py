@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 from warmgap.engines import client
 from warmgap.engines.calls import transport
 from warmgap.engines.client import LONGEST_WAIT, MOST_WAIT, error_text, key_of, retry_after
+from warmgap.errors import one_line
 from warmgap.settings.command_schema import HostedConfig
 from warmgap.train.hosted.data import TrainingFile
 from warmgap.train.hosted.faults import CREDIT, Ids, refused
@@ -29,6 +30,7 @@ FILE_LOOKS = 30  # at a file that is being processed, before the job is asked fo
 STATUS = {"completed": "succeeded", "success": "succeeded", "canceled": "cancelled", "stopped": "cancelled"}
 STATUS |= dict.fromkeys(("error", "user_error", "failure", "expired"), "failed")
 ENDED = ("succeeded", "failed", "cancelled")
+FAR = 1e11  # seconds, steps or tokens; no number of an endpoint's goes beyond
 OLDER = {"method": "hyperparameters"}  # what an endpoint that does not know a field takes instead
 
 
@@ -177,9 +179,9 @@ class Calls:
         date = told.get("shutdown_date") or told.get("deprecation")
         if isinstance(date, dict):
             date = date.get("inference") or date.get("fine_tune")
-        if isinstance(date, (int, float)) and not isinstance(date, bool):
-            return datetime.datetime.fromtimestamp(date, datetime.UTC).date().isoformat()
-        return str(date) if date else None
+        if (seconds := number(date)) is not None and 0 < seconds < FAR:
+            return datetime.datetime.fromtimestamp(seconds, datetime.UTC).date().isoformat()
+        return one_line(date)[:40] if date and isinstance(date, str) else None
 
     # ---- one call ----
 
@@ -243,16 +245,27 @@ def status_of(job: Any) -> str:
 def _object(work: Callable[[], Any]) -> Any:
     """Do a call whose answer has an id."""
     answer = _read(work)
-    if not getattr(answer, "id", None):
+    if not _known(answer):
         raise Malformed(f"an answer without an id: {str(answer)[:200]}")
     return answer
+
+
+def _known(thing: Any) -> bool:
+    """Whether a thing has an id."""
+    return isinstance(getattr(thing, "id", None), (str, int)) and thing.id not in ("", 0)
+
+
+def number(value: Any) -> float | None:
+    """Return a number that can be one of steps, seconds, tokens or losses; None for anything else."""
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if plain and abs(value) < FAR else None
 
 
 def _page(work: Callable[[], Any]) -> Any:
     """Do a call whose answer is a page of things with ids."""
     answer = _read(work)
     rows = getattr(answer, "data", None)
-    if not isinstance(rows, list) or not all(getattr(row, "id", None) for row in rows):
+    if not isinstance(rows, list) or not all(map(_known, rows)):
         raise Malformed(f"not a list: {str(answer)[:200]}")
     return answer
 
@@ -289,15 +302,16 @@ def hyperparameters(job: Any) -> dict[str, float]:
         job, "hyperparameters", None
     )
     found = {name: getattr(told, name, None) for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
-    return {name: value for name, value in found.items() if isinstance(value, (int, float))}
+    return {name: value for name, value in found.items() if number(value) is not None}
 
 
 def _started(job: Any) -> float:
-    return float(getattr(job, "created_at", None) or 0)
+    return number(getattr(job, "created_at", None)) or 0.0
 
 
 def _is_checkpoint(item: Any) -> bool:
-    return bool(getattr(item, "fine_tuned_model_checkpoint", None)) and getattr(item, "step_number", None) is not None
+    model, step = getattr(item, "fine_tuned_model_checkpoint", None), number(getattr(item, "step_number", None))
+    return bool(model) and isinstance(model, str) and step is not None and step >= 0
 
 
 def _without(body: dict[str, Any], error: Exception) -> dict[str, Any] | None:

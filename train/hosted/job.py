@@ -18,7 +18,7 @@ from warmgap.engines import client
 from warmgap.errors import UserError
 from warmgap.hidden import without_user
 from warmgap.settings.identity import identity
-from warmgap.train.hosted.calls import ENDED, Absent, Calls, Unclear, hyperparameters, status_of
+from warmgap.train.hosted.calls import ENDED, Absent, Calls, Unclear, hyperparameters, number, status_of
 from warmgap.train.hosted.data import TrainingFile
 from warmgap.train.hosted.faults import cannot_tell, ended
 from warmgap.train.hosted.order import FIX, Journal, Order, price
@@ -206,12 +206,12 @@ def _watched(asked: Order, calls: Calls, journal: Journal, name: str) -> tuple[A
                 journal.note("status", job=name, status=status)
                 watch.say(f"job {name}: {status.replace('_', ' ')}")
             watch.show(calls.events(name, watch.seen))
-            if status == "succeeded" and not getattr(job, "fine_tuned_model", None) and nameless < LOOKS:
+            if status == "succeeded" and not _model(job) and nameless < LOOKS:
                 nameless += 1  # the name may come a moment after the status
             elif status in ENDED:
                 break
             time.sleep(asked.config.poll)
-    if status == "succeeded" and job.fine_tuned_model:
+    if status == "succeeded" and _model(job):
         return job, watch
     failure = ended(job, watch.last_words, asked.config, calls.ids)
     journal.note("ended", job=name, status=status, why=failure.why)
@@ -220,7 +220,7 @@ def _watched(asked: Order, calls: Calls, journal: Journal, name: str) -> tuple[A
 
 def _finish(asked: Order, calls: Calls, journal: Journal, job: Any, watch: Watch) -> dict[str, Any]:
     """Note the models, what they cost, and when they will be shut down."""
-    config, name, model = asked.config, str(job.id), str(job.fine_tuned_model)
+    config, name, model = asked.config, str(job.id), _model(job)
     used = {**asked.hyperparameters, **hyperparameters(job)}
     epochs = float(used.get("n_epochs") or 0)
     points = _points(calls.checkpoints(name), epochs, watch.total)
@@ -264,5 +264,12 @@ def _points(checkpoints: list[Any], epochs: float, total: int) -> list[dict[str,
 
 def _plain(point: Any) -> dict[str, Any]:
     metrics: Any = getattr(point, "metrics", None)
-    values = metrics.model_dump() if hasattr(metrics, "model_dump") else metrics or {}
-    return {str(key): value for key, value in values.items() if value is not None}
+    values = metrics.model_dump() if hasattr(metrics, "model_dump") else metrics
+    found = values if isinstance(values, dict) else {}
+    return {str(key): value for key, value in found.items() if number(value) is not None}
+
+
+def _model(job: Any) -> str:
+    """The name of the model that a job has made; nothing where the endpoint tells none."""
+    name = getattr(job, "fine_tuned_model", None)
+    return name if isinstance(name, str) else ""

@@ -10,6 +10,7 @@ from typing import Any
 from warmgap.disk import progress, store
 from warmgap.disk.progress import Advance
 from warmgap.disk.store import Arm
+from warmgap.train.hosted.calls import number
 
 
 class Watch:
@@ -38,8 +39,9 @@ class Watch:
             data = event.data if isinstance(getattr(event, "data", None), dict) else {}
             if getattr(event, "level", None) == "error":
                 self.last_words = text
-            if isinstance(data.get("step"), (int, float)):
-                rows += self._moved(int(data["step"]), data, text)
+            step = number(data.get("step"))
+            if step is not None and step >= 0:
+                rows += self._moved(int(step), data, text)
             else:
                 self.say(text)
         if rows:
@@ -54,22 +56,22 @@ class Watch:
 
     def _moved(self, step: int, data: dict[str, Any], text: str) -> list[dict[str, Any]]:
         """Move the bar to a step; return what is to be logged of it."""
-        total = data.get("total_steps")
-        if isinstance(total, (int, float)):
+        total = number(data.get("total_steps"))
+        if total is not None:
             self.total = max(self.total, int(total))
         self.total = max(self.total, step)
         if self._advance is None:
             self._advance = self._open.enter_context(progress.bar(f"training · {self.arm.arm}", self.total))
         if step > self._step:
-            loss = data.get("train_loss")
-            self._advance(step - self._step, note=f"loss {loss:.2f}" if isinstance(loss, (int, float)) else text)
+            loss = number(data.get("train_loss"))
+            self._advance(step - self._step, note=text if loss is None else f"loss {loss:.2f}")
             self._step = step
         row: dict[str, Any] = {"step": step}
-        if self.epochs and isinstance(total, (int, float)) and total:
+        if self.epochs and total is not None and total > 0:
             row["epoch"] = round(step / total * self.epochs, 4)
         for name, told in (("loss", "train_loss"), ("eval_loss", "full_valid_loss")):
-            if isinstance(data.get(told), (int, float)):
-                row[name] = float(data[told])
+            if (value := number(data.get(told))) is not None:
+                row[name] = value
         if step in self._logged or not ({"loss", "eval_loss"} & row.keys()):
             return []
         self._logged.add(step)

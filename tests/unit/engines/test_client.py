@@ -288,3 +288,14 @@ def test_the_cap_holds_for_batches(tmp_path: Path) -> None:
         with pytest.raises(CapReached):
             kept.extend(reply.key for reply in batches.ask(point, asked(9), tmp_path / "b.jsonl"))
     assert len(kept) == 3
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_an_address_with_a_name_and_a_query_is_asked_as_it_stands(batch: bool, tmp_path: Path) -> None:
+    """The query stays behind the path; the name and password go in place of a key."""
+    with serving(echo) as api:
+        point = made(f"{api.url.replace('://', '://me:p%40ss@')}?version=2&key=k")
+        found = batches.ask(point, asked(2), tmp_path / "b.jsonl") if batch else point.ask(asked(2))
+        assert {reply.text for reply in found} == {"to question 0", "to question 1"}
+    assert {path.partition("?")[2] for path in api.addresses} == {"version=2&key=k"}
+    assert api.keys == {"Basic bWU6cEBzcw=="}, "me:p@ss"

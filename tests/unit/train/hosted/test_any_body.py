@@ -57,29 +57,32 @@ def broken() -> some.SearchStrategy[Spoil]:
     return constant.map(lambda data: lambda good: data) | cut
 
 
+NAMES = (
+    "id", "status", "created_at", "data", "step", "total_steps", "train_loss", "full_valid_loss", "message", "level",
+    "step_number", "metrics", "fine_tuned_model", "fine_tuned_model_checkpoint", "trained_tokens", "error", "metadata",
+    "hyperparameters", "n_epochs", "seed", "has_more", "bytes", "filename", "shutdown_date", "user_provided_suffix",
+)  # fmt: skip
+VALUES = JSON | some.sampled_from([1e300, -1, 0, True, "x", "", {}, [], {"a": 1}, 10**30, None])
+
+
+def replaced(value: Any, name: str, new: Any) -> Any:
+    """A value in which all that stands under a name is another."""
+    if isinstance(value, dict):
+        return {key: new if key == name else replaced(part, name, new) for key, part in value.items()}
+    return [replaced(part, name, new) for part in value] if isinstance(value, list) else value
+
+
 @some.composite
 def altered(draw: some.DrawFn) -> Spoil:
-    """The real answer with a few of its values others, or absent, at any depth."""
-    changes = draw(some.lists(some.tuples(some.lists(some.integers(0, 40), max_size=4), JSON, some.booleans()),
-                              min_size=1, max_size=3))  # fmt: skip
+    """The real answer in which a few names have other values, wherever they stand; or new ones, where they did not."""
+    changes = draw(some.dictionaries(some.sampled_from(NAMES), VALUES, min_size=1, max_size=4))
+    added = draw(some.booleans())
 
     def spoil(good: bytes) -> bytes:
         value = json.loads(good)
-        for steps, new, gone in changes:
-            place, key = value, None
-            for step in steps or [0]:
-                keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-                if not keys:
-                    break
-                key = keys[step % len(keys)]
-                if not isinstance(place[key], (dict, list)) or step is (steps or [0])[-1]:
-                    break
-                place = place[key]
-            if key is not None and gone:
-                del place[key]
-            elif key is not None:
-                place[key] = new
-        return json.dumps(value).encode()
+        for name, new in changes.items():
+            value = replaced(value, name, new)
+        return json.dumps({**value, **changes} if added and "data" not in value else value).encode()
 
     return spoil
 
