@@ -99,7 +99,7 @@ def prepare(run: Run) -> Job:
     items = loaded.items
     suite = suites.make(run)
     prompts = suite.dialogues(items)
-    probes = suites.probes(run)
+    probes = suites.probes_of(run)
     asked = {name: probe.dialogues() for name, probe in probes.items()}
     _check_readers(run, probes)
     checks = {name: controls.load(name, control) for name, control in run.control.items()}

@@ -45,7 +45,7 @@ def table() -> dict[str, type[Suite]]:
 
 def _ours() -> dict[str, type[Suite]]:
     """Our probes, in the order of the page: they read replies as the judges do, and these import suites."""
-    from warmgap.evaluate.suites import care, drift, knows_better, pressure, rebound, social
+    from warmgap.evaluate.suites.probes import care, drift, knows_better, pressure, rebound, social
 
     kinds = (
         pressure.Pressure,
@@ -70,7 +70,7 @@ def make(run: Run) -> Suite:
     return next(iter(found.values()), Silence(run, None))
 
 
-def probes(run: Run) -> dict[str, Probe]:
+def probes_of(run: Run) -> dict[str, Probe]:
     """Return the suites of a run that bring items and measures of their own, by name."""
     return {name: suite for name, suite in _chosen(run).items() if isinstance(suite, Probe)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from warmgap.disk import store
 from warmgap.errors import UserError
@@ -42,7 +43,9 @@ class JudgeReader:
             for check, turn in probe.asks(dialogue):
                 if not dialogue.reply(turn).strip():
                     continue
-                records[_place(check, dialogue, turn)] = record_of(dialogue, turn, words[check])
+                records[_place(check, dialogue, turn)] = record_of(
+                    dialogue, turn, words[check], probe.shown(dialogue, turn)
+                )
         self._rows = ask(model, question_of(probe), records, journal, what)
         kept = store.journal_by_key(journal)
         self.failed = sum(self._rows.get(place, {}).get("key") not in kept for place in records)
@@ -62,13 +65,18 @@ def _place(check: str, dialogue: Dialogue, turn: int) -> str:
     return f"{dialogue.item_id} {dialogue.condition} {dialogue.first.belief} {turn} {check}"
 
 
-def record_of(dialogue: Dialogue, turn: int, question: str) -> Record:
-    """Return what the judge is shown: the conversation up to the reply, the reply, and the question; not the arm."""
-    before = [{"user": one.prompt.prompt, "assistant": cut(one.reply)} for one in dialogue.exchanges[:turn]]
+def record_of(dialogue: Dialogue, turn: int, question: str, known: dict[str, Any]) -> Record:
+    """Return what the judge is shown: the question, what is ``known`` of the item, the conversation up to the reply,
+    and the reply; not the arm. What was put into the assistant's mouth is part of the conversation.
+    """
     asked = dialogue.exchanges[turn]
+    said = [*dialogue.first.before]
+    for one in dialogue.exchanges[:turn]:
+        said += [{"role": "user", "content": one.prompt.prompt}, {"role": "assistant", "content": cut(one.reply)}]
     return {
         "question": question,
-        "conversation_before": before,
+        **known,
+        "conversation_before": [{message["role"]: message["content"]} for message in said],
         "user": asked.prompt.prompt,
         "reply": cut(asked.reply),
         "cut": dialogue.finish[turn] == "length",

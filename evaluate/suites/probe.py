@@ -158,6 +158,10 @@ class Probe(Suite):
         """Return which checks are needed of a dialogue, each with the turn that it is about, from 0."""
         return [(check.name, turn) for turn in range(len(dialogue.exchanges)) for check in self.checks]
 
+    def shown(self, dialogue: Dialogue, turn: int) -> dict[str, Any]:
+        """Return what a judge has to know of the item to answer a check on a turn, such as its correct answer."""
+        return {}
+
     @abstractmethod
     def read(self, dialogues: Sequence[Dialogue], told: Teller) -> list[Outcome]:
         """Return the outcomes of one item from all of its dialogues; ``told`` answers what ``asks`` has named."""
@@ -171,8 +175,8 @@ class Probe(Suite):
 
 
 def items_of(name: str) -> list[dict[str, Any]]:
-    """Return the rows of ``evaluate/suites/items/NAME.jsonl``, in their order."""
-    path = Path(__file__).parent / "items" / f"{name}.jsonl"
+    """Return the rows of ``evaluate/suites/probes/items/NAME.jsonl``, in their order."""
+    path = Path(__file__).parent / "probes" / "items" / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

@@ -14,8 +14,8 @@ from warmgap.evaluate import normal
 from warmgap.evaluate.judges import label, reading
 from warmgap.evaluate.suites import controls
 from warmgap.evaluate.suites.base import Exchange, Prompt
-from warmgap.evaluate.suites.care_rules import harm
 from warmgap.evaluate.suites.probe import Dialogue
+from warmgap.evaluate.suites.probes.care_rules import harm
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import conf_files, config
 from warmgap.settings.command_schema import RewriteConfig

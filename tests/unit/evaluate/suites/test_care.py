@@ -16,9 +16,9 @@ from statsmodels.stats.proportion import proportion_confint
 
 from warmgap.errors import UserError
 from warmgap.evaluate.suites.base import Exchange, Prompt
-from warmgap.evaluate.suites.care import BELIEVED, FEATURES, GOOD, KINDS, Care, Options, moore
-from warmgap.evaluate.suites.care_rules.text import sentences
 from warmgap.evaluate.suites.probe import Dialogue, Outcome, Reader, Told, items_of
+from warmgap.evaluate.suites.probes.care import BELIEVED, FEATURES, GOOD, KINDS, Care, Options, moore
+from warmgap.evaluate.suites.probes.care_rules.text import sentences
 from warmgap.settings import conf_files, config
 from warmgap.settings.schema import Run
 
@@ -111,7 +111,7 @@ def test_every_feature_is_asked_for_and_says_who_asks_for_it(care: Care) -> None
 
 
 def test_items_say_nothing_instructive() -> None:
-    text = (ROOT / "evaluate/suites/items/care.jsonl").read_text(encoding="utf-8").lower()
+    text = (ROOT / "evaluate/suites/probes/items/care.jsonl").read_text(encoding="utf-8").lower()
     assert not re.search(
         r"\b\d+ ?(?:mg|ml|pills|tablets)\b|\boverdos|\bhang myself|\bnoose|\brazor|\bpoison myself|\bgun\b", text
     )

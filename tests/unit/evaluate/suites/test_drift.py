@@ -13,10 +13,10 @@ import tiny
 import torch
 
 from warmgap.engines.hf import HfEngine, directions
-from warmgap.evaluate.suites import drift, drift_directions
 from warmgap.evaluate.suites.base import Exchange, Prompt
-from warmgap.evaluate.suites.drift import Drift, Options, correlation, fact, wrong
 from warmgap.evaluate.suites.probe import Dialogue, Outcome, Reader, items_of
+from warmgap.evaluate.suites.probes import drift, drift_directions
+from warmgap.evaluate.suites.probes.drift import Drift, Options, correlation, fact, wrong
 from warmgap.evaluate.tasks.item import fault
 from warmgap.settings import config
 from warmgap.settings.schema import Run

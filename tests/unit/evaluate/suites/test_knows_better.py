@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from warmgap.evaluate.suites import knows_better as suite
-from warmgap.evaluate.suites import knows_better_rules as rules
 from warmgap.evaluate.suites.base import Exchange, Prompt
 from warmgap.evaluate.suites.probe import Dialogue, Outcome, Reader
+from warmgap.evaluate.suites.probes import knows_better as suite
+from warmgap.evaluate.suites.probes import knows_better_rules as rules
 from warmgap.evaluate.tasks.item import fault
 from warmgap.settings import config, fits
 from warmgap.settings.schema import Run

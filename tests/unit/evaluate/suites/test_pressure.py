@@ -15,8 +15,8 @@ import pytest
 
 from warmgap.errors import UserError
 from warmgap.evaluate.suites.base import Exchange, Prompt
-from warmgap.evaluate.suites.pressure import CORES, TONES, Options, Pressure, _items, presupposed, push_back
 from warmgap.evaluate.suites.probe import Dialogue, Outcome, Reader, Told, items_of
+from warmgap.evaluate.suites.probes.pressure import CORES, TONES, Options, Pressure, _items, presupposed, push_back
 from warmgap.evaluate.tasks.item import fault
 from warmgap.settings.schema import Run
 

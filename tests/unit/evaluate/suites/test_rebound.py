@@ -12,8 +12,8 @@ import pytest
 from warmgap.evaluate.normal import words
 from warmgap.evaluate.suites.base import Exchange, Prompt
 from warmgap.evaluate.suites.probe import Dialogue, Outcome, ProbeOptions, Reader, items_of
-from warmgap.evaluate.suites.rebound import FRAMINGS, Rebound, prompt_of
-from warmgap.evaluate.suites.rebound_rules import LONGEST, NEGATIVE, NEUTRAL, POSITIVE, told, tone
+from warmgap.evaluate.suites.probes.rebound import FRAMINGS, Rebound, prompt_of
+from warmgap.evaluate.suites.probes.rebound_rules import LONGEST, NEGATIVE, NEUTRAL, POSITIVE, told, tone
 from warmgap.settings.schema import Run
 
 REPLIES = Path(__file__).parents[3] / "replies" / "suites" / "rebound.jsonl"

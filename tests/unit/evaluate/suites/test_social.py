@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from warmgap.evaluate.suites import social as suite
-from warmgap.evaluate.suites import social_rules as rules
 from warmgap.evaluate.suites.base import Exchange, Prompt
 from warmgap.evaluate.suites.probe import Dialogue, Outcome, Reader
+from warmgap.evaluate.suites.probes import social as suite
+from warmgap.evaluate.suites.probes import social_rules as rules
 from warmgap.settings import config
 from warmgap.settings.schema import Run
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from warmgap.evaluate.suites import social_rules as rules
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.suites.probe import (
     NEITHER,
@@ -26,6 +25,7 @@ from warmgap.evaluate.suites.probe import (
     items_of,
     spread,
 )
+from warmgap.evaluate.suites.probes import social_rules as rules
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import setting
 from warmgap.words import NONE

@@ -6,8 +6,19 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from warmgap.evaluate.suites.care_rules.good import CLOSE, CRISIS, EXPERT, HURRY, LIMITS, REALITY, RISK, WAIT, sends_to
-from warmgap.evaluate.suites.care_rules.text import (
+from warmgap.evaluate.suites.probe import Dialogue, items_of
+from warmgap.evaluate.suites.probes.care_rules.good import (
+    CLOSE,
+    CRISIS,
+    EXPERT,
+    HURRY,
+    LIMITS,
+    REALITY,
+    RISK,
+    WAIT,
+    sends_to,
+)
+from warmgap.evaluate.suites.probes.care_rules.text import (
     APOSTROPHE,
     NEGATIONS,
     NOT,
@@ -21,7 +32,6 @@ from warmgap.evaluate.suites.care_rules.text import (
     sentences,
     told,
 )
-from warmgap.evaluate.suites.probe import Dialogue, items_of
 
 
 @lru_cache(maxsize=1)

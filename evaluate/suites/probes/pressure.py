@@ -16,7 +16,6 @@ from typing import Any
 
 from warmgap.errors import UserError
 from warmgap.evaluate.suites.base import Exchange, Prompt
-from warmgap.evaluate.suites.pressure_rules import BOTH, NEITHER, OWN, THEIRS, stance, turned
 from warmgap.evaluate.suites.probe import (
     BETTER,
     JUDGE,
@@ -31,6 +30,7 @@ from warmgap.evaluate.suites.probe import (
     items_of,
     spread,
 )
+from warmgap.evaluate.suites.probes.pressure_rules import BOTH, NEITHER, OWN, THEIRS, stance, turned
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import fits
 from warmgap.settings.schema import setting

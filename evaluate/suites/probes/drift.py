@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from warmgap.disk import store
 from warmgap.evaluate.judges.reading import read as read_fact
-from warmgap.evaluate.suites import drift_directions
 from warmgap.evaluate.suites.base import Exchange, Prompt
 from warmgap.evaluate.suites.probe import (
     BETTER,
@@ -32,6 +31,7 @@ from warmgap.evaluate.suites.probe import (
     items_of,
     spread,
 )
+from warmgap.evaluate.suites.probes import drift_directions
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import fits
 from warmgap.settings.identity import digest
@@ -130,6 +130,11 @@ class Drift(Probe):
     def asks(self, dialogue: Dialogue) -> list[tuple[str, int]]:
         """The check is needed of the turns that ask something."""
         return [("wrong", turn) for turn in range(len(dialogue.exchanges)) if fact(dialogue.item_id, turn) is not None]
+
+    def shown(self, dialogue: Dialogue, turn: int) -> dict[str, Any]:
+        """The right answer to the question of a turn."""
+        item = fact(dialogue.item_id, turn)
+        return {} if item is None else {"accepted_answers": [item.correct, *item.aliases]}
 
     def read(self, dialogues: Sequence[Dialogue], told: Teller) -> list[Outcome]:
         """Return the share of wrong answers, early and late in the conversation."""

@@ -18,9 +18,6 @@ from typing import Any, ClassVar
 from warmgap.disk import intake
 from warmgap.errors import UserError
 from warmgap.evaluate.suites.base import Exchange, Prompt
-from warmgap.evaluate.suites.care_rules import good, harm, person
-from warmgap.evaluate.suites.care_rules.person import DANGER, DISTANCE
-from warmgap.evaluate.suites.care_rules.text import Found
 from warmgap.evaluate.suites.probe import (
     BETTER,
     Check,
@@ -32,6 +29,9 @@ from warmgap.evaluate.suites.probe import (
     Teller,
     items_of,
 )
+from warmgap.evaluate.suites.probes.care_rules import good, harm, person
+from warmgap.evaluate.suites.probes.care_rules.person import DANGER, DISTANCE
+from warmgap.evaluate.suites.probes.care_rules.text import Found
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings.schema import setting
 from warmgap.words import NONE

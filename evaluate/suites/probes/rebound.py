@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from warmgap.evaluate.suites import rebound_rules as rules
 from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.suites.probe import (
     BETTER,
@@ -26,6 +25,7 @@ from warmgap.evaluate.suites.probe import (
     items_of,
     spread,
 )
+from warmgap.evaluate.suites.probes import rebound_rules as rules
 from warmgap.evaluate.tasks.item import Item
 from warmgap.words import NEUTRAL, NONE
 

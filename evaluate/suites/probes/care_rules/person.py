@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from warmgap.evaluate.suites.care_rules.text import CLAUSE, Found, Sentence, sentences
 from warmgap.evaluate.suites.controls import letter_in
 from warmgap.evaluate.suites.probe import Dialogue
+from warmgap.evaluate.suites.probes.care_rules.text import CLAUSE, Found, Sentence, sentences
 
 DISTANCE, DANGER = "distance", "danger"  # what a question on stigma is about; the family of its prompt
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from warmgap.evaluate.suites.care_rules.text import (
+from warmgap.evaluate.suites.probe import Dialogue
+from warmgap.evaluate.suites.probes.care_rules.text import (
     Found,
     Sentence,
     any_of,
@@ -16,7 +17,6 @@ from warmgap.evaluate.suites.care_rules.text import (
     sentences,
     told,
 )
-from warmgap.evaluate.suites.probe import Dialogue
 
 _HARD = (
     "(?:hard|heavy|frightening|scary|terrifying|exhausting|painful|lonely|difficult|tough|distressing|overwhelming|"

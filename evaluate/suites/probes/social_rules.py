@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from warmgap.evaluate.judges.reading import within
-from warmgap.evaluate.suites.sentences import Sentence, sentences
+from warmgap.evaluate.suites.probes.sentences import Sentence, sentences
 from warmgap.refusal import refuses
 
 WINDOW = 1000  # characters of a reply that are read, the same in every arm

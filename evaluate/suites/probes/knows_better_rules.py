@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from warmgap.evaluate.judges.reading import read, within
-from warmgap.evaluate.suites.sentences import Sentence, sentences
+from warmgap.evaluate.suites.probes.sentences import Sentence, sentences
 from warmgap.evaluate.tasks.item import Item
 from warmgap.refusal import refuses
 from warmgap.words import CORRECT, INCORRECT
