@@ -71,6 +71,12 @@ def _power(options: Any) -> int:
     return 0
 
 
+def _dialogues(probe: Any, prompts: Any) -> str:
+    """What a suite with items of its own asks of each arm."""
+    held = f"{len(prompts):,} dialogues of each arm, {len({prompt.item_id for prompt in prompts}):,} items"
+    return held if probe.turns == 1 else f"{held}, at most {probe.turns} turns each"
+
+
 def _cost(run_: Any, job: Any) -> str:
     """What the judges would cost at most, in words: every answer as long as it may be, every reply as well."""
     from warmgap.evaluate import judges
@@ -128,10 +134,11 @@ def _plan(options: Any) -> int:
     arms, prompts = len(job.arms), len(job.prompts)
     characters = sum(len(prompt.prompt) for prompt in job.prompts)
     rows = [("arms", ", ".join(arm.name for arm in job.arms)), ("items", f"{len(job.items):,}")]
-    rows += [("prompts per arm", f"{prompts:,} ({prompts / len(job.items):.1f} per item)")]
+    rows += [("prompts per arm", f"{prompts:,} ({prompts / max(1, len(job.items)):.1f} per item)")]
     rows += [("asked", note) for note in job.suite.notes(job.items, job.prompts)]
     most = f", and in turns that follow at most {job.suite.turns - 1} times as many" if job.suite.turns > 1 else ""
     rows += [("answers", f"{arms * prompts:,}{most}"), ("prompt tokens", f"about {arms * characters // 4:,}")]
+    rows += [(f"suite {name}", _dialogues(probe, job.asked[name])) for name, probe in job.probes.items()]
     rows += [("new tokens, at most", f"{arms * prompts * run_.generate.max_new_tokens:,}")]
     rows += _training(run_, job)
     rows += _memory(run_, options.card, training=bool(job.trained))
