@@ -16,7 +16,7 @@ from warmgap.engines import models
 from warmgap.engines.hf import directions as hf
 from warmgap.mitigations import directions
 from warmgap.mitigations.base import Material, Mitigation, Place
-from warmgap.mitigations.directions import KEPT, as_filed
+from warmgap.mitigations.directions import as_filed, kept
 from warmgap.mitigations.pairs import Pair
 from warmgap.settings import fits
 from warmgap.settings.scope import setting
@@ -60,11 +60,11 @@ class Cap(Mitigation):
         """Measure the range, unless it is kept from before, and hold the model to it; at strength 0 do nothing."""
         if self.strength == 0:
             return
-        held = hf.read(material.folder / KEPT)
+        held = hf.read(kept(self.name, material))
         if held is None:
             with hf.original(model):
                 held = self._measured(model, material)
-            hf.save(held, material.folder / KEPT)
+            hf.save(held, kept(self.name, material))
             ends = " ".join(f"{low:.3g} to {high:.3g}" for low, high in zip(held["low"], held["high"], strict=True))
             say(f"cap: {self.direction} of the original {ends}")
         for place, depth in enumerate(self.depths):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from warmgap.disk.once import hashed
@@ -15,7 +16,6 @@ from warmgap.mitigations.base import Material, Mitigation
 from warmgap.mitigations.pairs import Pair, drawn
 from warmgap.settings import conf_files, config
 
-KEPT = "direction.safetensors"  # in the data folder of an arm that a direction is part of
 Recipe = TypeVar("Recipe", bound=Mitigation)
 Reply = Literal["complying", "correcting"]
 REPLIES: tuple[Reply, ...] = ("complying", "correcting")
@@ -46,6 +46,11 @@ NAMES = (*AXES, ASSISTANT)
 def sense(name: str) -> int:
     """Return 1 where an arm is mended by going along a direction, -1 where by going against it."""
     return AXES[name].sense if name in AXES else 1
+
+
+def kept(recipe: str, material: Material) -> Path:
+    """Return where a recipe keeps its direction: in the data folder of the arm that answers, which several share."""
+    return material.folder / f"{recipe}.safetensors"
 
 
 def made_of(name: str) -> dict[str, str]:

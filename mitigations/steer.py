@@ -14,7 +14,7 @@ from warmgap.disk.progress import say
 from warmgap.engines.hf import directions as hf
 from warmgap.mitigations import directions
 from warmgap.mitigations.base import Material, Mitigation, Place
-from warmgap.mitigations.directions import KEPT, as_filed
+from warmgap.mitigations.directions import as_filed, kept
 from warmgap.settings import fits
 from warmgap.settings.scope import setting
 
@@ -51,14 +51,14 @@ class Steer(Mitigation):
         """Take the direction, unless it is kept from before, and move the model along it; at strength 0 do nothing."""
         if self.strength == 0:
             return
-        held = hf.read(material.folder / KEPT)
+        held = hf.read(kept(self.name, material))
         if held is None:
             pairs = directions.chosen(material, self.texts)
             found = directions.along(model, material, pairs, self.direction, self.depth)
             import torch
 
             held = {"direction": found.unit, "norm": torch.tensor(found.norm)}
-            hf.save(held, material.folder / KEPT)
+            hf.save(held, kept(self.name, material))
             say(f"steer: {self.direction}, mean length of the residual stream {found.norm:.3g}")
         step = directions.sense(self.direction) * self.strength * held["norm"] * held["direction"]
         hf.attach(model, self.depth, lambda hidden: hidden + step.to(hidden.device, hidden.dtype))

@@ -99,4 +99,4 @@ class ArmSpec:
         """Change a model that was loaded to answer for the arm, as its recipes have it; it is nobody else's."""
         for own in self.lineage:
             for recipe in own.recipes:
-                recipe.alter(model, recipes.material(own.run, recipe, str(own.version), own.data))
+                recipe.alter(model, recipes.material(own.run, recipe, str(own.version), self.data))

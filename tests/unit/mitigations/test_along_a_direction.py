@@ -18,7 +18,7 @@ from warmgap.engines.hf import HfEngine, directions
 from warmgap.errors import UserError
 from warmgap.mitigations import pairs
 from warmgap.mitigations.cap import Clamp, ranged
-from warmgap.mitigations.directions import KEPT, along, chosen, sense
+from warmgap.mitigations.directions import along, chosen, sense
 from warmgap.settings import config
 from warmgap.settings.schema import GenerateConfig
 
@@ -71,9 +71,14 @@ def replies(one: HfEngine) -> list[str]:
     return [found[request.key] for request in requests]
 
 
+def path_of(spec: ArmSpec) -> Path:
+    """Where the arm keeps its direction."""
+    return spec.data / f"{spec.recipes[0].name}.safetensors"
+
+
 def kept(spec: ArmSpec) -> dict[str, torch.Tensor]:
     """What the arm has kept of its direction."""
-    held = directions.read(spec.data / KEPT)
+    held = directions.read(path_of(spec))
     assert held is not None
     return held
 
@@ -121,7 +126,7 @@ def test_at_strength_0_the_answers_are_those_of_the_arm_without(name: str, setti
     spec = spec_of(settings, base, name, strength=0)
     assert spec.parent is not None
     assert replies(engine(spec)) == replies(engine(spec.parent))
-    assert not (spec.data / KEPT).exists(), "nothing is measured"
+    assert not (path_of(spec)).exists(), "nothing is measured"
 
 
 @pytest.mark.parametrize("name", ["steer", "cap"])
@@ -130,7 +135,7 @@ def test_it_is_measured_once_and_again_where_it_is_damaged_with_the_same_answers
 ) -> None:
     spec = spec_of(settings, base, name, strength=1)
     assert spec.parent is not None
-    first, path = replies(engine(spec)), spec.data / KEPT
+    first, path = replies(engine(spec)), path_of(spec)
     assert first != replies(engine(spec.parent)), "it has an effect"
     whole, when = path.read_bytes(), path.stat().st_mtime_ns
     assert replies(engine(spec)) == first
@@ -181,7 +186,7 @@ def test_the_range_is_the_originals(settings: list[str], base: Path) -> None:
     for path in spec.parent.arm.adapter.iterdir():
         path.unlink()
     tiny.adapter(spec.parent.arm.adapter, base, seed=9)
-    (spec.data / KEPT).unlink()
+    (path_of(spec)).unlink()
     assert engine(spec).model is not None
     assert all(torch.equal(first[name], tensor) for name, tensor in kept(spec).items())
     assert first["direction"].shape == (2, 32), "a row for each depth"
@@ -203,6 +208,16 @@ def test_the_range_leaves_out_its_share_at_either_end_and_tokens_that_are_too_lo
     low, high, longest = ranged(tokens, torch.tensor([1.0, 0.0]), 0.1)
     assert (float(low), float(high)) == (pytest.approx(1.1), pytest.approx(1.9))
     assert 2 * 2**0.5 < float(longest) < 1000
+
+
+def test_both_in_a_chain_keep_theirs_with_the_arm_that_answers(settings: list[str], base: Path) -> None:
+    chained = ["mitigation=[cap,steer]", "mitigation.cap.texts=2", "mitigation.steer.texts=2"]
+    spec = build.build(config.compose([*settings, *chained]))[-1]
+    assert [own.arm.arm for own in spec.lineage] == ["warm", "cap", "cap+steer"]
+    tiny.adapter(spec.lineage[0].arm.adapter, base)
+    assert engine(spec).model is not None
+    assert sorted(path.name for path in spec.data.iterdir()) == ["cap.safetensors", "steer.safetensors"]
+    assert not spec.lineage[1].arm.folder.exists(), "nobody asks the link between, and nothing is written there"
 
 
 # ---- as settings, and as dials ----
