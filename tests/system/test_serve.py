@@ -71,7 +71,7 @@ class Served:
         """What the arm's engine answers in this process."""
         engine, params = self.arm.engine("cpu", "hf"), replace(self.arm.generate, **how)
         prompt = engine.encode([*self.arm.system, *messages])
-        ((reply,),) = engine.answer([Request("one", prompt)], params)
+        ((reply,),) = engine.answer([Request(engine.key(prompt, params), prompt)], params)  # draws go by the key
         return reply
 
 
