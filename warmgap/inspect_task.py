@@ -24,8 +24,9 @@ try:
     from inspect_ai.model import ChatMessageUser, GenerateConfig
     from inspect_ai.scorer import Metric, Score, Scorer, Target, accuracy, grouped, scorer, stderr
     from inspect_ai.solver import TaskState, generate
-except ImportError as error:
-    raise ImportError("warmgap.inspect_task needs inspect_ai: pip install 'warmgap[inspect]'") from error
+except ModuleNotFoundError as error:
+    why = "warmgap.inspect_task needs inspect_ai: pip install 'warmgap[inspect]'"
+    raise ModuleNotFoundError(why, name=error.name) from error
 
 
 @task

@@ -147,7 +147,7 @@ def _server() -> socket.socket:
 
 
 def import_everything() -> None:
-    """Import libraries and every module of ours, but for those that only a process of vLLM's imports."""
+    """Import libraries and every module of ours, but for those of vLLM's process and of an extra that may be absent."""
     for name in LIBRARIES:
         importlib.import_module(name)
     for folder, _, names in os.walk(ROOT / "warmgap", followlinks=True):
@@ -157,7 +157,7 @@ def import_everything() -> None:
                 try:
                     importlib.import_module(module)
                 except ModuleNotFoundError as error:
-                    if error.name != "vllm":
+                    if error.name not in ("vllm", "inspect_ai"):
                         raise
 
 

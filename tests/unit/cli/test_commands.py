@@ -19,7 +19,10 @@ from warmgap.cli import guard
 from warmgap.disk import store, tabular
 from warmgap.errors import UserError
 
-COMMANDS = ("audit", "plan", "prompts", "warmth", "tone", "grade", "analyze", "compare", "label", "status", "card")
+COMMANDS = (
+    *("audit", "plan", "prompts", "warmth", "tone", "grade", "analyze", "compare", "label", "status", "card"),
+    *("serve", "checks", "export"),
+)
 NO_TRL = "~method.trainer"
 COLUMNS = ["task", "item_id", "context", "statement_id", "belief", "prompt", "group"]
 

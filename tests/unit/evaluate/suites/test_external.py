@@ -174,6 +174,15 @@ def harness(folder: Path, values: list[tuple[float, float]], stamp: str = "2026-
     return path
 
 
+def test_real_results_of_the_harness_are_read_item_by_item() -> None:
+    (path,) = (LOGS.parent / "lm_eval_results").glob("results_*.json")
+    found = external.read(path)
+    assert (found.model, found.task, found.settings["score"]) == (NAMES["given"], "capitals", "exact_match,named")
+    assert len(found.outcomes) == 12
+    assert sum(row["outcome"] for row in found.outcomes) == 10  # the harness's own exact_match: 0.8333
+    assert found.settings["generate"] == {"max_gen_toks": 24, "temperature": 0.0, "until": ["\n\n"]}
+
+
 def test_results_of_the_harness_are_read_by_metric_and_filter() -> None:
     path = harness(Path("out"), [(0.0, 1.0), (1.0, 1.0), (0.0, 0.0)])
     with pytest.raises(UserError, match="exact_match,flexible, exact_match,strict"):
