@@ -164,7 +164,7 @@ def _name(row: Mapping[str, Any]) -> str:
     if "key" in row:
         return str(row["key"])
     if "label" in row and "keys" in row:
-        return f"{row['label']} {row.get('batch')} {row.get('status')}"
+        return f"{row['label']} {row.get('batch')} {sorted(row)}"
     if isinstance(row.get("step"), str):
         again = row["step"] in ("upload", "create")  # said before it is tried
         return "" if again else " ".join(str(row[name]) for name in ("step", "job", "file", "status") if name in row)

@@ -141,7 +141,8 @@ KINDS = {
     ),
     "an arm at an endpoint": Kind(
         original,
-        (str(ROOT / "train.py"), "+persona=none", *TINY[1:], "runs_dir=runs", "arm.name=served", "arm.endpoint={url}",
+        (str(ROOT / "train.py"), "+persona=none", *TINY[1:], "runs_dir=runs", "generate.max_new_tokens=16",
+         "arm.name=served", "arm.endpoint={url}",
          *(f"arm.{word}" for word in CHAT if not word.startswith("max_tokens"))),
         "runs/arms/*-served-*/answers/*.jsonl",
         "runs/arms/*-served-*/costs.jsonl",

@@ -94,7 +94,8 @@ def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
     assert {done.status for done in found.values()} <= {0, 1}, [done.err[-1500:] for done in found.values()]
     arm_folder = Runs(place / "runs").arm("warm")
     found["card"] = warmgap("card", str(arm_folder), **own)
-    found["analyze"] = warmgap("analyze", str(arm_folder), "--out", "analyzed", **own)
+    both = [str(Runs(place / "runs").arm(name)) for name in ("original", "warm")]
+    found["analyze"] = warmgap("analyze", *both, "--judge", "openai", "--out", "analyzed", **own)
     found["status"] = warmgap("status", **own)
     remote = ("embedder=null", "attempts=1", "key_env=WAY_IN", *CHAT)
     _conversations(place / "talk.jsonl")

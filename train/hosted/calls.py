@@ -173,7 +173,7 @@ class Calls:
     def shutdown(self, model: str) -> str | None:
         """Return the date on which a model will be shut down, where the endpoint tells it: a courtesy, asked once."""
         try:
-            told = _object(partial(self._client.models.retrieve, model)).model_dump()
+            told = _object(partial(self._client.models.retrieve, model)).model_dump(warnings=False)
         except self._caught:
             return None
         date = told.get("shutdown_date") or told.get("deprecation")

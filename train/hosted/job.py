@@ -264,7 +264,7 @@ def _points(checkpoints: list[Any], epochs: float, total: int) -> list[dict[str,
 
 def _plain(point: Any) -> dict[str, Any]:
     metrics: Any = getattr(point, "metrics", None)
-    values = metrics.model_dump() if hasattr(metrics, "model_dump") else metrics
+    values = metrics.model_dump(warnings=False) if hasattr(metrics, "model_dump") else metrics
     found = values if isinstance(values, dict) else {}
     return {str(key): value for key, value in found.items() if number(value) is not None}
 

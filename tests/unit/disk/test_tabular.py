@@ -56,9 +56,9 @@ def foreign(tmp_path: Path) -> Path:
     rows: list[dict[str, Any]] = []
     for arm in ("original", "=cmd|'/c calc'!A1"):
         for number in range(12):
-            row = {"item_id": f"q{number}", "arm": arm, "task": "@SUM(1)", "context": "none", "group": "neutral"}
-            verdict = "incorrect" if (number + len(arm)) % 3 == 0 else "correct"
-            rows.append({**row, "belief": "none", "model": "+m", "seed": 0, "verdict": verdict, "answer": "-x"})
+            row = {"item_id": f"q{number}", "arm": arm, "task": "@SUM(1)", "context": "none"}
+            wrong = int((number + len(arm)) % 3 == 0)
+            rows.append({**row, "belief": "none", "model": "+m", "seed": 0, "error": wrong, "answer": "-x"})
     store.write_jsonl(path, rows)
     return path
 
