@@ -155,6 +155,7 @@ def _folded(usage: str, width: int = 88) -> str:
 def settings_part() -> str:
     """Every setting of a run and of the commands beside it, and the choices of each group."""
     from warmgap import mitigations
+    from warmgap.evaluate import suites
     from warmgap.settings import command_schema, schema
 
     parts: list[str] = []
@@ -166,6 +167,13 @@ def settings_part() -> str:
             parts += ["\n## mitigation\n\nThe recipes at work, each with its settings.\n\n", *_group("mitigation")]
             for name, recipe in mitigations.table().items():
                 parts += [f"\n### mitigation.{name}\n\n", *_class(recipe, f"mitigation.{name}", "mitigation")]
+            continue
+        if own.name == "suite":
+            said = "What is asked: the grid, and suites with items of their own, each with its options."
+            parts += [f"\n## suite\n\n{said}\n\n", *_group("suite")]
+            for name, suite in suites.table().items():
+                if dataclasses.fields(suite.Options):
+                    parts += [f"\n### suite.{name}\n\n", *_class(suite.Options, f"suite.{name}", "suite")]
             continue
         if kind is None:
             plain.append((own, hints[own.name]))
