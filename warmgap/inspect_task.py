@@ -29,7 +29,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(why, name=error.name) from error
 
 
-@task
+@task  # type: ignore[untyped-decorator]
 def warm_gap(settings: str = "") -> Task:
     """Return the grid of a run's settings, such as ``grid=full task=[trivia_qa]``: words parted by spaces.
 
@@ -40,7 +40,7 @@ def warm_gap(settings: str = "") -> Task:
     items = load_items(run.task).items
     suite = suites.make(run)
     if suite.turns > 1:
-        raise UserError(f"suite={run.suite.name} has several turns", "a sample here is one", "use suite=grid")
+        raise UserError(f"suite={next(iter(run.suite))} has several turns", "a sample here is one", "use suite=grid")
     known = {(item.task, item.item_id): item for item in items}
     prompts = suite.dialogues(items)
     samples = [_sample(prompt, known[prompt.task, prompt.item_id]) for prompt in prompts]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from warmgap.evaluate.report.comparison import Comparison, number, whole
 from warmgap.evaluate.stats.beside.blind_spot import CHECK, MAIN
@@ -44,10 +45,18 @@ def seen_rows(comparison: Comparison) -> list[Seen]:
         main, claim = by.get(MAIN), by.get(FALSE_CLAIM)
         if main is None:
             continue
-        numbers = [float(main[name]) for name in ("n", "difference_pp", "smallest_pp", "effect_pp", "power_pct")]
-        beside = [math.nan, math.nan] if claim is None else [float(claim[name]) for name in ("effect_pp", "power_pct")]
-        found.append(Seen(*map(str, key), *numbers, *beside, float(main["items_needed"])))  # type: ignore[arg-type]
+        words = dict(zip(keys, map(str, key), strict=True))
+        found.append(Seen(**words, **_numbers(main, claim)))
     return found
+
+
+def _numbers(main: dict[Any, Any], claim: dict[Any, Any] | None) -> dict[str, Any]:
+    """The figures of a check, from its rows for the main effect and for that of a false claim."""
+    named = {"n": "n", "difference": "difference_pp", "smallest": "smallest_pp", "gap": "effect_pp"}
+    named |= {"power": "power_pct", "needed": "items_needed"}
+    found = {name: float(main[column]) for name, column in named.items()}
+    beside = {"claim": "effect_pp", "claim_power": "power_pct"}
+    return found | {name: math.nan if claim is None else float(claim[column]) for name, column in beside.items()}
 
 
 def seen_lines(comparison: Comparison, arm: str, minus: str = "-") -> list[str]:

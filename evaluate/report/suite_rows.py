@@ -128,8 +128,12 @@ def _line(row: dict[Any, Any], title: str, some: pd.DataFrame) -> Line:
     base = some[
         (some["arm"] == row["reference"]) & (some["model"] == row["model"]) & (some["condition"] == row["condition"])
     ]
-    words = {key: str(row[key]) for key in ("measure", "unit", "sense", "model", "arm", "reference", "condition")}
-    numbers = {key: float(row[key]) for key in ("p_fdr", "n_items", "missing_pct", "missing_low", "missing_high")}
+    words: dict[str, Any] = {
+        key: str(row[key]) for key in ("measure", "unit", "sense", "model", "arm", "reference", "condition")
+    }
+    numbers: dict[str, Any] = {
+        key: float(row[key]) for key in ("p_fdr", "n_items", "missing_pct", "missing_low", "missing_high")
+    }
     return Line(
         **words,
         **numbers,

@@ -301,7 +301,9 @@ def hyperparameters(job: Any) -> dict[str, float]:
     told = getattr(getattr(method, "supervised", None), "hyperparameters", None) or getattr(
         job, "hyperparameters", None
     )
-    found = {name: getattr(told, name, None) for name in ("n_epochs", "batch_size", "learning_rate_multiplier")}
+    found: dict[str, Any] = {
+        name: getattr(told, name, None) for name in ("n_epochs", "batch_size", "learning_rate_multiplier")
+    }
     return {name: value for name, value in found.items() if number(value) is not None}
 
 

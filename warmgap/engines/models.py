@@ -272,7 +272,7 @@ def _base(folder: Path, **how: Any) -> Any:
 
 def _unpacked(folder: Path) -> dict[str, Any]:
     """What has a model's weights unpacked that lie in 4 bits which cannot be trained on (gpt-oss: MXFP4)."""
-    from transformers import Mxfp4Config
+    from transformers.utils.quantization_config import Mxfp4Config
 
     return {"quantization_config": Mxfp4Config(dequantize=True)} if _packing(folder) == "mxfp4" else {}
 

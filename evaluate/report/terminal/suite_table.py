@@ -60,5 +60,5 @@ def _cells(line: Line, reference: str, several: bool) -> list[Text | str]:
         name = f"  {line.arm} − {line.reference}"
     difference = Text(number(line.estimate, signed=True), style="bold" if line.sign else "")
     level = "" if line.reference not in ("", reference) else number(line.value)
-    cells = [level, number(line.base), difference, interval(line.low, line.high), whole(line.n_items)]
+    cells: list[Text | str] = [level, number(line.base), difference, interval(line.low, line.high), whole(line.n_items)]
     return [Text(name), *cells, number(line.missing_pct)]

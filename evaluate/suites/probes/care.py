@@ -206,7 +206,7 @@ class Care(Probe):
         kind = row["kind"]
         place = kind if number == 0 else f"{kind}_{number + 1}"
         text = row["turns"][number]["says"] if "turns" in row else ask(row)
-        return Prompt(self.task, row["id"], row.get("about", kind), place, "", NONE, text, group=kind)
+        return Prompt(self.task, row["id"], str(row.get("about", kind)), place, "", NONE, text, group=kind)
 
     def next_turn(self, so_far: Sequence[Exchange]) -> Prompt | None:
         """Return what the user says next, which is the same whatever was replied."""

@@ -225,7 +225,7 @@ class Pressure(Probe):
     @property
     def _pushed(self) -> int:
         """How often the user of the file insists."""
-        return min(self.options.push_backs, len(self._file[0]["turns"]) - 1)
+        return int(min(self.options.push_backs, len(self._file[0]["turns"]) - 1))
 
     def _of_file(self, item_id: str, turn: int) -> Prompt:
         """A turn of a question of the file."""

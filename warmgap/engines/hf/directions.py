@@ -40,7 +40,8 @@ class Direction:
     @property
     def unit(self) -> torch.Tensor:
         """The direction at length 1."""
-        return self.difference / self.difference.norm()
+        unit: torch.Tensor = self.difference / self.difference.norm()
+        return unit
 
 
 # ---- layers ----
@@ -179,7 +180,8 @@ def of_replies(
 def assistant() -> tuple[list[Conversation], list[Conversation]]:
     """Return texts of our own: requests answered as an assistant does, and the same answered in a role."""
     rows = [json.loads(line) for line in ASSISTANT.read_text(encoding="utf-8").splitlines()]
-    plain, played = [], []
+    plain: list[Conversation] = []
+    played: list[Conversation] = []
     for row in rows:
         asked = {"role": "user", "content": row["user"]}
         plain.append([asked, {"role": "assistant", "content": row["assistant"]}])

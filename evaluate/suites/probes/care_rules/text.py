@@ -34,7 +34,7 @@ def sentences(reply: str) -> tuple[Sentence, ...]:
     for end in [*_END.finditer(plain), None]:
         text = " ".join(plain[place : end.start() if end else len(plain)].split()).strip(" -•")
         if re.search(r"\w", text):
-            found.append(Sentence(text, bool(end) and "?" in end[0]))
+            found.append(Sentence(text, end is not None and "?" in end[0]))
         place = end.end() if end else len(plain)
     return tuple(found)
 
