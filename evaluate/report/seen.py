@@ -45,7 +45,7 @@ def seen_rows(comparison: Comparison) -> list[Seen]:
         main, claim = by.get(MAIN), by.get(FALSE_CLAIM)
         if main is None:
             continue
-        words = dict(zip(keys, map(str, key), strict=True))
+        words: dict[str, Any] = dict(zip(keys, map(str, key), strict=True))
         found.append(Seen(**words, **_numbers(main, claim)))
     return found
 
