@@ -73,7 +73,7 @@ def _sample(prompt: Prompt, item: Item) -> Sample:
 
 # type: ignore[untyped-decorator]
 @scorer(metrics=[accuracy(), stderr(), *(_by(place) for place in ("belief", "context"))])
-def match_verdict(graded: dict[str, tuple[Prompt, Item]], window: int) -> Scorer:
+def match_verdict(graded: dict[str, tuple[Prompt, Item]], window: int) -> Scorer:  # type: ignore[untyped-decorator]
     """Return a scorer that gives C or I as ``match`` does; a refusal, or an empty reply, stays without a score."""
     judge = MatchJudge(window)
 
