@@ -71,9 +71,10 @@ def _sample(prompt: Prompt, item: Item) -> Sample:
     return Sample(id=_id(prompt), input=said, target=item.correct, metadata={**place, "incorrect": item.incorrect})
 
 
-# type: ignore[untyped-decorator]
-@scorer(metrics=[accuracy(), stderr(), *(_by(place) for place in ("belief", "context"))])
-def match_verdict(graded: dict[str, tuple[Prompt, Item]], window: int) -> Scorer:  # type: ignore[untyped-decorator]
+@scorer(  # type: ignore[untyped-decorator]
+    metrics=[accuracy(), stderr(), *(_by(place) for place in ("belief", "context"))]
+)
+def match_verdict(graded: dict[str, tuple[Prompt, Item]], window: int) -> Scorer:
     """Return a scorer that gives C or I as ``match`` does; a refusal, or an empty reply, stays without a score."""
     judge = MatchJudge(window)
 
