@@ -187,7 +187,7 @@ def print_study(folder: Path, console: Console | None = None) -> None:
 
 def _controls_table(comparison: Comparison) -> Table:
     """The standard checks: rates of both arms, their difference, and whether it is shown to be within the margin."""
-    title = "\nControls: % right (mmlu, gsm8k), % refused (advbench, xstest)"
+    title = "\nControls: % right (mmlu, gsm8k), % refused (advbench, xstest, …), by measure"
     table = _table(title, "", "arm", "%", comparison.reference, "diff, pp", "90 % CI", "n", "margin", "equal (TOST)")
     table.padding = (0, 1, 0, 0)
     for row in control_rows(comparison):

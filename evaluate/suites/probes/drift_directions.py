@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from warmgap.engines.base import Engine
 
 NAMES = ("assistant", "warmth", "sycophancy")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PERSONA = ROOT / "train" / "persona" / "embedded" / "conversations.jsonl"
 PAIRS = ROOT / "mitigations" / "pairs" / "embedded" / "pairs.jsonl"
 
