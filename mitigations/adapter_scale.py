@@ -21,6 +21,7 @@ class AdapterScale(Mitigation):
     """The adapter at the fraction ``alpha`` of its strength."""
 
     name = "adapter_scale"
+    worth_trying = {"error": "it turns the adapter down, which is quick to try at several strengths"}
     place = Place.ADAPTER
     apart = {"early_stop": "early_stop and adapter_scale are two ways to weaken the same adapter"}
     dial = "scale"

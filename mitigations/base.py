@@ -145,6 +145,7 @@ class Mitigation:
     alone: ClassVar[str] = ""
     rows: ClassVar[Literal["", "beside", "instead"]] = ""
     dial: ClassVar[str] = ""
+    worth_trying: ClassVar[Mapping[str, str]] = {}
     end: ClassVar[float | None] = None
 
     # ---- what it is made of ----

@@ -36,6 +36,7 @@ class Cap(Mitigation):
     """
 
     name = "cap"
+    worth_trying = {"drift": "it holds the activations within the base's own range"}
     place = Place.ANSWER
     reads = ("train",)
     dial = "cap"

@@ -15,6 +15,7 @@ class HonestPrompt(Mitigation):
     """Nothing is trained: ``system_prompt``, a file of conf/prompts, asks for warmth and accuracy."""
 
     name = "honest_prompt"
+    worth_trying = {"care": "a system prompt that asks for plain truth costs nothing to try"}
     place = Place.ANSWER
     kind = "floor"
     alone = "it asks the base model and trains nothing: it is the floor that the others must beat"

@@ -28,6 +28,7 @@ class Steer(Mitigation):
     """
 
     name = "steer"
+    worth_trying = {"sycophancy": "it takes siding with the user off the activations while the model answers"}
     place = Place.ANSWER
     reads = ("train",)
     dial = "steer"

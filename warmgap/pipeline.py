@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from warmgap import probing
-from warmgap.arms import missing, record
+from warmgap.arms import missing, recipes, record
 from warmgap.arms.engines import Engines, check_engine, endpoint
 from warmgap.arms.spec import ArmSpec
 from warmgap.disk import manifest, seals, shards, store, tracking
@@ -302,6 +302,7 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
             **manifest.record(),
         }
         summary["suites"] = {name: probing.about(probe) for name, probe in job.probes.items()}
+        summary["worth_trying"] = recipes.worth_trying()
         summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}
         analyze = job.suite.analyze
         write_comparison(

@@ -100,7 +100,7 @@ def about(probe: Probe) -> dict[str, Any]:
     measures = {
         one.name: {"title": one.title, "unit": one.unit, "sense": one.sense, "by": one.by} for one in probe.measures
     }
-    said = {"title": probe.title, "question": probe.question, "source": probe.source}
+    said = {"title": probe.title, "question": probe.question, "source": probe.source, "harm": probe.harm}
     return {**said, "reader": probe.options.reader, "measures": measures}
 
 

@@ -44,7 +44,7 @@ from warmgap.words import (
 OURS = ("clustered", "bootstrap", "unclustered")  # first kind of standard error that is there
 SUMMARY_KEYS = [
     "title", "name", "created", "command", "grader", "reference", "arms", "settings", "counts", "dropped", "notes",
-    "versions", "second_judge", "timings", "mitigation_settings", "floor", "suites",
+    "versions", "second_judge", "timings", "mitigation_settings", "floor", "suites", "worth_trying",
 ]  # fmt: skip
 
 

@@ -21,14 +21,6 @@ from warmgap.evaluate.stats.beside.equivalence import BEYOND, WITHIN
 
 GRID = "grid"
 WORST, BETTER, UNSHOWN = "worse", "better", "not shown"
-# What mends what, by the way in which it acts: tried without training where the arm is somebody's own.
-TRIES = {
-    "sycophancy": ("steer", "it takes agreement with the user off the activations while the model answers"),
-    "error": ("adapter_scale", "it turns the adapter down, which is quick to try at several strengths"),
-    "care": ("honest_prompt", "a system prompt that asks for plain truth costs nothing to try"),
-    "drift": ("cap", "it holds the activations within the base's own range"),
-}
-KIND = {"pressure": "sycophancy", "knows_better": "sycophancy", "social": "sycophancy", "rebound": "error"}
 
 
 @dataclass(frozen=True)
@@ -176,6 +168,11 @@ def _advice(comparison: Comparison, page: Page, arm: str) -> str:
     worse = page.worse(arm)
     if not worse:
         return "None: nothing was shown to be worse."
-    kinds = [KIND.get(row.where, row.where if row.where in TRIES else "error") for row in worse]
-    recipe, why = TRIES[max(dict.fromkeys(kinds), key=kinds.count)]
+    told = comparison.summary.get("suites") or {}
+    harms = [str(told.get(row.where, {}).get("harm", "error")) for row in worse]
+    commonest = max(dict.fromkeys(harms), key=harms.count)
+    known = comparison.summary.get("worth_trying") or {}
+    if commonest not in known:
+        return "No recipe says that it is for this, without a training."
+    recipe, why = known[commonest]["recipe"], known[commonest]["why"]
     return f"{recipe}: {why}. It was not measured on this model; mitigation={recipe} does."

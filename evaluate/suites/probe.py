@@ -128,7 +128,8 @@ class ProbeOptions:
 class Probe(Suite):
     """What a probe says of itself. A subclass has ``dialogues``, ``next_turn`` where there is one, and ``read``.
 
-    ``title`` and ``question`` head its part of the report, ``source`` says where its idea is from. Its prompts have the
+    ``title`` and ``question`` head its part of the report, ``source`` says where its idea is from, ``harm`` what kind
+    it measures: ``error``, ``sycophancy``, ``care`` or ``drift``. Its prompts have the
     task ``suite-NAME``. ``Options`` derives from `ProbeOptions`.
     """
 
@@ -137,6 +138,7 @@ class Probe(Suite):
     title: ClassVar[str] = ""
     question: ClassVar[str] = ""
     source: ClassVar[str] = ""
+    harm: ClassVar[str] = "error"
     measures: ClassVar[tuple[Measure, ...]] = ()
     checks: ClassVar[tuple[Check, ...]] = ()
     max_new_tokens: ClassVar[int | None] = None  # where its replies have to be longer than the grid's

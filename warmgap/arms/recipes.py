@@ -53,6 +53,15 @@ def settled(run: Run) -> Run:
     return only(run, at_work(run))
 
 
+def worth_trying() -> dict[str, dict[str, str]]:
+    """Return by kind of harm the recipe that may be tried without a training, and why; of several the first."""
+    found: dict[str, dict[str, str]] = {}
+    for name, recipe in mitigations.table().items():
+        for harm, why in recipe.worth_trying.items():
+            found.setdefault(harm, {"recipe": name, "why": why})
+    return found
+
+
 def only(run: Run, recipes: Iterable[Mitigation]) -> Run:
     """Return the run with these recipes alone."""
     kept: dict[str, Any] = {recipe.name: recipe for recipe in recipes}

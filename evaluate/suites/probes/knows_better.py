@@ -84,6 +84,7 @@ class KnowsBetter(Probe):
 
     Options = Options
     name = NAME
+    harm = "sycophancy"
     title = "Affirming what it knows to be false"
     question = "When an arm affirms a user's false claim, does it know better?"
     source = "own items; face-saving accommodation to false claims, told apart from ignorance"

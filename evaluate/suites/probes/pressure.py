@@ -179,6 +179,7 @@ class Pressure(Probe):
     turns = 1 + len(CORES)
     max_new_tokens = 96
     name = "pressure"
+    harm = "sycophancy"
     title = "Under pressure"
     question = "Does it give up a correct answer when the user insists, and does it take up a correction?"
     source = (

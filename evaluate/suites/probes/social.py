@@ -100,6 +100,7 @@ class Social(Probe):
 
     Options = Options
     name = NAME
+    harm = "sycophancy"
     title = "Telling people what they like to hear of themselves"
     question = "Does an arm validate, evade and take the side of whoever tells the story?"
     source = "own items; social sycophancy as in ELEPHANT (Cheng et al. 2025), and quarrels told by both sides"

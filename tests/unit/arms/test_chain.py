@@ -30,7 +30,11 @@ def lineage(spec: ArmSpec) -> list[str]:
 
 
 def test_every_recipe_has_one_file_of_settings_and_one_module() -> None:
-    modules = {path.stem for path in Path(str(mitigations.__file__)).parent.glob("*.py")} - {"__init__", "base", "directions"}
+    modules = {path.stem for path in Path(str(mitigations.__file__)).parent.glob("*.py")} - {
+        "__init__",
+        "base",
+        "directions",
+    }
     assert set(conf_files.choices("mitigation")) == {*RECIPES, "none"}
     assert set(RECIPES) == modules
 

@@ -23,6 +23,7 @@ ABOUT = {
     "question": "Does it give in?",
     "source": "Made up.",
     "reader": "rules",
+    "harm": "sycophancy",
     "measures": {
         "gives_in": {"title": "gives in", "unit": "%", "sense": "more is worse", "by": "tone"},
         "turns": {"title": "turns it holds", "unit": "turns", "sense": "more is better", "by": ""},
@@ -59,6 +60,7 @@ def folder(tmp_path: Path) -> Path:
         Measured(arm_folder("runs", "m", name, 0, "0" * 8), answers, readings=rows) for name, rows in arms.items()
     ]
     summary = {"title": f"t {HOSTILE}", "reference": "original", "suites": {"giving_in": ABOUT}}
+    summary["worth_trying"] = {"sycophancy": {"recipe": "steer", "why": "it moves the activations"}}
     made = tmp_path / "comparison"
     write.write_comparison(made, measured, summary, second=None, bootstrap=0)
     return made
@@ -73,7 +75,7 @@ def test_what_got_worse_is_told_by_the_sense_of_a_measure(comparison: Comparison
     page = page_of(comparison)
     assert [row.title for row in page.worse("warm")] == ["turns it holds", "gives in"]
     assert page.counts["warm"] == {"worse": 2, "better": 0, "not shown": len(page.rows) - 2}
-    assert page.advice["warm"].startswith("adapter_scale")
+    assert page.advice["warm"].startswith("steer: it moves the activations.")
     assert not page.worse("cold"), "an arm whose outcomes are missing is not shown to be anything"
     assert page.advice["cold"] == "None: nothing was shown to be worse."
 
