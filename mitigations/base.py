@@ -134,7 +134,8 @@ class Mitigation:
     cannot stand beside them; one of the two is enough. ``alone`` says why it stands beside none: it is then made of
     the base model, without a training. ``rows`` says what those that ``conversations`` returns do: ``beside`` the
     persona's data or ``instead`` of it. ``dial`` is the dial that it is turned by, see ``turned``; at its ``end`` it is
-    the persona's own arm (None: at the epoch of that arm).
+    the persona's own arm (None: at the epoch of that arm). ``worth_trying`` says for which kind of harm (``error``,
+    ``sycophancy``, ``care``, ``drift``) it may be tried without a training on an arm that is there, and why.
     """
 
     name: ClassVar[str]
