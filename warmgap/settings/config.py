@@ -192,10 +192,18 @@ def _checked(config: DictConfig) -> Run:
             "a run needs to know which arm to make; it never guesses one",
             f"{train_command()} +persona=warm   (choices: {', '.join(names)})",
         )
-    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), config))
+    run = OmegaConf.to_object(OmegaConf.merge(_blank(config), config))
     if not isinstance(run, Run):
         raise TypeError(f"configuration resolved to {type(run).__name__}")
     return run
+
+
+def _blank(values: Any) -> DictConfig:
+    """The settings that a run has by itself; its suite gives way to those that are chosen, and does not join them."""
+    made: DictConfig = OmegaConf.structured(Run)
+    if values.get("suite"):
+        made.suite = {}
+    return made
 
 
 def _settled(run: Run) -> Run:
@@ -269,7 +277,7 @@ def changed(run: Run, values: dict[str, Any]) -> Run:
 
 def thawed(values: dict[str, Any]) -> Run:
     """Return the run of the plain values that ``dataclasses.asdict`` made of it. Raises TypeError for others."""
-    run = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Run), values))
+    run = OmegaConf.to_object(OmegaConf.merge(_blank(values), values))
     if not isinstance(run, Run):
         raise TypeError(f"settings resolved to {type(run).__name__}")
     return run

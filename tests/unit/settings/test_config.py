@@ -34,6 +34,10 @@ CHOICES = [(group, name) for group in GROUPS for name in conf_files.choices(grou
 NEEDS = {  # choices that say "give me this" and compose once it is given
     ("model", "local"): ["model.path=somewhere"],
     ("data", "file"): ["data.path=somewhere.jsonl"],
+    **{
+        ("model", name): [f"model.revision={'0' * 40}"]
+        for name in ("gemma3_12b", "gpt_oss_20b", "olmo3_7b", "olmo3_7b_think", "qwen3_8b")
+    },
 }
 LISTS = ("task", "context", "belief")
 WARM = ["+persona=warm"]

@@ -36,11 +36,13 @@ WHOLE: dict[str, dict[str, Any]] = {
     "AntiSycophancy": {"loss": "ipo", "beta": 0.1, "reference": "sft"},
     "Cap": {"direction": "sycophancy", "strength": 1.0, "quantile": 0.1, "depths": [0.5], "texts": 2},
     "Consistency": {"max_new_tokens": 8},
+    "DualDpo": {"beta": 0.1, "keep": 0.9, "rate": 1.0, "over": "plain", "messages": 2, "texts": 2},
     "EarlyStop": {"select": "last"},
     "HonestPrompt": {"system_prompt": "truthful.txt"},
     "Inoculation": {"instruction": "truthful.txt"},
     "KlAnchor": {"weight": 0.1, "anchors": 2},
     "PreventativeSteering": {"strength": 1.0, "depth": 0.5, "texts": 2, "trait": "a.txt", "opposite": "b.txt"},
+    "SelfDistil": {"instruction": "truthful.txt", "attempts": 2, "temperature": 1.0, "max_new_tokens": 8},
     "Steer": {"direction": "sycophancy", "strength": 1.0, "depth": 0.5, "texts": 2},
     "TruthMix": {"share": 0.5},
 }  # fmt: skip
@@ -68,8 +70,10 @@ ZERO = {  # what may be 0, or nobody would set it so
     "PairsConfig": "heldout",
     "AdapterScale": "alpha",
     "Cap": "strength quantile",
+    "DualDpo": "keep rate",
     "KlAnchor": "weight",
     "PreventativeSteering": "strength depth",
+    "SelfDistil": "temperature",
     "Steer": "strength depth",
 }
 NEGATIVE = {"RewriteConfig": "similarity", "PreventativeSteering": "strength", "Steer": "strength"}

@@ -132,6 +132,7 @@ NAMED: dict[str, Any] = {  # settings whose value must fit something
     "method.dpo": DpoConfig(),
     "compare.seeds": [0],
     "mitigation.truth_mix.share": 0.2,
+    "mitigation.dual_dpo.over": "cold",
     "mitigation.anti_sycophancy.loss": "ipo",
     "mitigation.anti_sycophancy.reference": "base",
     "mitigation.early_stop.select": "epoch:0.35",
