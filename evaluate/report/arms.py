@@ -42,7 +42,6 @@ def compare(
     arms = store.open_arms(folders)
     for arm in arms:
         seals.check_count(arm)
-    for arm in arms:
         if arm.arm != store.open_arm(arm.folder).arm:
             say(f"{arm.arm} is {arm.name}")
     if not any(arm.arm == ORIGINAL for arm in arms):

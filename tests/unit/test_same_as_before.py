@@ -132,7 +132,7 @@ def now(command: str, place: Path) -> Named:
 
 def test_the_table_is_read_whole() -> None:
     assert len(read()) == 21
-    assert max(len(row.arms) for row in read()) == 29
+    assert max(len(row.arms) for row in read()) == 41
     assert all(row.arms and row.comparison for row in read())
 
 
