@@ -102,6 +102,21 @@ def test_a_probe_alone_asks_nothing_of_the_grid(base: list[str]) -> None:
     assert len(pd.read_csv(folder / "suites.csv"))
 
 
+def test_a_probe_in_shards_comes_to_the_tables_of_a_whole_run(base: list[str], tmp_path: Path) -> None:
+    run = asked(base, grid={}, letters={"items": 6})
+    whole = pipeline.execute(run)
+    cut = dataclasses.replace(run, runs_dir=str(tmp_path / "cut"))
+    for number in (0, 1):
+        pipeline.part(dataclasses.replace(cut, shard=f"{number}/2"))
+    together = dataclasses.replace(cut, shard="all/2")
+    with pytest.raises(UserError, match="not whole"):
+        pipeline.execute(together)
+    pipeline.part(dataclasses.replace(cut, shard="2/2"))
+    folder = pipeline.execute(together)
+    assert folder.name == whole.name
+    assert (folder / "suites.csv").read_bytes() == (whole / "suites.csv").read_bytes()
+
+
 def test_two_suites_of_the_runs_items_are_refused(base: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(suites.SUITES, "grid_again", suites.Grid)
     with pytest.raises(UserError, match="in one run"):
