@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from warmgap.engines.chat import IGNORED
+from warmgap.mitigations.base import Intervention
 from warmgap.settings import config
 from warmgap.settings.schema import LauncherConfig
 from warmgap.train import sft, training, trl_compat
@@ -216,7 +217,7 @@ def test_an_adapter_in_one_piece_rounds_as_little_as_pefts_does() -> None:
 # ---- the training as a whole ----
 
 
-class Pushing:
+class Pushing(Intervention):
     """An intervention that alters a layer and adds to the loss, from a padded batch of its own."""
 
     name = "pushed"
