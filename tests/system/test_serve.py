@@ -255,7 +255,7 @@ def _quietly(work: Any) -> None:
 
 
 def test_an_arm_that_was_trained_answers_as_in_its_run(tiny_smoke: Runs) -> None:
-    (folder,) = tiny_smoke.folder.glob("arms/*-warm-s*")
+    folder = tiny_smoke.arm("warm")
     found = opened(folder)
     assert found.adapter == folder / "adapter"
     row = next(store.read_journal(folder / "answers" / "embedded.jsonl"))
@@ -318,7 +318,7 @@ def test_an_arm_whose_base_or_adapter_has_changed_is_refused(base: Path, tmp_pat
 
 
 def test_an_arm_without_its_adapter_is_refused(tiny_smoke: Runs, tmp_path: Path) -> None:
-    (folder,) = tiny_smoke.folder.glob("arms/*-warm-s*")
+    folder = tiny_smoke.arm("warm")
     copy = tmp_path / "arms" / folder.name
     shutil.copytree(folder, copy)
     shutil.rmtree(copy / "adapter")
