@@ -1,8 +1,8 @@
 """One page on a model: what got worse against its base, where and by how much, what standard checks would have shown,
 and which recipe is worth trying.
 
-A measure got worse where its interval says so and, for measures of suites, p adjusted over all of them does. What was
-not shown either way is counted, never called equal.
+A measure got worse where its interval says so, on ten items at least, and for measures of suites p adjusted over all of
+them does. What was not shown either way is counted, never called equal.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from warmgap.evaluate.report.findings import findings_of
 from warmgap.evaluate.report.headline import MINUS
 from warmgap.evaluate.report.mitigation_rows import GOOD, mitigation_rows
 from warmgap.evaluate.report.seen import seen_lines
-from warmgap.evaluate.report.suite_rows import Line, parts_of
+from warmgap.evaluate.report.suite_rows import FEWEST, Line, parts_of
 from warmgap.evaluate.stats.beside.equivalence import BEYOND, WITHIN
 
 GRID = "grid"
@@ -109,7 +109,7 @@ def _grid_rows(comparison: Comparison, arms: Sequence[str]) -> list[Row]:
 
 
 def _of_effect(effect: Effect) -> Cell:
-    shown = {1: WORST, -1: BETTER, 0: UNSHOWN}[effect.sign]
+    shown = {1: WORST, -1: BETTER, 0: UNSHOWN}[effect.sign if effect.n_items >= FEWEST else 0]
     holds = not effect.missing or (effect.missing_low > 0 if effect.sign > 0 else effect.missing_high < 0)
     return Cell(effect.estimate, effect.low, effect.high, shown, effect.n_items, holds)
 
@@ -133,7 +133,7 @@ def _suite_rows(comparison: Comparison, arms: Sequence[str], model: str) -> list
 
 def _of_line(line: Line) -> Cell:
     shown = WORST if line.worse else BETTER if line.better else UNSHOWN
-    return Cell(line.estimate, line.low, line.high, shown, line.n_items, line.holds)
+    return Cell(line.estimate, line.low, line.high, shown, line.count, line.holds)
 
 
 def _sureness(cell: Cell) -> float:

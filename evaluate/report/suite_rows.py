@@ -13,6 +13,8 @@ from warmgap.evaluate.report.comparison import Comparison
 from warmgap.evaluate.suites.probe import BETTER, WORSE
 from warmgap.words import ALL
 
+FEWEST = 10  # items, and pairs of outcomes, of fewer than which nothing is called worse or better
+
 
 @dataclass(frozen=True)
 class Line:
@@ -40,6 +42,7 @@ class Line:
     p_fdr: float
     n: float
     n_items: float
+    n_pairs: float
     missing_pct: float
     missing_low: float
     missing_high: float
@@ -67,7 +70,12 @@ class Line:
         return self._shown({WORSE: -1, BETTER: 1}.get(self.sense, 0))
 
     def _shown(self, sign: int) -> bool:
-        return bool(sign) and self.sign == sign and self.p_fdr < 0.05
+        return bool(sign) and self.sign == sign and self.p_fdr < 0.05 and min(self.n_items, self.n_pairs) >= FEWEST
+
+    @property
+    def count(self) -> float:
+        """How many outcomes of both arms stand behind a difference; behind a level alone, of how many items it is."""
+        return self.n_pairs if self.reference else self.n_items
 
     @property
     def holds(self) -> bool:
@@ -132,7 +140,7 @@ def _line(row: dict[Any, Any], title: str, some: pd.DataFrame) -> Line:
         key: str(row[key]) for key in ("measure", "unit", "sense", "model", "arm", "reference", "condition")
     }
     numbers: dict[str, Any] = {
-        key: float(row[key]) for key in ("p_fdr", "n_items", "missing_pct", "missing_low", "missing_high")
+        key: float(row[key]) for key in ("p_fdr", "n_items", "n_pairs", "missing_pct", "missing_low", "missing_high")
     }
     return Line(
         **words,

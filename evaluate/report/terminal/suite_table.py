@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from warmgap.evaluate.report.comparison import Comparison, interval, number, whole
 from warmgap.evaluate.report.seen import seen_rows
-from warmgap.evaluate.report.suite_rows import Line, Part, parts_of
+from warmgap.evaluate.report.suite_rows import Line, parts_of
+from warmgap.words import ORIGINAL
+
+WIDTHS = (20, 7, 9, 8, 17, 7, 11)
+COLUMNS = ("", "", ORIGINAL, "diff", "95 % CI", "pairs", "missing %")
 
 
 def print_suites(comparison: Comparison, out: Console) -> None:
-    """Print a table for each suite: its measures over all conditions, an arm a line."""
+    """Print each suite: its measures over all conditions, each with a line for an arm."""
     several = len(comparison.models) > 1
     for part in parts_of(comparison):
-        if part.lines:
-            out.print(_table(part, comparison.reference, several))
+        if not part.lines:
+            continue
+        out.print(Text(f"\n{part.name}: {part.question}", style="bold"))
+        out.print(_table(header=True))
+        for lines in part.pooled.values():
+            shown = [line for line in lines if line.arm != comparison.reference or len(lines) == 1]
+            if not shown:
+                continue
+            out.print(Text(f"{lines[0].title}{', ' * bool(lines[0].unit)}{lines[0].unit}", style="dim"))
+            table = _table()
+            for line in shown:
+                table.add_row(*_cells(line, comparison.reference, several))
+            out.print(table)
     if comparison.summary.get("suites"):
         out.print(Text("Differences by condition, and what missing outcomes allow, are in the report.", style="dim"))
 
@@ -36,20 +53,12 @@ def seen_table(comparison: Comparison) -> Table:
     return table
 
 
-def _table(part: Part, reference: str, several: bool) -> Table:
-    """One suite's table."""
-    title = Text(f"\n{part.name}: {part.question}")
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0))
-    for place, name in enumerate(("", "", reference, "diff", "95 % CI", "items", "missing %")):
-        table.add_column(name, justify="right" if place else "left", header_style="dim", no_wrap=bool(place))
-    for lines in part.pooled.values():
-        if not lines:
-            continue
-        unit = f", {lines[0].unit}" if lines[0].unit else ""
-        table.add_row(Text(f"{lines[0].title}{unit}", style="dim"))
-        for line in lines:
-            if line.arm != reference or len(lines) == 1:
-                table.add_row(*_cells(line, reference, several))
+def _table(*, header: bool = False) -> Table:
+    """A table of fixed widths, so that those of one suite stand under one another; with ``header`` that alone."""
+    table = Table(box=None, padding=(0, 0, 0, 0), show_header=header, pad_edge=False)
+    for place, (name, width) in enumerate(zip(COLUMNS, WIDTHS, strict=True)):
+        side: Literal["left", "right"] = "right" if place else "left"
+        table.add_column(name, justify=side, header_style="dim", width=width, no_wrap=bool(place))
     return table
 
 
@@ -60,5 +69,5 @@ def _cells(line: Line, reference: str, several: bool) -> list[Text | str]:
         name = f"  {line.arm} − {line.reference}"
     difference = Text(number(line.estimate, signed=True), style="bold" if line.sign else "")
     level = "" if line.reference not in ("", reference) else number(line.value)
-    cells: list[Text | str] = [level, number(line.base), difference, interval(line.low, line.high), whole(line.n_items)]
+    cells: list[Text | str] = [level, number(line.base), difference, interval(line.low, line.high), whole(line.count)]
     return [Text(name), *cells, number(line.missing_pct)]

@@ -98,6 +98,8 @@ def _difference(own: pd.DataFrame, base: pd.DataFrame, bounded: bool, untrained:
     low, high = found.low, found.high
     if bounded and found.n and found.n_items > 1 and math.isnan(low):  # all differ alike: as far as Wilson's of none
         low, high = (found.value + sign * _wilson(0.0, found.n_items)[1] for sign in (-1, 1))
+    if bounded:  # no difference of shares is larger
+        low, high = max(low, -1.0) if low == low else low, min(high, 1.0) if high == high else high
     row = {"n_pairs": found.n, "difference": scale * found.value, "p": found.p}
     row |= {"difference_low": scale * low, "difference_high": scale * high}
     if bounded and len(pairs):
