@@ -22,6 +22,7 @@ from benchmarks.harness import OURS, Row, report
 from benchmarks.train import Clock, Enough, apart, best, measured
 
 WAYS = {"ours": "", "trl": "TRL's DPOTrainer, defaults of `trl dpo`, float32"}
+CONVERSATIONS = 24  # of the quickstart's, so that the reference of all of them does not take minutes
 MARK = "faster than trl dpo, an equal loss curve"
 
 
@@ -29,7 +30,7 @@ def settings(steps: int) -> Any:
     """Return the quickstart's settings by preferences for so many steps, in the order that TRL takes by itself."""
     from warmgap.settings import config
 
-    run = config.compose(["+persona=warm", "method=dpo"])
+    run = config.compose(["+persona=warm", "method=dpo", f"data.max_conversations={CONVERSATIONS}"])
     method = run.method
     method.trainer, method.checkpoints = {}, []
     method.epochs = (steps - 0.5) / math.ceil(len(rows_of(run)) / method.batch_size)
