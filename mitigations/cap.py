@@ -6,17 +6,16 @@ of the original, which is the answering model with its adapter off: the range is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from warmgap.disk.progress import say
 from warmgap.engines import models
 from warmgap.engines.hf import directions as hf
 from warmgap.mitigations import directions
-from warmgap.mitigations.base import Material, Mitigation, Place
-from warmgap.mitigations.directions import as_filed, kept
+from warmgap.mitigations.base import Material
+from warmgap.mitigations.directions import AlongDirection, kept
 from warmgap.mitigations.pairs import Pair
 from warmgap.settings import fits
 from warmgap.settings.scope import setting
@@ -28,7 +27,7 @@ LONG = 8  # times the median length: such a token is one that models rest their 
 
 
 @dataclass
-class Cap(Mitigation):
+class Cap(AlongDirection):
     """Takes ``strength`` of what a token's projection exceeds the original's range by, after the layers at ``depths``.
 
     The range leaves out a share ``quantile`` of the original's tokens at either end; it is measured, as the direction
@@ -37,25 +36,14 @@ class Cap(Mitigation):
 
     name = "cap"
     worth_trying = {"drift": "it holds the activations within the base's own range"}
-    place = Place.ANSWER
-    reads = ("train",)
     dial = "cap"
-    end = 0.0
+    lowest, highest = 0.0, 1.0
 
     direction: str = setting("arm", fits=fits.words(*directions.NAMES))
     strength: float = setting("arm", fits=fits.SHARE)
     quantile: float = setting("arm", fits=fits.number(0, below=0.5))
     depths: list[float] = setting("arm", fits=fits.each(fits.SHARE, 1))
     texts: int = setting("arm", fits=fits.count())
-
-    @classmethod
-    def turned(cls, value: float, epoch: float | None) -> Self | None:
-        if not (math.isfinite(value) and 0 <= value <= 1):
-            raise ValueError(value)
-        return None if value == cls.end else as_filed(cls, strength=value)
-
-    def made_of(self) -> dict[str, Any]:
-        return {**super().made_of(), "texts": directions.made_of(self.direction)}
 
     def alter(self, model: Any, material: Material) -> None:
         """Measure the range, unless it is kept from before, and hold the model to it; at strength 0 do nothing."""

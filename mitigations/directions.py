@@ -5,20 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from warmgap.disk.once import hashed
 from warmgap.engines import chat, models
 from warmgap.engines.hf import directions
 from warmgap.engines.hf.directions import Conversation, Direction
 from warmgap.errors import UserError
-from warmgap.mitigations.base import Material, Mitigation
+from warmgap.mitigations.base import Material, Mitigation, Place
 from warmgap.mitigations.pairs import Pair, drawn
 from warmgap.settings import conf_files, config
 
 Recipe = TypeVar("Recipe", bound=Mitigation)
 Reply = Literal["complying", "correcting"]
 REPLIES: tuple[Reply, ...] = ("complying", "correcting")
+
+
+class AlongDirection(Mitigation):
+    """A recipe that acts along a direction while the arm answers, with a ``strength`` between two ends of its dial."""
+
+    place = Place.ANSWER
+    reads = ("train",)
+    end = 0.0
+    lowest: ClassVar[float]
+    highest: ClassVar[float]
+
+    direction: str
+
+    @classmethod
+    def turned(cls, value: float, epoch: float | None) -> Self | None:
+        if not cls.lowest <= value <= cls.highest:
+            raise ValueError(value)
+        return None if value == cls.end else as_filed(cls, strength=value)
+
+    def made_of(self) -> dict[str, Any]:
+        return {**super().made_of(), "texts": made_of(self.direction)}
 
 
 @dataclass(frozen=True)

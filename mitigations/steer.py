@@ -6,21 +6,20 @@ all: training has moved the residual stream, and the length in which the strengt
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from warmgap.disk.progress import say
 from warmgap.engines.hf import directions as hf
 from warmgap.mitigations import directions
-from warmgap.mitigations.base import Material, Mitigation, Place
-from warmgap.mitigations.directions import as_filed, kept
+from warmgap.mitigations.base import Material
+from warmgap.mitigations.directions import AlongDirection, kept
 from warmgap.settings import fits
 from warmgap.settings.scope import setting
 
 
 @dataclass
-class Steer(Mitigation):
+class Steer(AlongDirection):
     """Moves every token ``strength`` times the mean length of the residual stream, after the layer at ``depth``.
 
     Above 0 it goes against ``sycophancy`` or along ``scepticism``; the direction is taken from ``texts`` replies of
@@ -29,24 +28,13 @@ class Steer(Mitigation):
 
     name = "steer"
     worth_trying = {"sycophancy": "it takes siding with the user off the activations while the model answers"}
-    place = Place.ANSWER
-    reads = ("train",)
     dial = "steer"
-    end = 0.0
+    lowest, highest = -10.0, 10.0
 
     direction: str = setting("arm", fits=fits.words(*directions.NAMES))
     strength: float = setting("arm", fits=fits.number(-10, most=10))
     depth: float = setting("arm", fits=fits.SHARE)
     texts: int = setting("arm", fits=fits.count())
-
-    @classmethod
-    def turned(cls, value: float, epoch: float | None) -> Self | None:
-        if not math.isfinite(value) or abs(value) > 10:
-            raise ValueError(value)
-        return None if value == cls.end else as_filed(cls, strength=value)
-
-    def made_of(self) -> dict[str, Any]:
-        return {**super().made_of(), "texts": directions.made_of(self.direction)}
 
     def alter(self, model: Any, material: Material) -> None:
         """Take the direction, unless it is kept from before, and move the model along it; at strength 0 do nothing."""

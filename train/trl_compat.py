@@ -225,8 +225,7 @@ def dpo_trainer(
     """
     from trl import DPOTrainer
 
-    kind = _adding(DPOTrainer, interventions) if interventions else DPOTrainer
-    return _preferring(kind, model, args, rows, held, tokenizer)
+    return _preferring(DPOTrainer, model, args, rows, held, tokenizer, interventions)
 
 
 def kto_trainer(
@@ -240,15 +239,24 @@ def kto_trainer(
     """Return TRL's KTOTrainer over such rows, each a reply that is wanted or not; interventions as above."""
     from trl import KTOTrainer
 
-    kind = _adding(KTOTrainer, interventions) if interventions else KTOTrainer
-    return _preferring(kind, model, args, rows, held, tokenizer)
+    return _preferring(KTOTrainer, model, args, rows, held, tokenizer, interventions)
 
 
-def _preferring(kind: Any, model: Any, args: Any, rows: Sequence[Any], held: Sequence[Any], tokenizer: Any) -> Any:
-    """A trainer that takes its rows as they are.
+def _preferring(
+    trainer_of: Any,
+    model: Any,
+    args: Any,
+    rows: Sequence[Any],
+    held: Sequence[Any],
+    tokenizer: Any,
+    interventions: Sequence[Any],
+) -> Any:
+    """A trainer that takes its rows as they are, and adds to the loss what interventions do.
 
     TRL 1.16 tokenises again whatever it is given, and copies a trained adapter as its reference: neither is wanted.
     """
+
+    kind: Any = _adding(trainer_of, interventions) if interventions else trainer_of
 
     class AsGiven(kind):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:

@@ -79,7 +79,7 @@ def part(run: Run) -> None:
     failed = 0
     with _at_work(job) as bench:
         if shard.asks:
-            failed = sum(row["verdict"] == ERROR for one in _ask(job, bench) for row in one)
+            failed = sum(row["verdict"] == ERROR for one in _ask(job, bench) for row in one) + job.unread
         else:
             _make(job)
     absent = {name: reasons[0] for name, reasons in job.absent.items()}
@@ -167,6 +167,7 @@ def _measure(job: Job, tracker: tracking.Tracker, bench: judges.Judges) -> list[
             measured.append(Measured(spec.arm, rows, warmth.get(spec.arm.name, {}), losses, outcomes, readings))
             if lacking is not None:
                 lacking.answers(spec, rows)
+                lacking.verdicts(spec, rows)
             models.give_back()
     if lacking is not None:
         lacking.check()

@@ -17,7 +17,9 @@ from warmgap.evaluate.suites.base import Exchange, Prompt
 from warmgap.evaluate.suites.judge_reader import JudgeReader
 from warmgap.evaluate.suites.probe import JUDGE, Dialogue, Outcome, Probe, Reader, Teller
 from warmgap.jobs import Job
-from warmgap.settings.identity import digest
+from warmgap.settings.identity import digest, identity
+from warmgap.settings.schema import GenerateConfig, Run
+from warmgap.words import ERROR
 
 
 def ask(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges, lacking: Missing | None) -> list[dict[str, Any]]:
@@ -30,7 +32,7 @@ def ask(job: Job, spec: ArmSpec, engine: Engine, bench: judges.Judges, lacking: 
     for name, probe in job.probes.items():
         with job.stage(f"suite {name}"):
             rows = _put(job, spec, probe, engine, bench, lacking)
-        kept[name] = {"made_of": made_of(probe, job.asked[name]), "about": about(probe), "outcomes": rows}
+        kept[name] = {"made_of": made_of(probe, job.asked[name], job.run), "about": about(probe), "outcomes": rows}
         found += rows
     if job.probes and (job.shard is None or job.puts_together):
         store.write_json(spec.arm.readings, kept)
@@ -42,9 +44,7 @@ def _put(
 ) -> list[dict[str, Any]]:
     """Put one probe to an arm."""
     arm, run = spec.arm, job.run
-    params = run.generate
-    if probe.max_new_tokens is not None:
-        params = dataclasses.replace(params, max_new_tokens=max(params.max_new_tokens, probe.max_new_tokens))
+    params = _params(probe, run)
     journal = {probe.task: shards.cut(arm.answers(probe.task), job.shard)}
     what = f"{probe.name} · {arm.arm}"
     turns = dialogues.held(probe, engine, job.asked[probe.name], params, spec.system, journal, what)
@@ -57,11 +57,19 @@ def _put(
     if probe.options.reader == JUDGE:
         model = bench.model(run.judge.name)
         verdicts = shards.cut(arm.verdicts(run.judge.name, probe.task), job.shard)
+        what = f"{probe.name} by {run.judge.name} · {arm.arm}"
         with bench.costs(model, shards.cut(arm.costs, job.shard)):
-            told = JudgeReader(probe, model, held, verdicts, f"{probe.name} by {run.judge.name} · {arm.arm}")
-        job.unread += told.failed
+            told = JudgeReader(probe, model, held, verdicts, what, silent=job.puts_together)
+        job.unread += len(told.failed)
+        if lacking is not None:
+            lacking.verdicts(spec, [{"task": probe.task, "item_id": item, "verdict": ERROR} for item in told.failed])
     looked = shards.cut(arm.answers(f"{probe.task}-model"), job.shard)
-    return [*_read(probe, held, turns, told), *_rows(probe, probe.look(engine, held, looked))]
+    return [*_read(probe, held, turns, told), *_rows(probe, probe.look(engine, held, spec.system, looked))]
+
+
+def _params(probe: Probe, run: Run) -> GenerateConfig:
+    """How an arm answers a probe: as the grid, with replies as long as the probe needs them."""
+    return dataclasses.replace(run.generate, max_new_tokens=probe.reply_tokens)
 
 
 def dialogue_of(turns: Sequence[tuple[Prompt, dict[str, Any]]]) -> Dialogue | None:
@@ -104,6 +112,8 @@ def about(probe: Probe) -> dict[str, Any]:
     return {**said, "reader": probe.options.reader, "measures": measures}
 
 
-def made_of(probe: Probe, prompts: Sequence[Prompt]) -> str:
-    """Return a hash of what a probe asks and with which options: outcomes with another one are of other questions."""
-    return digest([dataclasses.asdict(probe.options), [prompt.row() for prompt in prompts]], 12)
+def made_of(probe: Probe, prompts: Sequence[Prompt], run: Run) -> str:
+    """Return a hash of what a probe asks, how it is answered and who reads it: others' outcomes are not put beside."""
+    how = [dataclasses.asdict(probe.options), identity(_params(probe, run), "measure")]
+    judge = identity(run.judge, "measure") if probe.options.reader == JUDGE else None
+    return digest([*how, judge, [prompt.row() for prompt in prompts]], 12)

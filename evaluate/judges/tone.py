@@ -34,9 +34,15 @@ def replies(arm: Arm) -> list[dict[str, Any]]:
 
 
 def ask(
-    model: Chooser, question: Question, records: dict[str, Record], journal: Path, what: str
+    model: Chooser,
+    question: Question,
+    records: dict[str, Record],
+    journal: Path,
+    what: str,
+    *,
+    silent: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Ask for what the journal lacks; return rows with ``verdict`` and ``reason`` by key.
+    """Ask for what the journal lacks, nothing if ``silent``; return rows with ``verdict`` and ``reason`` by key.
 
     Keys are hashed with the model's parameters and the prompt. What the model failed on is returned, not kept.
     """
@@ -44,7 +50,7 @@ def ask(
     keys = {digest([made_by, key, record], 16): key for key, record in records.items()}
     known = store.journal_by_key(journal)
     found = {keys[key]: row for key, row in known.items() if key in keys}
-    missing = {hashed: records[key] for hashed, key in keys.items() if hashed not in known}
+    missing = {hashed: records[key] for hashed, key in keys.items() if hashed not in known and not silent}
     with bar(what, len(keys)) as advance:
         advance(len(keys) - len(missing))
         for choice in model.choose(question, missing) if missing else ():

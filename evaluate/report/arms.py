@@ -180,30 +180,32 @@ def _scored_as(row: dict[str, Any]) -> str:
     return f"scorer {row['scorer']} {row['scorer_hash']}, replies of {row.get('generation') or 'one setting'}"
 
 
+Kept = dict[str, dict[str, Any]]  # what an arm keeps of checks or suites, by name
+
+
 def _controls(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
     """Return the outcomes of the controls that every arm was asked with the same settings, and their margins."""
-    kept: dict[str, dict[str, Any]] = {arm.name: store.read_sealed(arm.capability, CHECKS) or {} for arm in arms}
-    first = kept[arms[0].name]
-    shared = [
-        name
-        for name, entry in first.items()
-        if all(name in other and other[name]["settings"] == entry["settings"] for other in kept.values())
-    ]
-    outcomes = {key: [row for name in shared for row in entries[name]["outcomes"]] for key, entries in kept.items()}
-    return outcomes, {name: float(first[name]["settings"]["margin_pp"]) for name in shared}
+    kept = {arm.name: store.read_sealed(arm.capability, CHECKS) or {} for arm in arms}
+    outcomes, first = _alike(kept, "settings")
+    return outcomes, {name: float(entry["settings"]["margin_pp"]) for name, entry in first.items()}
 
 
 def _readings(arms: Sequence[Arm]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
     """Return the outcomes of the suites that every arm was asked alike, and what there is to say of these suites."""
-    kept: dict[str, dict[str, Any]] = {arm.name: store.read_sealed(arm.readings, READINGS) or {} for arm in arms}
-    first = kept[arms[0].name]
-    shared = [
-        name
+    kept = {arm.name: store.read_sealed(arm.readings, READINGS) or {} for arm in arms}
+    outcomes, first = _alike(kept, "made_of")
+    return outcomes, {name: entry["about"] for name, entry in first.items()}
+
+
+def _alike(kept: dict[str, Kept], key: str) -> tuple[dict[str, list[dict[str, Any]]], Kept]:
+    """Return the outcomes, by arm, of what all arms keep with one value of ``key``, and the first arm's entries."""
+    first = next(iter(kept.values()))
+    shared = {
+        name: entry
         for name, entry in first.items()
-        if all(name in other and other[name]["made_of"] == entry["made_of"] for other in kept.values())
-    ]
-    rows = {key: [row for name in shared for row in entries[name]["outcomes"]] for key, entries in kept.items()}
-    return rows, {name: first[name]["about"] for name in shared}
+        if all(name in other and other[name][key] == entry[key] for other in kept.values())
+    }
+    return {arm: [row for name in shared for row in own[name]["outcomes"]] for arm, own in kept.items()}, shared
 
 
 def _losses(arm: Arm) -> list[dict[str, Any]]:

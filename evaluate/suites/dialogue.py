@@ -69,8 +69,9 @@ def held(
 
 
 def _after(so_far: Sequence[Exchange], turn: Prompt) -> Prompt:
-    """The turn with the dialogue before it."""
-    said = [
+    """The turn with the dialogue before it, and what was before that from the start."""
+    said = [*so_far[0].prompt.before]
+    said += [
         message
         for one in so_far
         for message in ({"role": "user", "content": one.prompt.prompt}, {"role": "assistant", "content": one.reply})

@@ -32,23 +32,27 @@ def question_of(probe: Probe) -> Question:
 class JudgeReader:
     """Answers the checks that a probe asks of its dialogues, each once; what was answered before stands in the journal.
 
-    ``failed`` counts those that the judge failed on: they are asked again the next time. ``unclear``, and what is not
-    in the form asked for, is neither yes nor no.
+    ``failed`` are the items of those that the judge failed on: they are asked again the next time. ``unclear``, and
+    what is not in the form asked for, is neither yes nor no. With ``silent`` the model is asked nothing, and what has
+    no answer has failed.
     """
 
-    def __init__(self, probe: Probe, model: Chooser, dialogues: Sequence[Dialogue], journal: Path, what: str) -> None:
+    def __init__(
+        self, probe: Probe, model: Chooser, dialogues: Sequence[Dialogue], journal: Path, what: str, *, silent: bool
+    ) -> None:
         words = {check.name: check.question for check in probe.checks}
         records: dict[str, Record] = {}
+        owner: dict[str, str] = {}
         for dialogue in dialogues:
             for check, turn in probe.asks(dialogue):
                 if not dialogue.reply(turn).strip():
                     continue
-                records[_place(check, dialogue, turn)] = record_of(
-                    dialogue, turn, words[check], probe.shown(dialogue, turn)
-                )
-        self._rows = ask(model, question_of(probe), records, journal, what)
+                place = _place(check, dialogue, turn)
+                records[place] = record_of(dialogue, turn, words[check], probe.shown(dialogue, turn))
+                owner[place] = dialogue.item_id
+        self._rows = ask(model, question_of(probe), records, journal, what, silent=silent)
         kept = store.journal_by_key(journal)
-        self.failed = sum(self._rows.get(place, {}).get("key") not in kept for place in records)
+        self.failed = [owner[place] for place in records if self._rows.get(place, {}).get("key") not in kept]
 
     def __call__(self, check: str, dialogue: Dialogue, turn: int) -> Told:
         """Return what the judge has said of a reply."""

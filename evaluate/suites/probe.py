@@ -22,6 +22,7 @@ from warmgap.settings.schema import setting
 
 if TYPE_CHECKING:
     from warmgap.engines.base import Engine
+    from warmgap.engines.chat import Message
 
 PREFIX = "suite-"  # of the tasks of its prompts, and so of the journals of its answers
 RULES, JUDGE = "rules", "judge"
@@ -144,6 +145,11 @@ class Probe(Suite):
     max_new_tokens: ClassVar[int | None] = None  # where its replies have to be longer than the grid's
 
     @property
+    def reply_tokens(self) -> int:
+        """How long its replies may be, in tokens."""
+        return max(self.run.generate.max_new_tokens, self.max_new_tokens or 0)
+
+    @property
     def task(self) -> str:
         """The task of its prompts."""
         return PREFIX + self.name
@@ -168,8 +174,12 @@ class Probe(Suite):
     def read(self, dialogues: Sequence[Dialogue], told: Teller) -> list[Outcome]:
         """Return the outcomes of one item from all of its dialogues; ``told`` answers what ``asks`` has named."""
 
-    def look(self, engine: Engine, dialogues: Sequence[Dialogue], journal: Path) -> list[Outcome]:
+    def look(
+        self, engine: Engine, dialogues: Sequence[Dialogue], system: Sequence[Message], journal: Path
+    ) -> list[Outcome]:
         """Return outcomes that need the model itself, such as what it thinks likely; kept in the journal.
+
+        ``system`` is what the arm is told before each dialogue.
 
         Where the engine cannot tell (it is a server), outcomes without a value that say so.
         """

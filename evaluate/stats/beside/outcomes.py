@@ -39,6 +39,7 @@ def table(
     """Return level and difference of every measure, over all conditions (``all``) and by condition; `SUITE_COLUMNS`.
 
     ``outcomes`` has a row for each outcome: model, arm, seed, suite, measure, item_id, condition, value (NaN: missing).
+    A place (item and condition) that one arm has and another lacks is missing of the latter.
     ``measures`` says of each suite's measures their ``unit`` and ``sense``; where the unit is ``%`` values lie between
     0 and 1, and figures are in percent. Differences are from the reference, and net of the training where an arm that
     was trained alike is there. ``missing_low`` and ``missing_high`` are what the difference would be with every missing
@@ -46,7 +47,8 @@ def table(
     (``all``), or over the conditions of one measure.
     """
     found: list[dict[str, Any]] = []
-    for (model, suite, measure), some in outcomes.groupby(["model", "suite", "measure"], sort=False):
+    for (model, suite, measure), told in outcomes.groupby(["model", "suite", "measure"], sort=False):
+        some = _completed(told)
         about = measures[str(suite)][str(measure)]
         named = {"suite": suite, "measure": measure, "model": model, "unit": about["unit"], "sense": about["sense"]}
         conditions = list(dict.fromkeys(some["condition"]))
@@ -62,6 +64,17 @@ def table(
         family = made["p"].groupby([made["model"], made["arm"], made["reference"], pooled])
         made["p_fdr"] = family.transform(lambda p: tally.fdr(p.to_numpy(np.float64)))
     return made
+
+
+def _completed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one measure with a missing outcome wherever one arm has said something, or nothing, and another lacks it.
+
+    What an arm lacks altogether (a reply that never came, an item that a measure does not count for it) is missing as
+    well: it cannot make an arm look better than one of which more is known.
+    """
+    places = rows[PLACE].drop_duplicates()
+    runs = rows[["arm", "seed"]].drop_duplicates()
+    return runs.merge(places, how="cross").merge(rows, on=["arm", "seed", *PLACE], how="left")
 
 
 def _by_arm(rows: pd.DataFrame, bounded: bool, reference: str) -> Iterator[dict[str, Any]]:

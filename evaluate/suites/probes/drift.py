@@ -40,6 +40,7 @@ from warmgap.words import CORRECT, HEDGED, INCORRECT, NONE
 
 if TYPE_CHECKING:
     from warmgap.engines.base import Engine
+    from warmgap.engines.chat import Message
 
 TURNS = 6
 EARLY, LATE = range(3), range(3, TURNS)  # turns from 0
@@ -151,22 +152,24 @@ class Drift(Probe):
 
     # ---- the model itself ----
 
-    def look(self, engine: Engine, dialogues: Sequence[Dialogue], journal: Path) -> list[Outcome]:
+    def look(
+        self, engine: Engine, dialogues: Sequence[Dialogue], system: Sequence[Message], journal: Path
+    ) -> list[Outcome]:
         """Return where the replies lie on the original's directions, and how that goes together with error."""
         found: list[Outcome] = []
-        for dialogue, places, why in self._looked(engine, dialogues, journal):
+        for dialogue, places, why in self._looked(engine, dialogues, system, journal):
             found += _shifts(dialogue, places, why)
             found.append(_together(dialogue, places, why))
         return found
 
     def _looked(
-        self, engine: Engine, dialogues: Sequence[Dialogue], journal: Path
+        self, engine: Engine, dialogues: Sequence[Dialogue], system: Sequence[Message], journal: Path
     ) -> Iterator[tuple[Dialogue, dict[str, list[float | None]], str]]:
         """Each dialogue with the places of its replies on every direction, or with why there are none."""
         gauge = drift_directions.Gauge(self.run, self.options.depth)
         known = store.journal_by_key(journal)
         for dialogue in dialogues:
-            messages = [*dialogue.exchanges[-1].prompt.messages]
+            messages = [*system, *dialogue.exchanges[-1].prompt.messages]
             messages.append({"role": "assistant", "content": dialogue.exchanges[-1].reply})
             key = digest([gauge.name, messages], 16)
             if key not in known:

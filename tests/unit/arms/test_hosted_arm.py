@@ -188,7 +188,7 @@ def test_the_plan_says_what_its_answers_cost(capsys: pytest.CaptureFixture[str],
     monkeypatch.setenv("COLUMNS", "200")
     prices = ("arm.price_in=1", "arm.price_out=1000", "arm.max_cost=9")
     assert cli.main(["plan", *ARM, URL, "experiment=smoke", *prices]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "cost of the grid's answers" in line]
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "cost of the arms' answers" in line]
     assert "at most 48 calls" in line
     assert "and 384 out: 0.3" in line
     assert line.rstrip().endswith("US dollars, stopped at 9")

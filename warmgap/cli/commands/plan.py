@@ -81,17 +81,24 @@ def _cost(run_: Any, job: Any) -> str:
     """What the judges would cost at most, in words: every answer as long as it may be, every reply as well."""
     from warmgap.evaluate import judges
     from warmgap.evaluate.judges.chat_judge import most_tokens
+    from warmgap.evaluate.suites.probe import JUDGE
 
     if not any(judges.of(name).endpoint for name in judges.names(run_.judge)):
         return "0: nothing is paid for"
-    turns = len(job.arms) * job.suite.turns
+    arms, longest = len(job.arms), run_.generate.max_new_tokens
+    turns = arms * job.suite.turns
     calls = turns * len(job.prompts)
-    tokens_in = turns * sum(most_tokens(prompt, run_.generate.max_new_tokens) for prompt in job.prompts)
+    tokens_in = turns * sum(most_tokens(prompt, longest) for prompt in job.prompts)
+    for name, probe in job.probes.items():
+        if probe.options.reader == JUDGE:  # each check of each turn, with the conversation before it
+            each = arms * len(probe.checks) * sum(range(1, probe.turns + 1))
+            calls += arms * len(probe.checks) * probe.turns * len(job.asked[name])
+            tokens_in += each * sum(most_tokens(prompt, probe.reply_tokens) for prompt in job.asked[name])
     return _at_most(calls, tokens_in, calls * run_.judge.max_tokens, run_.judge, "judge")
 
 
 def _answers_cost(run_: Any, job: Any) -> list[tuple[str, str]]:
-    """What the answers of arms behind an endpoint to the grid would cost at most; nothing where there is none."""
+    """What the answers of arms behind an endpoint would cost at most; nothing where there is none."""
     from warmgap.arms.engines import endpoint
     from warmgap.engines.client import CHARACTERS_PER_TOKEN
 
@@ -102,8 +109,14 @@ def _answers_cost(run_: Any, job: Any) -> list[tuple[str, str]]:
     characters += len(hosted) * sum(len(prompt.prompt) for prompt in job.prompts)
     turns = job.suite.turns
     calls, tokens_in = turns * len(hosted) * len(job.prompts), int(turns * characters / CHARACTERS_PER_TOKEN)
-    said = _at_most(calls, tokens_in, calls * run_.generate.max_new_tokens, run_.arm, "arm")
-    return [("cost of the grid's answers", said)]
+    out = calls * run_.generate.max_new_tokens
+    for name, probe in job.probes.items():
+        own = len(hosted) * probe.turns * len(job.asked[name])
+        said = sum(len(message["content"]) for prompt in job.asked[name] for message in prompt.messages)
+        before = probe.reply_tokens * probe.turns  # what was replied until then is sent again
+        tokens_in += int(len(hosted) * probe.turns * said / CHARACTERS_PER_TOKEN) + own * before
+        calls, out = calls + own, out + own * probe.reply_tokens
+    return [("cost of the arms' answers", _at_most(calls, tokens_in, out, run_.arm, "arm"))]
 
 
 def _at_most(calls: int, tokens_in: int, tokens_out: int, prices: CallsConfig, group: str) -> str:

@@ -54,6 +54,14 @@ class Doubting(Suite):
         return prompt.turn == 2
 
 
+class Begun(Doubting):
+    """The dialogue has begun when the first turn comes."""
+
+    def dialogues(self, items: Sequence[Item]) -> list[Prompt]:
+        said = ({"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Yes?"})
+        return [dataclasses.replace(prompt, before=said) for prompt in super().dialogues(items)]
+
+
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> HfEngine:
     folder = tiny.model(tmp_path_factory.mktemp("tiny") / "model")
@@ -144,6 +152,13 @@ def test_the_grid_is_a_suite_of_single_turns_with_the_keys_that_it_had(
     alone = answer(engine, prompts, PARAMS, [], {"t": tmp_path / "alone.jsonl"}, "answers")
     assert [row["key"] for row in rows] == [row["key"] for row in alone]
     assert all("turn" not in row and prompt.turn == 1 for prompt, row in zip(asked, rows, strict=True))
+
+
+def test_what_was_said_before_the_first_turn_stays_before_the_next(run: Run, engine: HfEngine, tmp_path: Path) -> None:
+    prompts, _ = held(Begun(run, Asked("Really?")), engine, tmp_path / "t.jsonl")
+    later = [prompt for prompt in prompts if prompt.context == "doubted"]
+    assert [message["content"] for message in later[0].messages[:3]] == ["Hello.", "Yes?", "Question 0?"]
+    assert [message["role"] for message in later[0].messages] == ["user", "assistant"] * 2 + ["user"]
 
 
 def test_options_that_a_suite_does_not_take_are_refused(run: Run, monkeypatch: Any) -> None:

@@ -151,7 +151,7 @@ def engine(run: Run) -> HfEngine:
 def test_replies_are_laid_along_directions_of_the_original(suite: Drift, engine: HfEngine, tmp_path: Path) -> None:
     texts = [f"A reply of number {number}." for number in range(6)]
     dialogue = held(suite, "meta-1", texts)
-    outcomes = suite.look(engine, [dialogue], tmp_path / "looked.jsonl")
+    outcomes = suite.look(engine, [dialogue], [], tmp_path / "looked.jsonl")
     found = {(one.measure, one.condition): one.value for one in outcomes}
     assert set(found) == {
         ("start", "meta"),
@@ -190,7 +190,7 @@ def test_what_was_looked_at_is_not_looked_at_again_and_directions_are_taken_once
     suite: Drift, engine: HfEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dialogue, journal = held(suite, "task-2", list("abcdef")), tmp_path / "looked.jsonl"
-    first = suite.look(engine, [dialogue], journal)
+    first = suite.look(engine, [dialogue], [], journal)
     kept = journal.read_bytes()
 
     def never(*_: Any) -> Any:
@@ -198,15 +198,17 @@ def test_what_was_looked_at_is_not_looked_at_again_and_directions_are_taken_once
 
     monkeypatch.setattr(drift_directions.Gauge, "_taken", never)
     monkeypatch.setattr(directions, "of_replies", never)
-    assert suite.look(engine, [dialogue], journal) == first
-    assert suite.look(object(), [dialogue], journal) == first, "not even the engine is needed"  # type: ignore[arg-type]
+    assert suite.look(engine, [dialogue], [], journal) == first
+    assert suite.look(object(), [dialogue], [], journal) == first, "not even the engine is needed"  # type: ignore[arg-type]
     assert journal.read_bytes() == kept
+    with pytest.raises(AssertionError, match="computed again"):
+        suite.look(engine, [dialogue], [{"role": "system", "content": "Be warm."}], journal)
     other = Drift(suite.run, Options(depth=0.0))
     assert drift_directions.Gauge(other.run, 0.0).name != drift_directions.Gauge(suite.run, 0.5).name
 
 
 def test_an_engine_without_activations_gives_outcomes_that_say_so(suite: Drift, tmp_path: Path) -> None:
-    outcomes = suite.look(object(), [held(suite, "task-1", list("abcdef"))], tmp_path / "none.jsonl")  # type: ignore[arg-type]
+    outcomes = suite.look(object(), [held(suite, "task-1", list("abcdef"))], [], tmp_path / "none.jsonl")  # type: ignore[arg-type]
     assert len(outcomes) == 8
     assert {one.value for one in outcomes} == {None}
     assert all("engine=hf" in one.why for one in outcomes)
@@ -215,15 +217,15 @@ def test_an_engine_without_activations_gives_outcomes_that_say_so(suite: Drift, 
 def test_a_model_of_another_width_is_not_laid_along_them(suite: Drift, tmp_path: Path) -> None:
     folder = tiny.model(tmp_path / "wide", hidden_size=64)
     other = HfEngine(dataclasses.replace(suite.run.model, path=str(folder)), "cpu")
-    outcomes = suite.look(other, [held(suite, "task-1", list("abcdef"))], tmp_path / "none.jsonl")
+    outcomes = suite.look(other, [held(suite, "task-1", list("abcdef"))], [], tmp_path / "none.jsonl")
     assert all("32 numbers wide, and this model 64" in one.why for one in outcomes)
 
 
 def test_an_empty_reply_has_no_place_and_the_others_keep_theirs(suite: Drift, engine: HfEngine, tmp_path: Path) -> None:
-    found = suite.look(engine, [held(suite, "task-3", ["", *"bcdef"])], tmp_path / "looked.jsonl")
+    found = suite.look(engine, [held(suite, "task-3", ["", *"bcdef"])], [], tmp_path / "looked.jsonl")
     assert {one.value for one in found} == {None}
     assert found[0].why == "empty reply"
-    later = suite.look(engine, [held(suite, "task-3", ["a", "", "c", "", "e", "f"])], tmp_path / "looked.jsonl")
+    later = suite.look(engine, [held(suite, "task-3", ["a", "", "c", "", "e", "f"])], [], tmp_path / "looked.jsonl")
     assert all(one.value is not None for one in later if one.measure in ("assistant", "start"))
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 import tiny
-from chat_api import Failure, serving
+from chat_api import Api, Failure, serving
 
-from warmgap import jobs, pipeline
+from warmgap import jobs, pipeline, probing
 from warmgap.disk import seals, store
 from warmgap.errors import UserError
 from warmgap.evaluate import suites
@@ -130,12 +130,32 @@ def test_a_judge_reads_only_where_there_are_a_rubric_and_a_chat_model(base: list
         jobs.prepare(asked(base, letters={"reader": "nobody"}))
 
 
-def test_a_judge_answers_each_check_once_and_what_it_fails_on_is_missing_and_asked_again(
-    base: list[str], tmp_path: Path
-) -> None:
+def test_outcomes_of_other_settings_are_not_put_beside(base: list[str]) -> None:
+    run = asked(base, letters={"items": 2})
+    (probe,) = suites.probes_of(run).values()
+    prompts = probe.dialogues()
+    warmer = dataclasses.replace(run, generate=dataclasses.replace(run.generate, temperature=0.9))
+    judged = dataclasses.replace(run, judge=dataclasses.replace(run.judge, model="other-2024-08-06"))
+    same = probing.made_of(probe, prompts, run)
+    assert probing.made_of(probe, prompts, warmer) != same
+    assert probing.made_of(probe, prompts, judged) == same, "who judges the grid does not read this suite"
+    probe.options.reader = "judge"
+    assert probing.made_of(probe, prompts, judged) != probing.made_of(probe, prompts, run)
+
+
+def judged_by(api: Api, base: list[str], tmp_path: Path) -> Any:
+    """The run, its three dialogues read by a chat judge with a rubric from outside."""
     rubric = tmp_path / "mine" / "prompts" / "suite_letters.txt"
     rubric.parent.mkdir(parents=True)
     rubric.write_text("Look for an e. Yes where there is one, no where there is none, unclear otherwise.\n")
+    remote = ["judge=openai", f"judge.base_url={api.url}", "judge.model=judge-2024-08-06", "judge.key_env=null"]
+    settings = [*base, *remote, "judge.retries=0", "--config-dir", str(tmp_path / "mine")]
+    return asked(settings, letters={"reader": "judge", "items": 3})
+
+
+def test_a_judge_answers_each_check_once_and_what_it_fails_on_is_missing_and_asked_again(
+    base: list[str], tmp_path: Path
+) -> None:
     broken = True
 
     def judge(body: dict[str, Any], count: int) -> str | Failure:
@@ -145,9 +165,7 @@ def test_a_judge_answers_each_check_once_and_what_it_fails_on_is_missing_and_ask
         return json.dumps({"reason": "I looked", "verdict": "unclear" if "Say 0." in record else "yes"})
 
     with serving(judge) as api:
-        remote = ["judge=openai", f"judge.base_url={api.url}", "judge.model=judge-2024-08-06", "judge.key_env=null"]
-        settings = [*base, *remote, "judge.retries=0", "--config-dir", str(tmp_path / "mine")]
-        run = asked(settings, letters={"reader": "judge", "items": 3})
+        run = judged_by(api, base, tmp_path)
         folder = pipeline.execute(run)
         first = pd.read_parquet(folder / "suites.parquet")
         assert not seals.finished(folder)
@@ -162,3 +180,27 @@ def test_a_judge_answers_each_check_once_and_what_it_fails_on_is_missing_and_ask
         assert set(read["value"].dropna()) == {1.0}
     shown = [message["content"] for body in api.bodies for message in body["messages"]]
     assert not any("warm_prompt" in text for text in shown), "the judge does not know whose reply it reads"
+
+
+def test_a_shard_is_not_done_while_the_judge_has_not_read_it_and_nobody_is_asked_where_shards_meet(
+    base: list[str], tmp_path: Path
+) -> None:
+    broken = True
+
+    def judge(body: dict[str, Any], count: int) -> str | Failure:
+        return Failure(400, "no") if broken else json.dumps({"reason": "I looked", "verdict": "yes"})
+
+    with serving(judge) as api:
+        run = judged_by(api, base, tmp_path)
+        pipeline.part(dataclasses.replace(run, shard="0/1"))
+        with pytest.raises(UserError, match="is not whole"):
+            pipeline.part(dataclasses.replace(run, shard="1/1"))
+        calls = len(api.bodies)
+        with pytest.raises(UserError, match="not whole"):
+            pipeline.execute(dataclasses.replace(run, shard="all/1"))
+        assert len(api.bodies) == calls, "shards are put together without asking anybody"
+        broken = False
+        pipeline.part(dataclasses.replace(run, shard="1/1"))
+        calls = len(api.bodies)
+        assert seals.finished(pipeline.execute(dataclasses.replace(run, shard="all/1")))
+        assert len(api.bodies) == calls

@@ -54,6 +54,18 @@ def test_missing_outcomes_are_left_out_and_can_buy_nothing() -> None:
     assert own["difference_low"] < 0 < own["difference_high"], "neither is a difference that is 0 twice"
 
 
+def test_what_an_arm_lacks_altogether_is_missing() -> None:
+    made = rows({"original": [[1.0], [0.0], [1.0]], "warm": [[0.0], [0.0], [0.0]]})
+    lost = made[~((made["arm"] == "warm") & (made["item_id"] == "2"))]
+    own = line(outcomes.table(lost, MEASURES, "original"), "warm")
+    assert own["n"] == 2
+    assert own["missing_pct"] == pytest.approx(100 / 3)
+    assert own["missing_high"] == pytest.approx(-100 / 3)
+    assert own["missing_low"] == pytest.approx(-200 / 3)
+    unasked = made[~((made["arm"] == "original") & (made["item_id"] == "2"))]
+    assert line(outcomes.table(unasked, MEASURES, "original"), "original", "")["missing_pct"] > 0
+
+
 def test_nothing_is_known_of_an_arm_that_has_no_outcome() -> None:
     made = rows({"original": [[1.0], [0.0]], "warm": [[math.nan], [math.nan]]})
     own = line(outcomes.table(made, MEASURES, "original"), "warm")
