@@ -286,7 +286,7 @@ def test_an_arm_whose_recipe_alters_the_model_is_altered(base: Path, tmp_path: P
         def at_answer(self, model: Any) -> None:
             model.get_output_embeddings().weight.data.zero_()
 
-    found = replace(opened(folder), recipes=(Silent(),))
+    found = replace(opened(folder), steps=((Silent(), config.compose(["+persona=none"]), ""),))
     engine = found.engine("cpu", "hf")
     params = replace(found.generate, max_new_tokens=6, temperature=0.0)
     ((reply,),) = engine.answer([Request("one", engine.encode(HELLO))], params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,30 +18,31 @@ from warmgap.engines.base import Engine, Serving
 from warmgap.errors import UserError
 from warmgap.mitigations.base import Mitigation, Place
 from warmgap.settings import config, plugins
-from warmgap.settings.schema import GenerateConfig, ModelConfig
+from warmgap.settings.schema import GenerateConfig, ModelConfig, Run
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What answers as an arm: ``system`` stands before every prompt, ``generate`` is how the arm was asked."""
+    """What answers as an arm: ``system`` stands before every prompt, ``generate`` is how the arm was asked.
+
+    ``steps`` are the recipes of the arm and of what it is made of, each with its run and the version of its replies.
+    """
 
     arm: Arm
     model: ModelConfig
     generate: GenerateConfig
     system: list[chat.Message]
     adapter: Path | None = None
-    recipes: tuple[Mitigation, ...] = ()
+    steps: tuple[tuple[Mitigation, Run, str], ...] = ()
 
     def engine(self, device: str, engine: str = "auto") -> Engine:
         """Return the engine that answers as the arm; nothing is loaded yet."""
-        plain = Mitigation.at_answer
-        altered = any(type(recipe).at_answer is not plain for recipe in self.recipes)
+        altered = any(recipes.changes_the_model(recipe) for recipe, *_ in self.steps)
         how: dict[str, Any] = {"alter": self._alter if altered else None, "engine": engine}
         return engine_of(Serving(self.model, device, self.adapter, **how))
 
     def _alter(self, model: Any) -> None:
-        for recipe in self.recipes:
-            recipe.at_answer(model)
+        recipes.alter(model, self.steps, self.arm.rows.parent)
 
 
 def opened(folder: Path) -> Opened:
@@ -60,8 +62,8 @@ def opened(folder: Path) -> Opened:
         why = "its content, or how it is loaded, is not what the manifest says"
         raise UserError(f"the base model of {arm.name} is another one now", why, "copy back the model that it was")
     lineage = _lineage(arm.folder)
-    at_work = [recipe for own in lineage for recipe in recipes.of(_kept(own)[1].get("mitigation") or {})]
-    if plugins.owed("mitigations", [recipe.name for recipe in at_work]) != (known.get("plugins") or {}):
+    steps = _steps(lineage)
+    if plugins.owed("mitigations", [recipe.name for recipe, *_ in steps]) != (known.get("plugins") or {}):
         why = "a plug-in that its recipes come from is another one now"
         raise UserError(f"{arm.name} cannot be asked as it was", why, "install the version that its manifest names")
     text = str(known["facts"].get("system") or "")
@@ -71,7 +73,7 @@ def opened(folder: Path) -> Opened:
         config.made(GenerateConfig, settings["generate"], "generate"),
         [{"role": "system", "content": text}] if text else [],
         _adapter(lineage),
-        tuple(at_work),
+        tuple(steps),
     )
 
 
@@ -85,6 +87,24 @@ def _kept(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     settings: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     plugins.use(settings.get("plugins") or None, settings.get("config_dirs") or None)
     return known, settings
+
+
+def _steps(lineage: list[Path]) -> list[tuple[Mitigation, Run, str]]:
+    """The recipes of the arms in these folders, each with its run.
+
+    What an arm that was not trained does not keep (data, method) is what it is made of keeps; for one made of an
+    adapter that was given, what a run has by itself, which nothing follows from as long as its own files are there.
+    """
+    found = []
+    whole: dict[str, Any] = {}
+    for folder in lineage:
+        known, settings = _kept(folder)
+        whole |= settings
+        for recipe in recipes.of(settings.get("mitigation") or {}):
+            if not whole.keys() >= {"data", "method"}:
+                whole = {**dataclasses.asdict(config.compose(["+persona=none"])), **whole}
+            found.append((recipe, config.thawed(whole), str(known["facts"].get("version"))))
+    return found
 
 
 def _known_by(base: dict[str, Any]) -> dict[str, Any]:

@@ -199,6 +199,20 @@ def _faults(user: str, reply: str, other: str) -> list[str]:
     return [fault.reason for fault in rewrite_checks.faults(user, reply, other, RewriteConfig())]
 
 
+def changes_the_model(recipe: Mitigation) -> bool:
+    """Return whether a recipe changes the model that answers."""
+    return (type(recipe).at_answer, type(recipe).alter) != (Mitigation.at_answer, Mitigation.alter)
+
+
+def alter(model: Any, steps: Iterable[tuple[Mitigation, Run, str]], folder: Path) -> None:
+    """Change a model that was loaded to answer, by each recipe with its run and version in turn; ``folder`` is the data
+    folder of the arm that answers.
+    """
+    for recipe, run, version in steps:
+        if changes_the_model(recipe):
+            recipe.alter(model, material(run, recipe, version, folder))
+
+
 def known_pairs(run: Run) -> list[pairs.Pair]:
     """Return the run's honest pairs, of each split as many as ``data.max_conversations`` allows."""
     found = pairs.load(pairs_of(run))

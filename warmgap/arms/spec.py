@@ -91,12 +91,9 @@ class ArmSpec:
     @property
     def altered(self) -> bool:
         """Whether a recipe of the arm changes the model that answers for it."""
-        plain = (Mitigation.at_answer, Mitigation.alter)
-        found = [type(recipe) for own in self.lineage for recipe in own.recipes]
-        return any((kind.at_answer, kind.alter) != plain for kind in found)
+        return any(recipes.changes_the_model(recipe) for own in self.lineage for recipe in own.recipes)
 
     def alter(self, model: Any) -> None:
         """Change a model that was loaded to answer for the arm, as its recipes have it; it is nobody else's."""
-        for own in self.lineage:
-            for recipe in own.recipes:
-                recipe.alter(model, recipes.material(own.run, recipe, str(own.version), self.data))
+        steps = [(recipe, own.run, str(own.version)) for own in self.lineage for recipe in own.recipes]
+        recipes.alter(model, steps, self.data)

@@ -11,7 +11,8 @@ import pytest
 import tiny
 import torch
 
-from warmgap.arms import build, recipes
+from warmgap.arms import build, recipes, record
+from warmgap.arms.opened import opened
 from warmgap.arms.spec import ArmSpec
 from warmgap.engines.base import Request
 from warmgap.engines.hf import HfEngine, directions
@@ -218,6 +219,21 @@ def test_both_in_a_chain_keep_theirs_with_the_arm_that_answers(settings: list[st
     assert engine(spec).model is not None
     assert sorted(path.name for path in spec.data.iterdir()) == ["cap.safetensors", "steer.safetensors"]
     assert not spec.lineage[1].arm.folder.exists(), "nobody asks the link between, and nothing is written there"
+
+
+@pytest.mark.parametrize("name", ["steer", "cap"])
+def test_an_arm_that_is_opened_again_acts_along_its_direction_too(name: str, settings: list[str], base: Path) -> None:
+    """As `warmgap serve` opens it, without the run that made it."""
+    strong = {"strength": 5} if name == "steer" else {"quantile": 0.4}
+    spec = spec_of(settings, base, name, **strong)
+    known = record.checked(spec.run, spec.lineage)
+    for own in spec.lineage:
+        record.freeze(own, known[own.arm.name])
+    acting = states(engine(spec), 1.0)
+    again = opened(spec.arm.folder).engine("cpu", "hf")
+    assert isinstance(again, HfEngine)
+    assert torch.equal(states(again, 1.0), acting)
+    assert not torch.equal(acting, states(unaltered(spec), 1.0))
 
 
 # ---- as settings, and as dials ----
