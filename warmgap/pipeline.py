@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -290,27 +290,34 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
         f"{len(reasons)} answers of {name} did not come ({reasons[0]}): they are missing, not wrong."
         for name, reasons in job.absent.items()
     ]
+    title = f"{run.model.name}: {', '.join(others)} against original" if others else run.model.name
     with job.stage("comparison"):
-        summary = {
-            "title": f"{run.model.name}: {', '.join(others)} against original" if others else run.model.name,
-            "name": job.folder.name,
-            "reference": ORIGINAL,
-            "grader": run.judge.name,
-            "settings": settings,
-            "notes": notes,
-            "timings": {key: round(value, 1) for key, value in job.timings.items()},
-            "plugins": owed_by(run),
-            **manifest.record(),
-        }
-        summary["suites"] = {name: probing.about(probe) for name, probe in job.probes.items()}
-        summary["worth_trying"] = recipes.worth_trying()
-        summary["margins"] = {name: control.margin_pp for name, control in run.control.items()}
-        analyze = job.suite.analyze
+        summary = {"title": title, "settings": settings, "notes": notes, **about(job)}
         write_comparison(
-            job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap, analyze=analyze
+            job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap, analyze=job.suite.analyze
         )
         mitigation_verdicts.write(job.folder, measured, run.compare, run.bootstrap)
         write_report(job.folder)
+    return failures(job, measured)
+
+
+def about(job: Job) -> dict[str, Any]:
+    """Return what a comparison's ``summary.json`` says of the job that made it, whatever its arms and its title are."""
+    return {
+        "name": job.folder.name,
+        "reference": ORIGINAL,
+        "grader": job.run.judge.name,
+        "timings": {key: round(value, 1) for key, value in job.timings.items()},
+        "margins": {name: control.margin_pp for name, control in job.run.control.items()},
+        "suites": {name: probing.about(probe) for name, probe in job.probes.items()},
+        "worth_trying": recipes.worth_trying(),
+        "plugins": owed_by(job.run),
+        **manifest.record(),
+    }
+
+
+def failures(job: Job, measured: Sequence[Any]) -> int:
+    """Return how many answers that came a judge failed on, those to the suites' checks too."""
     absent = sum(bool(row.get("failed")) for one in measured for row in one.answers)
     return int(store.read_json(job.folder / "summary.json")["failed"]) - absent + job.unread
 

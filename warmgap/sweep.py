@@ -15,7 +15,7 @@ import pandas as pd
 
 from warmgap import jobs, mitigations, pipeline
 from warmgap.arms.dials import arm_epoch
-from warmgap.disk import manifest, seals, store, tabular, tracking
+from warmgap.disk import seals, tabular, tracking
 from warmgap.disk.progress import say
 from warmgap.errors import UserError
 from warmgap.evaluate.report import mitigation_verdicts
@@ -26,7 +26,7 @@ from warmgap.jobs import Job
 from warmgap.settings import config
 from warmgap.settings.identity import digest
 from warmgap.settings.schema import MethodConfig, Run
-from warmgap.words import ORIGINAL, WARM
+from warmgap.words import WARM
 
 PROMPTS = ("warm_prompt_light", "warm_prompt", "warm_prompt_strong")  # from less warm to warmer
 
@@ -131,17 +131,11 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
     )
     summary: dict[str, Any] = {
         "title": f"{run.model.name}: warmth against error, by {', '.join(dict.fromkeys(dials['dial']))}",
-        "name": job.folder.name,
-        "reference": ORIGINAL,
-        "grader": run.judge.name,
         "arms": arms,
         "settings": tracking.redact(config.flat(run)),
         "notes": job.notes,
         "dose_notes": found.notes,
-        "timings": {key: round(value, 1) for key, value in job.timings.items()},
-        "margins": {name: control.margin_pp for name, control in run.control.items()},
-        "plugins": jobs.owed_by(run),
-        **manifest.record(),
+        **pipeline.about(job),
     }
     write_comparison(
         job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap, analyze=job.suite.analyze
@@ -150,4 +144,4 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
         target = "dose.csv" if name == "points" else f"dose_{name}.csv"
         tabular.write_csv(job.folder / target, getattr(found, name))
     write_report(job.folder)
-    return int(store.read_json(job.folder / "summary.json")["failed"])
+    return pipeline.failures(job, measured)

@@ -13,7 +13,8 @@ from warmgap.disk import store
 
 FEW = ("warmth.prompts=2", "warmth.checkpoint_prompts=2", "runs_dir=runs")
 DIALS = "dial=epoch:0.123,strength:1.0,epoch:0.5,scale:0.5,scale:2.0,prompt:warm_prompt_light"
-SWEEP = ("-m", *TINY, *FEW, "task.embedded.items_per_family=1", DIALS)
+BESIDE = ("suite=[grid,pressure]", "suite.pressure.items=2")
+SWEEP = ("-m", *TINY, *FEW, *BESIDE, "task.embedded.items_per_family=1", DIALS)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,11 @@ def test_points_have_n_and_intervals_on_both_axes(swept: tuple[Runs, Done]) -> N
     assert (points["n"] > 0).all()
     assert (points["warmth_n"] > 0).all()
     assert "dose" in {path.stem for path in (swept[0].comparison / "figures").glob("*.svg")}
+
+
+def test_a_suite_beside_the_grid_is_asked_at_every_point(swept: tuple[Runs, Done]) -> None:
+    runs, _ = swept
+    assert set(runs.table("suites")["arm"]) >= {"original", "warm", "epoch_0.5", "scale_0.5", "warm_prompt_light"}
 
 
 def test_the_second_run_does_only_what_is_missing(swept: tuple[Runs, Done]) -> None:

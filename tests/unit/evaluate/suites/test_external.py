@@ -15,7 +15,7 @@ from warmgap import cli
 from warmgap.disk import store
 from warmgap.errors import UserError
 from warmgap.evaluate.report import arms as reported
-from warmgap.evaluate.stats import equivalence
+from warmgap.evaluate.stats.beside import equivalence
 from warmgap.evaluate.suites import external
 from warmgap.evaluate.suites.external import Reading
 
