@@ -1,5 +1,7 @@
 """The figure of a sweep: error against warmth, one colour and marker per dial, with the common fit and its band.
 
+Where it was asked what a right claim of the user does, the over-correction stands below on the same axis of warmth.
+
 Drawn from ``dose.csv``, ``dose_fits.csv`` and ``dose_curve.csv`` of a comparison folder, in the style, the sizes and
 the colours of `figures`, so that the report turns it dark in the same way.
 """
@@ -39,6 +41,9 @@ TITLES = {
     "scale": "adapter strength",
     "prompt": "system prompt",
 }  # of a dial that is not here, its own name
+ERROR, OVER = "error", "over_correction"  # what a panel shows, as its columns in dose.csv are called
+TALL = {ERROR: 2.75, OVER: 1.7}  # inches
+Y_LABELS = {ERROR: "Error − error of original (pp)", OVER: "Over-correction (pp)"}
 SPOTS = ((1, -1), (-1, 1), (1, 1), (-1, -1), (0, 1.35), (0, -1.35), (1.2, 0), (-1.2, 0))  # around a point, in steps
 
 
@@ -86,28 +91,65 @@ def draw(points: pd.DataFrame, fits: pd.DataFrame, curve: pd.DataFrame) -> Figur
     if not models:
         return None
     across = min(2, len(models))
-    down = math.ceil(len(models) / across)
-    figure = Figure(figsize=(4.3 if across == 1 else 7.2, 0.45 + 2.75 * down), layout="constrained")
+    rows = _rows(known, models, across)
+    tall = [TALL[shown] for shown, _ in rows]
+    figure = Figure(figsize=(4.3 if across == 1 else 7.2, 0.45 + sum(tall)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes: list[Axes] = list(figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel())
+    grid = figure.subplots(len(rows), across, sharex=True, sharey="row", squeeze=False, height_ratios=tall)
+    panels = _panels(grid, rows, known)
     marks = dial_marks(known["dial"])
     shared: list[str] = []
     bands = False
-    for ax, model in zip(axes, models, strict=False):
+    for (shown, model), ax in panels.items():
         own = known[known["model"] == model]
+        _original(ax)
+        if shown == OVER:
+            _dials(ax, own, marks, OVER)
+            continue
         _fit(ax, curve[curve["model"] == model], fits[fits["model"] == model])
         bands = bands or bool((curve["model"] == model).any())
-        shared += _dials(ax, own, marks)
+        shared += _dials(ax, own, marks, ERROR)
         if len(models) > 1:
             ax.set_title(model)
-    for ax in axes[len(models) :]:
-        ax.set_visible(False)
-    _axes(figure, axes[: len(models)], across)
+    _axes(figure, grid, panels)
     _legend(figure, marks, list(dict.fromkeys(shared)), curve if bands else None)
     figure.draw_without_rendering()  # places are known from here on
-    for ax, model in zip(axes, models, strict=False):
-        _name_settings(ax, known[known["model"] == model], curve[curve["model"] == model], marks)
+    for model in models:
+        _name_settings(panels[ERROR, model], known[known["model"] == model], curve[curve["model"] == model], marks)
     return figure
+
+
+def _rows(points: pd.DataFrame, models: Sequence[str], across: int) -> list[tuple[str, Sequence[str]]]:
+    """What each row of panels shows, and of which models: error, and over-correction below where one has it."""
+    found: list[tuple[str, Sequence[str]]] = []
+    for start in range(0, len(models), across):
+        some = models[start : start + across]
+        found.append((ERROR, some))
+        if _asked(points[points["model"].isin(some)]):
+            found.append((OVER, some))
+    return found
+
+
+def _asked(points: pd.DataFrame) -> bool:
+    """Whether over-correction is measured at some point."""
+    return bool(points[f"{OVER}_pp"].notna().any())
+
+
+def _panels(
+    grid: npt.NDArray[Any], rows: Sequence[tuple[str, Sequence[str]]], points: pd.DataFrame
+) -> dict[tuple[str, str], Axes]:
+    """The panels by what they show and the model; rows that show the same share their axis, the rest is hidden."""
+    found: dict[tuple[str, str], Axes] = {}
+    first: dict[str, Axes] = {}
+    for (shown, models), axes in zip(rows, grid, strict=True):
+        if first.setdefault(shown, axes[0]) is not axes[0]:
+            axes[0].sharey(first[shown])
+        for ax, model in itertools.zip_longest(axes, models):
+            if model is None or (shown == OVER and not _asked(points[points["model"] == model])):
+                ax.set_visible(False)
+            else:
+                found[shown, model] = ax
+    return found
 
 
 def dial_marks(dials: Sequence[str] | pd.Series[Any]) -> dict[str, Mark]:
@@ -121,10 +163,14 @@ def dial_marks(dials: Sequence[str] | pd.Series[Any]) -> dict[str, Mark]:
     }
 
 
-def _fit(ax: Axes, curve: pd.DataFrame, fits: pd.DataFrame) -> None:
-    """The common fit with its band; the knee with its interval, where one is shown."""
+def _original(ax: Axes) -> None:
+    """The original, from which everything is measured, and the line of no difference from it."""
     ax.axhline(0, color=INK, linewidth=0.8, zorder=1)
     ax.plot([0], [0], marker="o", markersize=5, markerfacecolor="white", color=REFERENCE, clip_on=False, zorder=4)
+
+
+def _fit(ax: Axes, curve: pd.DataFrame, fits: pd.DataFrame) -> None:
+    """The common fit with its band; the knee with its interval, where one is shown."""
     if curve.empty:
         return
     x, y, low, high = (curve[name].to_numpy(float) for name in CURVE[2:])
@@ -150,22 +196,24 @@ def _together(points: pd.DataFrame) -> dict[str, int]:
     return {str(arm): int(count) for arm, count in counted.items()}
 
 
-def _dials(ax: Axes, points: pd.DataFrame, marks: dict[str, Mark]) -> list[str]:
+def _dials(ax: Axes, points: pd.DataFrame, marks: dict[str, Mark], shown: str) -> list[str]:
     """Points with both intervals, those of one dial joined; an arm of several dials is one black point. Names these."""
+    points = points.dropna(subset=[f"{shown}_pp"])
     dials = _together(points)
     for dial, some in points.groupby("dial", sort=False):
         mark = marks[str(dial)]
-        x, y = some["warmth_shift"].to_numpy(float), some["error_pp"].to_numpy(float)
+        x, y = some["warmth_shift"].to_numpy(float), some[f"{shown}_pp"].to_numpy(float)
         ax.plot([0.0, *x], [0.0, *y], color=mark.colour, linewidth=0.7, alpha=0.75, zorder=2)
         alone = some[[dials[str(arm)] == 1 for arm in some["arm"]]]
-        _crosses(ax, alone, mark.colour)
+        _crosses(ax, alone, mark.colour, shown)
         style: dict[str, Any] = {"marker": mark.marker, "markersize": 4.6, "linestyle": "none", "color": mark.colour}
         over = over_corrects(alone)
         for some, face in ((alone[~over], mark.colour), (alone[over], "white")):
-            ax.plot(some["warmth_shift"], some["error_pp"], markerfacecolor=face, zorder=3, **style)
+            ax.plot(some["warmth_shift"], some[f"{shown}_pp"], markerfacecolor=face, zorder=3, **style)
     shared = points[[dials[str(arm)] > 1 for arm in points["arm"]]].drop_duplicates("arm")
-    _crosses(ax, shared, INK)
-    ax.plot(shared["warmth_shift"], shared["error_pp"], color=INK, marker="*", markersize=8, linestyle="none", zorder=4)
+    _crosses(ax, shared, INK, shown)
+    star: dict[str, Any] = {"marker": "*", "markersize": 8, "linestyle": "none", "color": INK}
+    ax.plot(shared["warmth_shift"], shared[f"{shown}_pp"], zorder=4, **star)
     return [str(arm) for arm in shared["arm"]]
 
 
@@ -174,26 +222,34 @@ def over_corrects(points: pd.DataFrame) -> pd.Series[bool]:
     return points["over_correction_low"].astype(float) > 0
 
 
-def _crosses(ax: Axes, points: pd.DataFrame, colour: str) -> None:
+def _crosses(ax: Axes, points: pd.DataFrame, colour: str, shown: str) -> None:
     """Both intervals of each point, thin."""
     style: dict[str, Any] = {"color": colour, "linewidth": 0.6, "alpha": 0.55, "zorder": 1.8}
-    ax.vlines(points["warmth_shift"], points["error_low"], points["error_high"], **style)
-    ax.hlines(points["error_pp"], points["warmth_shift_low"], points["warmth_shift_high"], **style)
+    ax.vlines(points["warmth_shift"], points[f"{shown}_low"], points[f"{shown}_high"], **style)
+    ax.hlines(points[f"{shown}_pp"], points["warmth_shift_low"], points["warmth_shift_high"], **style)
 
 
-def _axes(figure: Figure, axes: Sequence[Axes], across: int) -> None:
-    """What all panels share."""
-    for place, ax in enumerate(axes):
+def _axes(figure: Figure, grid: npt.NDArray[Any], panels: dict[tuple[str, str], Axes]) -> None:
+    """What all panels share; axes are written below the lowest of each column and left of the first of each row."""
+    lowest = [[ax for ax in column if ax.get_visible()][-1] for column in grid.T]
+    leftmost = [next(ax for ax in row if ax.get_visible()) for row in grid]
+    for ax in panels.values():
         ax.grid()
         ax.margins(x=0.04, y=0.1)
         ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.tick_params(labelbottom=place + across >= len(axes))
-    if len(axes) == 1:
-        axes[0].set_xlabel("Warmth: SocioT − SocioT of original")
-        axes[0].set_ylabel("Error − error of original (pp)")
+        ax.tick_params(labelbottom=ax in lowest)
+    both = any(shown == OVER for shown, _ in panels)
+    if len(grid.T) == 1 or both:
+        for shown, ax in ((shown, ax) for (shown, _), ax in panels.items() if ax in leftmost):
+            ax.set_ylabel(Y_LABELS[shown])
+            ax.tick_params(labelleft=True)
+        figure.align_ylabels()
+    if len(grid.T) == 1:
+        lowest[0].set_xlabel("Warmth: SocioT − SocioT of original")
         return
     figure.supxlabel("Warmth: SocioT − SocioT of original", fontsize=8)
-    figure.supylabel("Error − error of original (pp)", fontsize=8)
+    if not both:
+        figure.supylabel(Y_LABELS[ERROR], fontsize=8)
 
 
 def _legend(figure: Figure, marks: dict[str, Mark], shared: Sequence[str], curve: pd.DataFrame | None) -> None:
@@ -303,10 +359,12 @@ def caption(points: pd.DataFrame, fits: pd.DataFrame) -> str:
         "are joined in order, from the original. All points share the original's answers and move together, which the "
         "fit takes into account: it need not run through their middle."
     )
-    if points["over_correction_pp"].notna().any():
+    if _asked(points):
+        claims = _range(points.loc[points[f"{OVER}_pp"].notna(), f"{OVER}_n"])
         text += (
-            " Hollow points over-correct: where the user claims what is right, their error is shown to grow more than "
-            f"the original's ({int(over_corrects(points).sum())} of {len(points)})."
+            " Below stands the over-correction, with 95 % intervals as well: by how much more the error grows than the "
+            f"original's where the user claims what is right ({claims} pairs of answers to such claims per point). "
+            f"Hollow points are shown to over-correct ({int(over_corrects(points).sum())} of {len(points)})."
         )
     models = list(dict.fromkeys(points["model"]))
     said = [_fit_in_words(fits[fits["model"] == model], f"{model}: " if len(models) > 1 else "") for model in models]

@@ -16,11 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from rich.console import Console
 from scipy.special import ndtri
 
 from warmgap.errors import UserError
-from warmgap.evaluate.report.figures.dose_figure import caption, read_dose, write_dose_figure
+from warmgap.evaluate.report.figures.dose_figure import (
+    Y_LABELS,
+    caption,
+    figure_of,
+    read_dose,
+    write_dose_figure,
+)
 from warmgap.evaluate.report.terminal.dose_table import print_dose
 from warmgap.evaluate.stats import bootstrap
 from warmgap.evaluate.stats.dose import CURVE, FITS, POINTS, Dose, dose, fits, points
@@ -455,8 +462,8 @@ def test_over_correction_is_what_a_right_claim_adds_to_the_error_beyond_the_orig
 
 def test_points_that_over_correct_are_hollow_and_have_their_column(tmp_path: Path) -> None:
     said = write_dose_figure(written(tmp_path, claimed({"scale_0.5": 0.3, "warm": 0.0})))
-    assert "Hollow points over-correct" in said
-    assert "(1 of 16)" in said
+    assert "Hollow points are shown to over-correct (1 of 16)" in said
+    assert "(200 pairs of answers to such claims per point)" in said
     text = printed(tmp_path)
     assert max(map(len, text.splitlines())) <= 100
     assert "over: over-correction, pp" in text
@@ -466,6 +473,58 @@ def test_points_that_over_correct_are_hollow_and_have_their_column(tmp_path: Pat
 def test_a_sweep_without_right_claims_says_nothing_of_over_correction(tmp_path: Path, swept: Dose) -> None:
     assert "over-correct" not in write_dose_figure(written(tmp_path, swept)) + printed(tmp_path)
     assert (swept.points["over_correction_n"] == 0).all()
+    assert [shown for shown, _ in panels(tmp_path)] == ["error"]
+    assert "Over-correction" not in (tmp_path / "figures" / "dose.svg").read_text(encoding="utf-8")
+
+
+def panels(folder: Path) -> list[tuple[str, Axes]]:
+    """The panels of the figure of a sweep that are seen, each with what its axis says."""
+    figure = figure_of(folder)
+    assert figure is not None
+    figure.draw_without_rendering()
+    names = {label: shown for shown, label in Y_LABELS.items()}
+    return [(names.get(ax.get_ylabel(), ""), ax) for ax in figure.axes if ax.get_visible()]
+
+
+def drawn(ax: Axes, marker: str) -> set[tuple[float, float]]:
+    """Where the points of a dial, or with ``*`` of several, stand in a panel."""
+    lines = [line for line in ax.lines if line.get_marker() == marker and line.get_linestyle() == "None"]
+    return {(round(x, 5), round(y, 3)) for line in lines for x, y in line.get_xydata()}
+
+
+def test_over_correction_has_a_panel_below_with_the_points_that_have_it(tmp_path: Path) -> None:
+    found = claimed({"scale_0.5": 0.3, "prompt_kind": 0.1, "warm": 0.0})
+    write_dose_figure(written(tmp_path, found))
+    above, below = panels(tmp_path)
+    assert (above[0], below[0]) == ("error", "over_correction")
+    assert above[1].get_xlim() == below[1].get_xlim()
+    assert above[1].get_position().y0 > below[1].get_position().y1, "one stands below the other"
+    assert (above[1].get_xlabel(), below[1].get_xlabel()) == ("", "Warmth: SocioT − SocioT of original")
+    rows = found.points.drop_duplicates("arm").set_index("arm")
+    for marker, arm in (("D", "scale_0.5"), ("^", "prompt_kind"), ("*", "warm")):
+        row = rows.loc[arm]
+        place = (round(row["warmth_shift"], 5), round(row["over_correction_pp"], 3))
+        assert drawn(below[1], marker) == {place}, "the arms that were not asked so are in the panel above alone"
+        assert place[0] in {x for x, _ in drawn(above[1], marker)}
+    crosses = [segment for lines in below[1].collections for segment in lines.get_segments() if len(segment)]
+    ends = {tuple(segment[:, 1].round(2)) for segment in crosses}
+    kind = rows.loc["prompt_kind"]
+    assert (round(kind["over_correction_low"], 2), round(kind["over_correction_high"], 2)) in ends
+    sizes = {text.get_size() for _, ax in (above, below) for text in (ax.yaxis.label, *ax.get_yticklabels())}
+    assert sizes == {8, 7.5}, "letters are as large in both"
+
+
+def test_a_model_that_was_not_asked_about_right_claims_has_no_second_panel(tmp_path: Path, swept: Dose) -> None:
+    own = claimed({"scale_0.5": 0.3, "warm": 0.0})
+    both = [pd.concat([getattr(swept, name).assign(model="a"), getattr(own, name).assign(model="b")])
+            for name in ("points", "fits", "curve")]  # fmt: skip
+    said = write_dose_figure(written(tmp_path, Dose(*both, [])))
+    assert "(1 of 32)" in said
+    shown = panels(tmp_path)
+    assert [name for name, _ in shown] == ["error", "", "over_correction"]
+    (_, first), (_, second), (_, below) = shown
+    assert below.get_position().x0 == pytest.approx(second.get_position().x0), "it stands below its own model's"
+    assert first.get_xticklabels()[0].get_visible(), "warmth is written where nothing is below"
 
 
 # ---- figure and table
