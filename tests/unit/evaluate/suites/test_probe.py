@@ -130,8 +130,16 @@ def test_a_judge_reads_only_where_there_are_a_rubric_and_a_chat_model(base: list
         jobs.prepare(asked(base, letters={"reader": "nobody"}))
 
 
-def test_outcomes_of_other_settings_are_not_put_beside(base: list[str]) -> None:
-    run = asked(base, letters={"items": 2})
+def rubric_of(folder: Path, text: str) -> list[str]:
+    """The arguments with which a rubric from outside is used."""
+    rubric = folder / "mine" / "prompts" / "suite_letters.txt"
+    rubric.parent.mkdir(parents=True, exist_ok=True)
+    rubric.write_text(text)
+    return ["--config-dir", str(folder / "mine")]
+
+
+def test_outcomes_of_other_settings_are_not_put_beside(base: list[str], tmp_path: Path) -> None:
+    run = asked([*base, *rubric_of(tmp_path, "Look for an e.")], letters={"items": 2})
     (probe,) = suites.probes_of(run).values()
     prompts = probe.dialogues()
     warmer = dataclasses.replace(run, generate=dataclasses.replace(run.generate, temperature=0.9))
@@ -141,15 +149,16 @@ def test_outcomes_of_other_settings_are_not_put_beside(base: list[str]) -> None:
     assert probing.made_of(probe, prompts, judged) == same, "who judges the grid does not read this suite"
     probe.options.reader = "judge"
     assert probing.made_of(probe, prompts, judged) != probing.made_of(probe, prompts, run)
+    before = probing.made_of(probe, prompts, run)
+    rubric_of(tmp_path, "Look for an e, and not in the first word.")
+    assert probing.made_of(probe, prompts, run) != before, "by another rubric it is another reading"
 
 
 def judged_by(api: Api, base: list[str], tmp_path: Path) -> Any:
     """The run, its three dialogues read by a chat judge with a rubric from outside."""
-    rubric = tmp_path / "mine" / "prompts" / "suite_letters.txt"
-    rubric.parent.mkdir(parents=True)
-    rubric.write_text("Look for an e. Yes where there is one, no where there is none, unclear otherwise.\n")
+    text = "Look for an e. Yes where there is one, no where there is none, unclear otherwise.\n"
     remote = ["judge=openai", f"judge.base_url={api.url}", "judge.model=judge-2024-08-06", "judge.key_env=null"]
-    settings = [*base, *remote, "judge.retries=0", "--config-dir", str(tmp_path / "mine")]
+    settings = [*base, *remote, "judge.retries=0", *rubric_of(tmp_path, text)]
     return asked(settings, letters={"reader": "judge", "items": 3})
 
 
