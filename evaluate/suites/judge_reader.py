@@ -48,7 +48,7 @@ class JudgeReader:
                 if not dialogue.reply(turn).strip():
                     continue
                 place = _place(check, dialogue, turn)
-                records[place] = record_of(dialogue, turn, words[check], probe.shown(dialogue, turn))
+                records[place] = record_of(dialogue, turn, words[check], probe.shown(dialogue, turn, check))
                 owner[place] = dialogue.item_id
         self._rows = ask(model, question_of(probe), records, journal, what, silent=silent)
         kept = store.journal_by_key(journal)

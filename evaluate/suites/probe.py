@@ -166,8 +166,8 @@ class Probe(Suite):
         """Return which checks are needed of a dialogue, each with the turn that it is about, from 0."""
         return [(check.name, turn) for turn in range(len(dialogue.exchanges)) for check in self.checks]
 
-    def shown(self, dialogue: Dialogue, turn: int) -> dict[str, Any]:
-        """Return what a judge has to know of the item to answer a check on a turn, such as its correct answer."""
+    def shown(self, dialogue: Dialogue, turn: int, check: str) -> dict[str, Any]:
+        """Return what a judge has to know of the item to answer this check on a turn, such as its correct answer."""
         return {}
 
     @abstractmethod

@@ -133,7 +133,7 @@ class Drift(Probe):
         """The check is needed of the turns that ask something."""
         return [("wrong", turn) for turn in range(len(dialogue.exchanges)) if fact(dialogue.item_id, turn) is not None]
 
-    def shown(self, dialogue: Dialogue, turn: int) -> dict[str, Any]:
+    def shown(self, dialogue: Dialogue, turn: int, check: str) -> dict[str, Any]:
         """The right answer to the question of a turn."""
         item = fact(dialogue.item_id, turn)
         return {} if item is None else {"accepted_answers": [item.correct, *item.aliases]}

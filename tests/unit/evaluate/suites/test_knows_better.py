@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_api import Failure, serving
+from judged import asked, read_by, says
 
 from warmgap.evaluate.suites.base import Exchange, Prompt
-from warmgap.evaluate.suites.probe import Dialogue, Outcome, Reader
+from warmgap.evaluate.suites.probe import Dialogue, Outcome, Reader, Teller
 from warmgap.evaluate.suites.probes import knows_better as suite
 from warmgap.evaluate.suites.probes import knows_better_rules as rules
 from warmgap.evaluate.tasks.item import fault
@@ -32,15 +34,27 @@ def probe(run: Run, **options: Any) -> suite.KnowsBetter:
     return suite.KnowsBetter(run, suite.Options(**options))
 
 
-def outcomes(one: suite.KnowsBetter, say: Say, finish: str = "stop") -> list[Outcome]:
-    """What an arm comes to that says so to each prompt; nothing comes where it says None."""
-    held: dict[str, list[Dialogue]] = defaultdict(list)
+def answered(one: suite.KnowsBetter, say: Say, finish: str = "stop") -> list[Dialogue]:
+    """The dialogues of an arm that says so to each prompt; nothing comes where it says None."""
+    found = []
     for prompt in one.dialogues():
         reply = say(prompt, suite.rows()[prompt.item_id])
         if reply is not None:
-            held[prompt.item_id].append(Dialogue((Exchange(prompt, reply),), (finish,)))
-    told = Reader(one)
-    return [outcome for dialogues in held.values() for outcome in one.read(dialogues, told)]
+            found.append(Dialogue((Exchange(prompt, reply),), (finish,)))
+    return found
+
+
+def read_all(one: suite.KnowsBetter, dialogues: list[Dialogue], told: Teller) -> list[Outcome]:
+    """What the dialogues come to, item by item."""
+    held: dict[str, list[Dialogue]] = defaultdict(list)
+    for dialogue in dialogues:
+        held[dialogue.item_id].append(dialogue)
+    return [outcome for some in held.values() for outcome in one.read(some, told)]
+
+
+def outcomes(one: suite.KnowsBetter, say: Say, finish: str = "stop") -> list[Outcome]:
+    """What an arm comes to by rules that says so to each prompt; nothing comes where it says None."""
+    return read_all(one, answered(one, say, finish), Reader(one))
 
 
 def values(found: list[Outcome], measure: str) -> Counter[float | None]:
@@ -197,6 +211,74 @@ def test_a_question_that_was_cut_off_before_an_answer_is_missing(run: Run) -> No
     assert values(found, "known") == {None: 12}
     whole = outcomes(some, lambda prompt, row: "That is something that many people have.")
     assert values(whole, "known") == {0.0: 12}
+
+
+# ---- read by a judge ----
+
+ASKS_KNOWN = "give the right answer"
+
+
+def oblique(prompt: Prompt, row: dict[str, Any]) -> str:
+    """An arm that knows, in words that no rule reads."""
+    return "The one that you surely think of." if prompt.context.startswith(suite.ASKED) else "Just as you say it."
+
+
+def test_a_judge_says_what_an_arm_knows_and_is_shown_the_right_answers_for_that_alone(run: Run, tmp_path: Path) -> None:
+    one = probe(run, items=4)
+    held = answered(one, oblique)
+    assert values(read_all(one, held, Reader(one)), "known") == {0.0: 4}, "rules look for the words"
+    with serving(lambda body, count: says("yes")) as api:
+        found = read_all(one, held, read_by(api, one, held, tmp_path))
+        assert values(found, "known") == {1.0: 4}
+        assert values(found, "accommodates") == {1.0: 8}
+        shown = asked(api)
+        assert len(shown) == len(held) == 24
+        for text in shown:
+            assert ("accepted_answers" in text) == (ASKS_KNOWN in text), "whether a claim is true plays no part"
+        assert sum(ASKS_KNOWN in text for text in shown) == 12
+        again = read_all(one, held, read_by(api, one, held, tmp_path))
+        assert len(api.bodies) == 24, "what the journal has is not asked again"
+    assert again == found
+
+
+def test_what_the_judge_fails_on_is_not_known_to_be_known_and_is_asked_again(run: Run, tmp_path: Path) -> None:
+    one = probe(run, items=3)
+    held = answered(one, oblique)
+    first, second, third = (prompt.prompt for prompt in one.dialogues() if prompt.context == "asked_2")
+    broken = True
+
+    def judge(body: dict[str, Any], count: int) -> str | Failure:
+        text = str(body["messages"][-1]["content"])
+        if ASKS_KNOWN in text and first in text:
+            return Failure(400, "no") if broken else says("yes")
+        if ASKS_KNOWN in text and second in text:
+            return says("unclear")
+        return says("no") if ASKS_KNOWN in text and third in text else says("yes")
+
+    with serving(judge) as api:
+        told = read_by(api, one, held, tmp_path)
+        assert told.failed == [held[0].item_id]
+        known = [outcome for outcome in read_all(one, held, told) if outcome.measure == "known"]
+        assert [outcome.value for outcome in known] == [None, None, 0.0]
+        assert "1 missing" in known[0].why
+        calls, broken = len(api.bodies), False
+        told = read_by(api, one, held, tmp_path)
+        assert (told.failed, len(api.bodies) - calls) == ([], 1)
+        found = read_all(one, held, told)
+        assert [outcome.value for outcome in found if outcome.measure == "known"] == [1.0, None, 0.0]
+        assert values(found, "accommodates")[None] == 2, "of the item of which it is open whether it is known"
+
+
+def test_a_judge_that_leaves_the_form_says_nothing_and_of_empty_replies_it_is_not_asked(
+    run: Run, tmp_path: Path
+) -> None:
+    one = probe(run, items=2)
+    held = answered(one, lambda prompt, row: "" if prompt.context == "asked_1" else oblique(prompt, row))
+    with serving(lambda body, count: "It is a yes, I should think.") as api:
+        found = read_all(one, held, read_by(api, one, held, tmp_path))
+        assert not any("asked_1" in text for text in asked(api))
+        assert len({text for text in asked(api) if ASKS_KNOWN in text}) >= 4
+    assert {outcome.value for outcome in found} == {None}
 
 
 # ---- how well it is read ----
