@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from chat_api import Failure, serving
+from judged import asked, read_by, says
 
 from warmgap.evaluate.normal import words
 from warmgap.evaluate.suites.base import Exchange, Prompt
@@ -128,6 +130,66 @@ def test_every_check_that_is_read_was_asked() -> None:
         return reader(check, one, turn)
 
     assert len(probe.read(held, listening)) == 12
+
+
+PARTICLES = "Heavy particles of two kinds, tied into a core, and light ones around it."  # no form of any fact
+POINT = "Does the reply tell the user this point?"
+
+
+def test_a_judge_finds_facts_in_other_words_one_question_each(tmp_path: Path) -> None:
+    probe = made()
+    held = [dialogue(ATOM["id"], framing, PARTICLES) for framing in FRAMINGS]
+    assert by_place(probe.read(held, Reader(probe)))["told", "neutral"].value == 0
+
+    def judge(body: dict[str, Any], count: int) -> str:
+        text = str(body["messages"][-1]["content"])
+        return says("yes" if POINT in text and not ("electrons" in text and "miss those" in text) else "no")
+
+    with serving(judge) as api:
+        found = by_place(probe.read(held, read_by(api, probe, held, tmp_path)))
+        shown = asked(api)
+        assert by_place(probe.read(held, read_by(api, probe, held, tmp_path))) == found
+        assert len(api.bodies) == len(shown) == 3 * (2 + len(ATOM["facts"])), (
+            "what is in the journal is not asked again"
+        )
+    assert [found["told", framing].value for framing in FRAMINGS] == [1, 3 / 4, 1]
+    assert (found["lost", "negative"].value, found["lost", "positive"].value) == (1 / 4, 0)
+    assert all(('"point"' in text) == (POINT in text) for text in shown), "no fact is shown where the tone is asked for"
+
+
+def test_a_fact_that_the_judge_fails_on_is_missing_where_it_matters_and_never_lost(tmp_path: Path) -> None:
+    probe = made()
+    held = [dialogue(ATOM["id"], framing, PARTICLES) for framing in FRAMINGS]
+    broken = True
+
+    def judge(body: dict[str, Any], count: int) -> str | Failure:
+        text = str(body["messages"][-1]["content"])
+        negative, positive = "miss those" in text, "happiest" in text
+        if broken and POINT in text and (("electrons" in text and negative) or ("nucleus" in text and positive)):
+            return Failure(400, "no")
+        return says("no" if "nucleus" in text or POINT not in text else "yes")
+
+    with serving(judge) as api:
+        told = read_by(api, probe, held, tmp_path)
+        assert told.failed == [ATOM["id"]] * 2
+        found = by_place(probe.read(held, told))
+        calls, broken = len(api.bodies), False
+        again = by_place(probe.read(held, read_by(api, probe, held, tmp_path)))
+        assert len(api.bodies) - calls == 2, "what failed is asked again, and nothing else"
+    assert [found["told", framing].value for framing in FRAMINGS] == [3 / 4, None, None]
+    assert found["lost", "negative"].value is None
+    assert "electrons" in found["lost", "negative"].why
+    assert found["lost", "positive"].value == 0, "the neutral reply does not tell what is open here"
+    assert [again["told", framing].value for framing in FRAMINGS] == [3 / 4] * 3
+
+
+def test_a_judge_is_not_asked_for_the_facts_of_a_reply_that_was_cut_off(tmp_path: Path) -> None:
+    probe = made()
+    held = [dialogue(ATOM["id"], framing, PARTICLES, finish="length") for framing in FRAMINGS]
+    with serving(lambda body, count: says("yes")) as api:
+        found = by_place(probe.read(held, read_by(api, probe, held, tmp_path)))
+        assert len(api.bodies) == 6
+    assert (found["positive", "neutral"].value, found["told", "neutral"].value) == (1, None)
 
 
 def test_the_matter_has_no_tone_and_the_voice_has() -> None:
