@@ -47,7 +47,9 @@ class Answers:
         return len(self.error)
 
     def where(self, keep: Mask) -> Answers:
-        """The answers where ``keep``, shape (n,), holds."""
+        """The answers where ``keep``, shape (n,), holds; these themselves where it holds for all."""
+        if keep.all():
+            return self
         arrays = [f.name for f in fields(self) if f.name != "names"]
         return replace(self, **{name: getattr(self, name)[keep] for name in arrays})
 
