@@ -48,15 +48,23 @@ def equivalence(rows: pd.DataFrame, reference: str, margins: dict[str, float]) -
     """
     found = []
     for (model, control, measure), some in rows.groupby(["model", "control", "measure"], sort=False):
-        base = some[some["arm"] == reference].drop_duplicates("item_id").set_index("item_id")["outcome"]
+        others = some[some["arm"] == reference]
         margin = margins.get(str(control), math.nan)
         for (arm, seed), own in some[some["arm"] != reference].groupby(["arm", "seed"], sort=False):
-            outcome = own.drop_duplicates("item_id").set_index("item_id")["outcome"]
-            pair = pd.concat([outcome, base], axis=1, join="inner", keys=["own", "base"]).astype(float)
+            sides = [
+                one.drop_duplicates("item_id").set_index("item_id")["outcome"] for one in (own, of_seed(others, seed))
+            ]
+            pair = pd.concat(sides, axis=1, join="inner", keys=["own", "base"]).astype(float)
             row = {"model": model, "arm": arm, "seed": seed, "reference": reference, "control": control}
             row |= {"measure": measure, "margin_pp": margin}
             found.append(row | _tested(pair.dropna(how="all"), margin))
     return pd.DataFrame(found, columns=EQUIVALENCE_COLUMNS)
+
+
+def of_seed(reference: pd.DataFrame, seed: Any) -> pd.DataFrame:
+    """Return the rows of the reference that stand beside an arm's of a seed: of that seed, else of its only one."""
+    same = reference[reference["seed"] == seed]
+    return same if len(same) or reference["seed"].nunique() > 1 else reference
 
 
 def _tested(pair: pd.DataFrame, margin: float) -> dict[str, Any]:

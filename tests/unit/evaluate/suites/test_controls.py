@@ -225,6 +225,20 @@ def test_replies_that_do_not_say_buy_no_verdict(lost: int, fall: int, verdict: s
     assert (row["n"], row["verdict"]) == (400 - lost, verdict)
 
 
+def test_arms_are_compared_seed_by_seed() -> None:
+    """Two trainings stand beside one another by their seed, where the reference was trained as well."""
+    found = [
+        {"arm": arm, "seed": seed, "item_id": item, "outcome": float(seed)}
+        for arm in ("warm", "steered") for seed in (0, 1) for item in range(200)
+    ]  # fmt: skip
+    rows = pd.DataFrame(found).assign(model="m", control="mmlu", measure=ACCURACY)
+    table = equivalence.equivalence(rows, "warm", {"mmlu": 3.0})
+    assert table["difference_pp"].tolist() == [0.0, 0.0]
+    assert set(table["verdict"]) == {WITHIN}
+    alone = equivalence.equivalence(rows[(rows["arm"] == "steered") | (rows["seed"] == 0)], "warm", {"mmlu": 3.0})
+    assert alone["difference_pp"].tolist() == [0.0, 100.0]
+
+
 def test_one_id_for_two_requests_is_refused_by_both_rows(tmp_path: Path) -> None:
     sets = {
         "gsm8k": "id,question,answer\na,How many?,#### 1\na,How many more?,#### 2\n",
