@@ -2,7 +2,8 @@
 and which recipe is worth trying.
 
 A measure got worse where its interval says so, on ten items at least, and for measures of suites p adjusted over all of
-them does. What was not shown either way is counted, never called equal.
+them does. One that missing outcomes could turn round is marked where it is worse, and is not called better. What was
+not shown either way is counted, never called equal.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class Page:
             found.setdefault(row.where, []).append(row)
         return found
 
+    def unsure(self, arm: str) -> int:
+        """How many of the measures in which an arm got worse missing outcomes could turn round."""
+        return sum(not row.cells[arm].holds for row in self.worse(arm))
+
     def worse(self, arm: str) -> list[Row]:
         """The measures in which an arm got worse, the farthest from 0 for its interval's width first."""
         found = [row for row in self.rows if arm in row.cells and row.cells[arm].shown == WORST]
@@ -109,8 +114,8 @@ def _grid_rows(comparison: Comparison, arms: Sequence[str]) -> list[Row]:
 
 
 def _of_effect(effect: Effect) -> Cell:
-    shown = {1: WORST, -1: BETTER, 0: UNSHOWN}[effect.sign if effect.n_items >= FEWEST else 0]
     holds = not effect.missing or (effect.missing_low > 0 if effect.sign > 0 else effect.missing_high < 0)
+    shown = {1: WORST, -1: BETTER if holds else UNSHOWN, 0: UNSHOWN}[effect.sign if effect.n_items >= FEWEST else 0]
     return Cell(effect.estimate, effect.low, effect.high, shown, effect.n_items, holds)
 
 
