@@ -14,7 +14,7 @@ from warmgap.engines.base import Engine
 from warmgap.evaluate import judges
 from warmgap.evaluate.suites import dialogue as dialogues
 from warmgap.evaluate.suites.base import Exchange, Prompt
-from warmgap.evaluate.suites.judge_reader import JudgeReader
+from warmgap.evaluate.suites.judge_reader import JudgeReader, question_of
 from warmgap.evaluate.suites.probe import JUDGE, Dialogue, Outcome, Probe, Reader, Teller
 from warmgap.jobs import Job
 from warmgap.settings.identity import digest, identity
@@ -115,5 +115,5 @@ def about(probe: Probe) -> dict[str, Any]:
 def made_of(probe: Probe, prompts: Sequence[Prompt], run: Run) -> str:
     """Return a hash of what a probe asks, how it is answered and who reads it: others' outcomes are not put beside."""
     how = [dataclasses.asdict(probe.options), identity(_params(probe, run), "measure")]
-    judge = identity(run.judge, "measure") if probe.options.reader == JUDGE else None
+    judge = [identity(run.judge, "measure"), question_of(probe).version] if probe.options.reader == JUDGE else None
     return digest([*how, judge, [prompt.row() for prompt in prompts]], 12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from warmgap import jobs, pipeline, probing
 from warmgap.disk import seals, store
 from warmgap.errors import UserError
 from warmgap.evaluate import suites
+from warmgap.evaluate.judges import closed
 from warmgap.evaluate.report import arms
 from warmgap.evaluate.suites.base import Exchange, Prompt
 from warmgap.evaluate.suites.probe import Check, Dialogue, Measure, Outcome, Probe, Teller
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 
 
 def _has_e(dialogue: Dialogue, turn: int) -> tuple[bool | None, str]:
@@ -130,7 +132,28 @@ def test_a_judge_reads_only_where_there_are_a_rubric_and_a_chat_model(base: list
         jobs.prepare(asked(base, letters={"reader": "nobody"}))
 
 
-def test_outcomes_of_other_settings_are_not_put_beside(base: list[str]) -> None:
+@pytest.mark.parametrize("name", ["pressure", "rebound", "social"])
+def test_a_rubric_explains_the_questions_that_the_judge_is_asked_and_no_others(name: str) -> None:
+    """One that explains the opposite of what is asked turns yes and no round."""
+    text = conf_files.read_prompt(f"suite_{name}.txt")
+    explained = re.findall(r"^(?:- )?((?:Is|Does) the [^?]+\?)", text, re.MULTILINE)
+    assert sorted(explained) == sorted(check.question for check in suites.table()[name].checks)  # type: ignore[attr-defined]
+
+
+def test_outcomes_by_another_rubric_are_known_from_those(base: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    known = []
+    run = config.compose([*base, "suite=[social]", "suite.social.reader=judge", "judge=local"])
+    probe = suites.probes_of(run)["social"]
+    read = conf_files.read_prompt
+    for more in ("", " Be strict."):
+        monkeypatch.setattr(
+            closed, "read_prompt", lambda name, more=more: read(name) + more * (name == "suite_social.txt")
+        )
+        known.append(probing.made_of(probe, [], run))
+    assert known[0] != known[1]
+
+
+def test_outcomes_of_other_settings_are_not_put_beside(base: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     run = asked(base, letters={"items": 2})
     (probe,) = suites.probes_of(run).values()
     prompts = probe.dialogues()
@@ -139,6 +162,7 @@ def test_outcomes_of_other_settings_are_not_put_beside(base: list[str]) -> None:
     same = probing.made_of(probe, prompts, run)
     assert probing.made_of(probe, prompts, warmer) != same
     assert probing.made_of(probe, prompts, judged) == same, "who judges the grid does not read this suite"
+    monkeypatch.setattr(probe, "name", "social")  # of which there is a rubric
     probe.options.reader = "judge"
     assert probing.made_of(probe, prompts, judged) != probing.made_of(probe, prompts, run)
 
