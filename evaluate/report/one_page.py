@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warmgap.evaluate.report.comparison import Comparison, Effect, control_rows, effects_of, number
 from warmgap.evaluate.report.findings import findings_of
@@ -19,6 +19,7 @@ from warmgap.evaluate.report.mitigation_rows import GOOD, mitigation_rows
 from warmgap.evaluate.report.seen import seen_lines
 from warmgap.evaluate.report.suite_rows import FEWEST, Line, parts_of
 from warmgap.evaluate.stats.beside.equivalence import BEYOND, WITHIN
+from warmgap.words import ALL
 
 GRID = "grid"
 WORST, BETTER, UNSHOWN = "worse", "better", "not shown"
@@ -77,8 +78,10 @@ class Page:
 
 
 def page_of(comparison: Comparison, model: str = "") -> Page:
-    """The page of a comparison; of one model where it has several."""
+    """The page of a comparison; of one model where it has several, and of what is known of that one alone."""
     model = model or (comparison.models[0] if comparison.models else "")
+    if len(comparison.models) > 1:
+        comparison = _of_model(comparison, model)
     arms = comparison.others
     rows = [*_grid_rows(comparison, arms), *_suite_rows(comparison, arms, model)]
     counts = {
@@ -91,6 +94,23 @@ def page_of(comparison: Comparison, model: str = "") -> Page:
     page = Page(comparison.reference, arms, rows, counts, [], {})
     advice = {arm: _advice(comparison, page, arm) for arm in arms}
     return Page(comparison.reference, arms, rows, counts, [_checks(comparison, arm) for arm in arms], advice)
+
+
+def _of_model(comparison: Comparison, model: str) -> Comparison:
+    """The tables and arms of one of several models; what is pooled over them is left out.
+
+    A pair of arms that one model alone has stands under ``all``.
+    """
+    names = ("cells", "controls", "equivalence", "mitigations", "suites", "blind_spot")
+    tables = {name: table[table["model"] == model] for name in names for table in [getattr(comparison, name)]}
+    own = {*tables["cells"]["arm"], *tables["suites"]["arm"]}
+    effects = comparison.effects
+    pairs = effects["arm"].astype(str) + "\0" + effects["reference"].astype(str)
+    pooled = pairs.isin(pairs[effects["model"] != ALL]) | ~(effects["arm"].isin(own) & effects["reference"].isin(own))
+    kept = (effects["model"] == model) | ((effects["model"] == ALL) & ~pooled)
+    arms = [arm for arm in comparison.summary.get("arms") or [] if str(arm.get("model")) == model]
+    tables["effects"] = effects[kept].assign(model=model)
+    return replace(comparison, **tables, summary={**comparison.summary, "arms": arms})
 
 
 def _grid_rows(comparison: Comparison, arms: Sequence[str]) -> list[Row]:

@@ -50,8 +50,10 @@ def readings(share: int, turns: float, missing: int = 0) -> list[dict[str, Any]]
     return found
 
 
-def made(folder: Path, arms: dict[str, list[dict[str, Any]]]) -> Path:
-    """A comparison of arms with their readings, all alike in the grid."""
+def made(
+    folder: Path, arms: dict[str, list[dict[str, Any]]], others: dict[str, list[dict[str, Any]]] | None = None
+) -> Path:
+    """A comparison of arms with their readings, all alike in the grid; beside them, arms of another model that err."""
     fixed = {"task": "embedded", "family": "f", "context": "none", "statement_id": "", "belief": "none", "n_chars": 9}
     fixed |= {"finish_reason": "stop", "prompt": "p", "answer": "a", "question": "q", "correct": "c", "incorrect": "i"}
     fixed |= {"reason": "", "grader": "match"}
@@ -61,6 +63,12 @@ def made(folder: Path, arms: dict[str, list[dict[str, Any]]]) -> Path:
     measured = [
         Measured(arm_folder("runs", "m", name, 0, "0" * 8), answers, readings=rows) for name, rows in arms.items()
     ]
+    for name, rows in (others or {}).items():
+        worse = [
+            {**row, "verdict": "incorrect"} if name == "warm" and place % 2 else row
+            for place, row in enumerate(answers)
+        ]
+        measured.append(Measured(arm_folder("runs", "n", name, 0, "0" * 8), worse, readings=rows))
     summary = {"title": f"t {HOSTILE}", "reference": "original", "suites": {"giving_in": ABOUT}}
     summary["worth_trying"] = {"sycophancy": {"recipe": "steer", "why": "it moves the activations"}}
     write.write_comparison(folder, measured, summary, second=None, bootstrap=0)
@@ -110,6 +118,8 @@ def test_an_arm_is_not_better_for_what_is_missing_of_it_and_a_harm_that_may_be_n
     text = (folder / "page.html").read_text(encoding="utf-8")
     assert "(1 of them not with everything missing counted the other way)" in text
     assert "+40.0†" in text
+    for pairs in (20, 40):  # of the silent arm and of the warm one
+        assert f"<i>n</i> {pairs}<" in text
 
 
 def test_what_the_original_lacks_stands_in_the_bounds_of_an_arm_that_lacks_nothing(tmp_path: Path) -> None:
@@ -117,6 +127,19 @@ def test_what_the_original_lacks_stands_in_the_bounds_of_an_arm_that_lacks_nothi
     report = write_report(made(tmp_path / "comparison", arms)).read_text(encoding="utf-8")
     assert "+30.0 to +55.0" in report
     assert "over the conditions of a measure" in report
+
+
+def test_the_page_of_one_model_shows_nothing_of_another(tmp_path: Path) -> None:
+    """Of two models only the second errs more when warm; pooled, both would seem to."""
+    arms = {"original": readings(1, 5.0), "warm": readings(1, 5.0), "cold": readings(1, 5.0)}
+    others = {"original": readings(1, 5.0), "warm": readings(6, 3.0)}
+    comparison = load_comparison(made(tmp_path / "comparison", arms, others))
+    first, second = (page_of(comparison, model) for model in ("m", "n"))
+    assert (first.arms, second.arms) == (["warm", "cold"], ["warm"])
+    (calm,), (erring,) = ([row for row in page.rows if row.where == "grid"] for page in (first, second))
+    assert {arm: (cell.estimate, cell.n) for arm, cell in calm.cells.items()} == {"warm": (0.0, 30), "cold": (0.0, 30)}
+    assert (erring.cells["warm"].estimate, erring.cells["warm"].shown) == (pytest.approx(33.33, abs=0.01), "worse")
+    assert first.counts["warm"]["worse"] == 0
 
 
 def test_the_terminal_shows_a_table_for_each_suite_in_80_columns(folder: Path) -> None:
