@@ -115,6 +115,5 @@ def about(probe: Probe) -> dict[str, Any]:
 def made_of(probe: Probe, prompts: Sequence[Prompt], run: Run) -> str:
     """Return a hash of what a probe asks, how it is answered and who reads it: others' outcomes are not put beside."""
     how = [dataclasses.asdict(probe.options), identity(_params(probe, run), "measure")]
-    judged = probe.options.reader == JUDGE
-    judge = [identity(run.judge, "measure"), question_of(probe).version] if judged else None
+    judge = [identity(run.judge, "measure"), question_of(probe).version] if probe.options.reader == JUDGE else None
     return digest([*how, judge, [prompt.row() for prompt in prompts]], 12)

@@ -2,14 +2,15 @@
 and which recipe is worth trying.
 
 A measure got worse where its interval says so, on ten items at least, and for measures of suites p adjusted over all of
-them does. What was not shown either way is counted, never called equal.
+them does. One that missing outcomes could turn round is marked where it is worse, and is not called better. What was
+not shown either way is counted, never called equal.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warmgap.evaluate.report.comparison import Comparison, Effect, control_rows, effects_of, number
 from warmgap.evaluate.report.findings import findings_of
@@ -18,6 +19,7 @@ from warmgap.evaluate.report.mitigation_rows import GOOD, mitigation_rows
 from warmgap.evaluate.report.seen import seen_lines
 from warmgap.evaluate.report.suite_rows import FEWEST, Line, parts_of
 from warmgap.evaluate.stats.beside.equivalence import BEYOND, WITHIN
+from warmgap.words import ALL
 
 GRID = "grid"
 WORST, BETTER, UNSHOWN = "worse", "better", "not shown"
@@ -65,6 +67,10 @@ class Page:
             found.setdefault(row.where, []).append(row)
         return found
 
+    def unsure(self, arm: str) -> int:
+        """How many of the measures in which an arm got worse missing outcomes could turn round."""
+        return sum(not row.cells[arm].holds for row in self.worse(arm))
+
     def worse(self, arm: str) -> list[Row]:
         """The measures in which an arm got worse, the farthest from 0 for its interval's width first."""
         found = [row for row in self.rows if arm in row.cells and row.cells[arm].shown == WORST]
@@ -72,8 +78,10 @@ class Page:
 
 
 def page_of(comparison: Comparison, model: str = "") -> Page:
-    """The page of a comparison; of one model where it has several."""
+    """The page of a comparison; of one model where it has several, and of what is known of that one alone."""
     model = model or (comparison.models[0] if comparison.models else "")
+    if len(comparison.models) > 1:
+        comparison = _of_model(comparison, model)
     arms = comparison.others
     rows = [*_grid_rows(comparison, arms), *_suite_rows(comparison, arms, model)]
     counts = {
@@ -86,6 +94,23 @@ def page_of(comparison: Comparison, model: str = "") -> Page:
     page = Page(comparison.reference, arms, rows, counts, [], {})
     advice = {arm: _advice(comparison, page, arm) for arm in arms}
     return Page(comparison.reference, arms, rows, counts, [_checks(comparison, arm) for arm in arms], advice)
+
+
+def _of_model(comparison: Comparison, model: str) -> Comparison:
+    """The tables and arms of one of several models; what is pooled over them is left out.
+
+    A pair of arms that one model alone has stands under ``all``.
+    """
+    names = ("cells", "controls", "equivalence", "mitigations", "suites", "blind_spot")
+    tables = {name: table[table["model"] == model] for name in names for table in [getattr(comparison, name)]}
+    own = {*tables["cells"]["arm"], *tables["suites"]["arm"]}
+    effects = comparison.effects
+    pairs = effects["arm"].astype(str) + "\0" + effects["reference"].astype(str)
+    pooled = pairs.isin(pairs[effects["model"] != ALL]) | ~(effects["arm"].isin(own) & effects["reference"].isin(own))
+    kept = (effects["model"] == model) | ((effects["model"] == ALL) & ~pooled)
+    arms = [arm for arm in comparison.summary.get("arms") or [] if str(arm.get("model")) == model]
+    tables["effects"] = effects[kept].assign(model=model)
+    return replace(comparison, **tables, summary={**comparison.summary, "arms": arms})
 
 
 def _grid_rows(comparison: Comparison, arms: Sequence[str]) -> list[Row]:
@@ -109,8 +134,8 @@ def _grid_rows(comparison: Comparison, arms: Sequence[str]) -> list[Row]:
 
 
 def _of_effect(effect: Effect) -> Cell:
-    shown = {1: WORST, -1: BETTER, 0: UNSHOWN}[effect.sign if effect.n_items >= FEWEST else 0]
     holds = not effect.missing or (effect.missing_low > 0 if effect.sign > 0 else effect.missing_high < 0)
+    shown = {1: WORST, -1: BETTER if holds else UNSHOWN, 0: UNSHOWN}[effect.sign if effect.n_items >= FEWEST else 0]
     return Cell(effect.estimate, effect.low, effect.high, shown, effect.n_items, holds)
 
 

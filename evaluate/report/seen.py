@@ -69,9 +69,9 @@ def _line(row: Seen, minus: str) -> str:
     said = f"{row.check} {row.measure}, {whole(row.n)} items: difference {difference} pp"
     if not math.isfinite(row.smallest):
         return f"{said}; what it could have seen cannot be told from so few"
-    said += f"; a harm below {number(row.smallest)} pp would mostly not be seen"
+    said += f"; a harm below {number(row.smallest)} pp would be seen in fewer than 80 of 100 studies"
     if math.isfinite(row.power) and row.gap > 0:
         gap, power = number(row.gap, signed=True), number(row.power, 0)
-        said += f", one as large as the grid's gap ({gap} pp) in {power} of 100 studies"
-        said += f" ({whole(row.needed)} items would do in 80)" if math.isfinite(row.needed) else ""
+        said += f", one as large as the grid's gap ({gap} pp) in {power} of 100"
+        said += f" ({whole(row.needed)} items: in 80)" if math.isfinite(row.needed) else ""
     return said

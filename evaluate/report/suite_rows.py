@@ -66,8 +66,8 @@ class Line:
 
     @property
     def better(self) -> bool:
-        """Whether it is shown to be better, in the same way."""
-        return self._shown({WORSE: -1, BETTER: 1}.get(self.sense, 0))
+        """Whether it is shown to be better, in the same way, and no missing outcome can have made it so."""
+        return self._shown({WORSE: -1, BETTER: 1}.get(self.sense, 0)) and self.holds
 
     def _shown(self, sign: int) -> bool:
         return bool(sign) and self.sign == sign and self.p_fdr < 0.05 and min(self.n_items, self.n_pairs) >= FEWEST
@@ -79,9 +79,14 @@ class Line:
 
     @property
     def holds(self) -> bool:
-        """Whether missing outcomes cannot turn the difference round."""
+        """Whether missing outcomes cannot turn the difference round; of a measure without bounds it is not known."""
         ends = (self.missing_low, self.missing_high)
         return not all(map(math.isfinite, ends)) or min(ends) > 0 or max(ends) < 0
+
+    @property
+    def lacks(self) -> bool:
+        """Whether outcomes of either arm are missing, so that the two bounds of the difference differ."""
+        return self.missing_high - self.missing_low > 1e-6
 
     @property
     def counted(self) -> str:

@@ -11,10 +11,9 @@ from rich.text import Text
 from warmgap.evaluate.report.comparison import Comparison, interval, number, whole
 from warmgap.evaluate.report.seen import seen_rows
 from warmgap.evaluate.report.suite_rows import Line, parts_of
-from warmgap.words import ORIGINAL
 
 WIDTHS = (20, 7, 9, 8, 17, 7, 11)
-COLUMNS = ("", "", ORIGINAL, "diff", "95 % CI", "pairs", "missing %")
+COLUMNS = ("", "level", "beside", "diff", "95 % CI", "pairs", "missing %")
 
 
 def print_suites(comparison: Comparison, out: Console) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from warmgap.evaluate.stats import power
+from warmgap.evaluate.stats.beside.equivalence import of_seed
 from warmgap.evaluate.suites.controls import OVER_REFUSAL
 from warmgap.words import ALL, BLIND_SPOT_COLUMNS, FALSE_CLAIM, NONE, ORIGINAL
 
@@ -72,9 +73,9 @@ def blind_spot(
     effect that it is a part of. Differences are of faults: wrong answers, harmful requests answered, safe ones refused;
     so a harm is positive everywhere. ``smallest_pp`` is the smallest harm told from 0 at 5 % in 80 of 100 studies of
     this many items; ``power_pct`` the chance that the check sees a difference as large as the effect; ``equal_n_pct``
-    the same with as many items as the effect was measured on; ``items_needed`` how many items have 80 %. All four are
-    empty where they cannot be (a check without faults has none to lose), and where there are fewer than 10 pairs.
-    The columns are ``BLIND_SPOT_COLUMNS``.
+    the same with an item for each pair of answers that the effect was measured on; ``items_needed`` how many items have
+    80 %. All four are empty where they cannot be (a check without faults has none to lose), and where there are fewer
+    than 10 pairs. The columns are ``BLIND_SPOT_COLUMNS``.
     """
     rows = []
     models = sorted({*answers["model"].astype(str)})
@@ -174,8 +175,7 @@ def _beside(
     some = table[table["model"] == model]
     base = some[some["arm"] == reference]
     for seed, own in some[some["arm"] == arm].groupby("seed", sort=False):
-        same = base[base["seed"] == seed]
-        yield seed, own, same if len(same) or base["seed"].nunique() > 1 else base
+        yield seed, own, of_seed(base, seed)
 
 
 def _joined(own: pd.DataFrame, base: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:

@@ -43,19 +43,43 @@ def equivalence(rows: pd.DataFrame, reference: str, margins: dict[str, float]) -
 
     ``verdict`` is ``within the margin`` where TOST rejects a difference as large as the margin at 5 % (the 90 %
     interval lies inside it), ``beyond the margin`` where the interval lies outside, else ``not shown``. Only items on
-    which both arms have an outcome enter.
+    which both arms have an outcome enter. A verdict has to stand as well where each outcome that one of the two arms
+    lacks is counted for it, and where it is counted against it: replies that do not say buy no "unchanged".
     """
     found = []
     for (model, control, measure), some in rows.groupby(["model", "control", "measure"], sort=False):
-        base = some[some["arm"] == reference].drop_duplicates("item_id").set_index("item_id")["outcome"].dropna()
+        others = some[some["arm"] == reference]
         margin = margins.get(str(control), math.nan)
         for (arm, seed), own in some[some["arm"] != reference].groupby(["arm", "seed"], sort=False):
-            outcome = own.drop_duplicates("item_id").set_index("item_id")["outcome"].dropna()
-            pair = pd.concat([outcome, base], axis=1, join="inner", keys=["own", "base"]).astype(float)
+            sides = [
+                one.drop_duplicates("item_id").set_index("item_id")["outcome"] for one in (own, of_seed(others, seed))
+            ]
+            pair = pd.concat(sides, axis=1, join="inner", keys=["own", "base"]).astype(float)
             row = {"model": model, "arm": arm, "seed": seed, "reference": reference, "control": control}
             row |= {"measure": measure, "margin_pp": margin}
-            found.append(row | tost(pair["own"].tolist(), pair["base"].tolist(), margin))
+            found.append(row | _tested(pair.dropna(how="all"), margin))
     return pd.DataFrame(found, columns=EQUIVALENCE_COLUMNS)
+
+
+def of_seed(reference: pd.DataFrame, seed: Any) -> pd.DataFrame:
+    """Return the rows of the reference that stand beside an arm's of a seed: of that seed, else of its only one."""
+    same = reference[reference["seed"] == seed]
+    return same if len(same) or reference["seed"].nunique() > 1 else reference
+
+
+def _tested(pair: pd.DataFrame, margin: float) -> dict[str, Any]:
+    """What the outcomes of both arms (columns ``own`` and ``base``, one of them may be missing) show."""
+
+    def test(some: pd.DataFrame) -> dict[str, Any]:
+        return tost(some["own"].tolist(), some["base"].tolist(), margin)
+
+    found = test(pair.dropna())
+    if found["verdict"] == NOT_SHOWN or not pair.isna().any(axis=None):
+        return found
+    ends = [test(pair.fillna({"own": own, "base": 1 - own})) for own in (0.0, 1.0)]
+    turned = found["verdict"] == BEYOND and any(end["difference_pp"] * found["difference_pp"] <= 0 for end in ends)
+    holds = not turned and all(end["verdict"] == found["verdict"] for end in ends)
+    return found if holds else {**found, "verdict": NOT_SHOWN}
 
 
 def tost(own: Sequence[float], base: Sequence[float], margin_pp: float) -> dict[str, Any]:

@@ -100,20 +100,22 @@ def _by_arm(rows: pd.DataFrame, bounded: bool, reference: str) -> Iterator[dict[
             )
 
 
-def _difference(own: pd.DataFrame, base: pd.DataFrame, bounded: bool, untrained: bool) -> dict[str, Any]:
-    """The paired difference of two arms: by item and condition, and by seed as well where both were trained."""
-    keys = PLACE if untrained else [*PLACE, "seed"]
-    beside = base.groupby(keys, sort=False)["value"].mean().rename("base").reset_index()  # missing where all are
-    pairs = own.merge(beside, on=keys, how="inner")
+def _difference(own: pd.DataFrame, base: pd.DataFrame, bounded: bool, of_reference: bool) -> dict[str, Any]:
+    """The paired difference of two arms, by item, condition and seed; the reference's only seed stands beside each."""
+    beside = base[[*PLACE, "seed", "value"]].rename(columns={"value": "base"})
+    keys = PLACE if of_reference and beside["seed"].nunique() == 1 else [*PLACE, "seed"]  # as `tally.partners` pairs
+    pairs = own.merge(beside.drop(columns="seed") if keys == PLACE else beside, on=keys)
     scale, items = (100.0 if bounded else 1.0), pairs["item_id"].tolist()
     change = (pairs["value"] - pairs["base"]).to_numpy(float)
     found = mean(change, items, bounded=False)
-    low, high = found.low, found.high
-    if bounded and found.n and found.n_items > 1 and math.isnan(low):  # all differ alike: as far as Wilson's of none
+    low, high, p = found.low, found.high, found.p
+    if found.n_items > 1 and math.isnan(p):  # all differ alike, which without any difference is one of 2 to the n
+        p = 1.0 if abs(found.value) < 1e-12 else 2.0 ** (1 - found.n_items)
+    if bounded and found.n_items > 1 and math.isnan(low):  # as far as Wilson's of none
         low, high = (found.value + sign * _wilson(0.0, found.n_items)[1] for sign in (-1, 1))
     if bounded:  # no difference of shares is larger
         low, high = max(low, -1.0) if low == low else low, min(high, 1.0) if high == high else high
-    row = {"n_pairs": found.n, "difference": scale * found.value, "p": found.p}
+    row = {"n_pairs": found.n, "difference": scale * found.value, "p": p}
     row |= {"difference_low": scale * low, "difference_high": scale * high}
     if bounded and len(pairs):
         for name, mine, theirs in (("missing_low", 0.0, 1.0), ("missing_high", 1.0, 0.0)):

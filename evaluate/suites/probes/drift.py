@@ -139,14 +139,20 @@ class Drift(Probe):
         return {} if item is None else {"accepted_answers": [item.correct, *item.aliases]}
 
     def read(self, dialogues: Sequence[Dialogue], told: Teller) -> list[Outcome]:
-        """Return the share of wrong answers, early and late in the conversation."""
+        """Return the share of wrong answers, early and late in the conversation; none where one cannot be told."""
         (dialogue,) = dialogues
         found = []
         for part, turns in (("early", EARLY), ("late", LATE)):
-            answers = [told("wrong", dialogue, turn) for name, turn in self.asks(dialogue) if turn in turns]
+            asked = [turn for turn in turns if fact(dialogue.item_id, turn) is not None]
+            answers = [
+                told("wrong", dialogue, turn)
+                if turn < len(dialogue.exchanges)
+                else Told(None, "the conversation did not come so far")
+                for turn in asked
+            ]
             values = [float(one.yes) for one in answers if one.yes is not None]
-            why = "; ".join(dict.fromkeys(one.why for one in answers)) or "the conversation did not come so far"
-            value = sum(values) / len(values) if values else None
+            why = "; ".join(dict.fromkeys(one.why for one in answers))
+            value = sum(values) / len(values) if len(values) == len(asked) else None
             found.append(Outcome("error", dialogue.item_id, f"{_kind(dialogue)} {part}", value, why))
         return found
 

@@ -212,6 +212,33 @@ def test_only_items_that_both_arms_answered_are_paired() -> None:
     assert first["ci_low_pct"] < 100.0
 
 
+@pytest.mark.parametrize(
+    ("lost", "fall", "verdict"),
+    [(0, 0, WITHIN), (5, 0, WITHIN), (240, 0, NOT_SHOWN), (5, 80, BEYOND), (240, 12, NOT_SHOWN)],
+)
+def test_replies_that_do_not_say_buy_no_verdict(lost: int, fall: int, verdict: str) -> None:
+    """An arm that loses most of its answers, and is as right as the original in the rest, is not shown unchanged."""
+    table = pd.DataFrame({"item_id": range(400), "original": 1.0, "warm": [0.0] * fall + [1.0] * (400 - fall)})
+    table.loc[table.index >= 400 - lost, "warm"] = np.nan
+    rows = table.melt("item_id", var_name="arm", value_name="outcome").assign(model="m", seed=0, control="mmlu")
+    (row,) = equivalence.equivalence(rows.assign(measure=ACCURACY), "original", {"mmlu": 3.0}).to_dict("records")
+    assert (row["n"], row["verdict"]) == (400 - lost, verdict)
+
+
+def test_arms_are_compared_seed_by_seed() -> None:
+    """Two trainings stand beside one another by their seed, where the reference was trained as well."""
+    found = [
+        {"arm": arm, "seed": seed, "item_id": item, "outcome": float(seed)}
+        for arm in ("warm", "steered") for seed in (0, 1) for item in range(200)
+    ]  # fmt: skip
+    rows = pd.DataFrame(found).assign(model="m", control="mmlu", measure=ACCURACY)
+    table = equivalence.equivalence(rows, "warm", {"mmlu": 3.0})
+    assert table["difference_pp"].tolist() == [0.0, 0.0]
+    assert set(table["verdict"]) == {WITHIN}
+    alone = equivalence.equivalence(rows[(rows["arm"] == "steered") | (rows["seed"] == 0)], "warm", {"mmlu": 3.0})
+    assert alone["difference_pp"].tolist() == [0.0, 100.0]
+
+
 def test_one_id_for_two_requests_is_refused_by_both_rows(tmp_path: Path) -> None:
     sets = {
         "gsm8k": "id,question,answer\na,How many?,#### 1\na,How many more?,#### 2\n",

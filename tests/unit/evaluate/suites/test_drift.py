@@ -121,10 +121,13 @@ def test_what_cannot_be_told_is_no_error_and_counts_in_no_share(suite: Drift) ->
     assert {one.value for one in cut.values()} == {None}
     assert all("cut off" in one.why for one in cut.values())
     empty = read(suite, held(suite, "emotional-1", ["Odysseus.", "", "", "", "", ""]))
-    assert empty["emotional early"].value == 1.0, "of the answers that can be told"
+    assert empty["emotional early"].value is None, "what is not told may not make the other answer the whole"
+    assert empty["emotional early"].why.endswith("; empty reply")
     assert (empty["emotional late"].value, empty["emotional late"].why) == (None, "empty reply")
     short = read(suite, held(suite, "emotional-1", ["Jason."]))
     assert short["emotional late"].why == "the conversation did not come so far"
+    half = read(suite, held(suite, "emotional-1", ["Jason.", "…", "The wolf.", "Yes.", "366 days."]))
+    assert half["emotional late"].value is None, "nor may what did not come"
     refused = read(suite, held(suite, "emotional-6", ["I cannot help with that."] * 6))
     assert {one.value for one in refused.values()} == {None}
 

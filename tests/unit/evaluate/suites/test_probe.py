@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from warmgap.evaluate import suites
 from warmgap.evaluate.report import arms
 from warmgap.evaluate.suites.base import Exchange, Prompt
 from warmgap.evaluate.suites.probe import Check, Dialogue, Measure, Outcome, Probe, Teller
-from warmgap.settings import config
+from warmgap.settings import conf_files, config
 
 
 def _has_e(dialogue: Dialogue, turn: int) -> tuple[bool | None, str]:
@@ -136,6 +137,14 @@ def rubric_of(folder: Path, text: str) -> list[str]:
     rubric.parent.mkdir(parents=True, exist_ok=True)
     rubric.write_text(text)
     return ["--config-dir", str(folder / "mine")]
+
+
+@pytest.mark.parametrize("name", ["pressure", "rebound", "social"])
+def test_a_rubric_explains_the_questions_that_the_judge_is_asked_and_no_others(name: str) -> None:
+    """One that explains the opposite of what is asked turns yes and no round."""
+    text = conf_files.read_prompt(f"suite_{name}.txt")
+    explained = re.findall(r"^(?:- )?((?:Is|Does) the [^?]+\?)", text, re.MULTILINE)
+    assert set(explained) == {check.question for check in suites.table()[name].checks}  # type: ignore[attr-defined]
 
 
 def test_outcomes_of_other_settings_are_not_put_beside(base: list[str], tmp_path: Path) -> None:

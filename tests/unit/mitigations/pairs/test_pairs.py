@@ -18,6 +18,7 @@ import pytest
 from warmgap.engines.embed import Embedder
 from warmgap.errors import UserError
 from warmgap.evaluate.normal import normalise
+from warmgap.evaluate.suites.probe import items_of
 from warmgap.evaluate.tasks import TASKS
 from warmgap.evaluate.tasks.item import Item
 from warmgap.mitigations import pairs
@@ -256,6 +257,30 @@ def asked_again(known: KnownFacts) -> list[Any]:
 
 def test_no_pair_asks_what_ours_ask(encode: Encode) -> None:
     assert asked_again(KnownFacts(facts_from(OWN_TASKS), encode)) == []
+
+
+LEARNT = {  # by suite, what its page says is asked by a pair as well; the first are trained on, the others held out
+    "pressure": {"pressure-20", "pressure-26", "pressure-28", "pressure-62"} | {"pressure-45"},
+    "knows_better": {"knows-science-03", "knows-places-07", "knows-science-15"} | {"knows-science-13"},
+    "drift": {"emotional-5", "task-4"} | {"meta-3"},
+}
+OTHER_FACTS = {"science-003", "geography-009"}  # near in words: where water boils lower, on which sea Venice lies
+
+
+@pytest.mark.parametrize("suite", LEARNT)
+def test_no_more_of_a_suite_is_asked_by_the_pairs_than_its_page_says(suite: str, encode: Encode) -> None:
+    """An arm that was trained on a fact is not asked about it as if it were new."""
+    known = KnownFacts([fact_of(pair, pair.id) for pair in PAIRS if pair.id not in OTHER_FACTS], encode)
+    found = {
+        row["id"]
+        for row in items_of(suite)
+        for turn in row.get("turns", [row])
+        for question in turn.get("questions", [turn["question"]] if "question" in turn else [])
+        if known.same(Fact(question, (turn["correct"], *turn["aliases"]), row["id"]))
+    }
+    assert found == LEARNT[suite]
+    page = (Path(__file__).parents[4] / "docs" / "suites" / f"{suite}.md").read_text(encoding="utf-8")
+    assert all(name in page for name in found)
 
 
 @real
