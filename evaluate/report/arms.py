@@ -47,7 +47,7 @@ def compare(
     if not any(arm.arm == ORIGINAL for arm in arms):
         raise UserError("no original among the arms", "every arm is compared with it", "name the original's folder too")
     grader = grader or _grader(arms)
-    tables = {arm.name: _graded(arm, grader) for arm in arms}
+    tables = {arm.name: graded(arm, grader) for arm in arms}
     shared, notes = _shared(tables)
     _check_shared(shared, grader)
     outcomes, margins = _controls(arms)
@@ -115,7 +115,7 @@ def _grader(arms: Sequence[Arm]) -> str:
     return next((name for name in GRADERS if name in both), "match")
 
 
-def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
+def graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
     """Return the arm's answers with the grader's verdicts, under each setting that it was asked and graded with."""
     found: dict[Place, dict[str, Any]] = {}
     for path in shards.journals(arm.folder / "answers"):
