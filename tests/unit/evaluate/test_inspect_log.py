@@ -161,7 +161,9 @@ import asyncio, json, math
 from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Target
 from inspect_ai.solver import TaskState
-from warmgap.inspect_task import warm_gap
+from types import SimpleNamespace
+from warmgap.evaluate.suites.base import Prompt
+from warmgap.inspect_task import _sample, warm_gap
 task = warm_gap("grid=balanced")
 (scorer,) = task.scorer if isinstance(task.scorer, list) else [task.scorer]
 
@@ -174,8 +176,12 @@ def value(sample, text):
 samples = list(task.dataset)
 one = samples[0]
 said = [value(one, text) for text in (one.target, one.metadata["incorrect"], "I'm sorry, I can't help with that.", "")]
+before = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"})
+later = Prompt("t", "i", "f", "none", "", "none", "And?", before=before)
+turns = [[message.role, message.text] for message in _sample(later, SimpleNamespace(correct="a", incorrect="b")).input]
 places = [[s.metadata[name] for name in ("task", "item_id", "context", "belief")] for s in samples]
-print(json.dumps({"said": said, "places": places, "asked": samples[0].input[0].text, "max": task.config.max_tokens}))
+asked = {"asked": samples[0].input[0].text, "turns": turns, "max": task.config.max_tokens}
+print(json.dumps({"said": said, "places": places, **asked}))
 """
 
 
@@ -192,6 +198,7 @@ def test_the_grid_is_a_task_of_inspect_with_the_verdicts_of_match() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["said"] == ["C", "I", None, None]
+    assert found["turns"] == [["user", "Hi"], ["assistant", "Hello!"], ["user", "And?"]]
     run = config.compose(["+persona=none", "grid=balanced"])
     prompts = suites.make(run).dialogues(load_items(run.task).items)
     assert found["places"] == [[one.task, one.item_id, one.context, one.belief] for one in prompts]
