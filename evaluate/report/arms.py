@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ def compare(
     outcomes, margins = _controls(arms)
     readings, suites = _readings(arms)
     scored, more = warmth(arms)
+    more += _left_out("Checks", (store.read_sealed(arm.capability, CHECKS) for arm in arms), margins)
+    more += _left_out("Suites", (store.read_sealed(arm.readings, READINGS) for arm in arms), suites)
     measured = [
         Measured(
             arm,
@@ -206,6 +208,13 @@ def _alike(kept: dict[str, Kept], key: str) -> tuple[dict[str, list[dict[str, An
         if all(name in other and other[name][key] == entry[key] for other in kept.values())
     }
     return {arm: [row for name in shared for row in own[name]["outcomes"]] for arm, own in kept.items()}, shared
+
+
+def _left_out(what: str, kept: Iterable[Kept | None], shared: Collection[str]) -> list[str]:
+    """A note on the checks or suites that some arms have, and not all of them with the same settings."""
+    names = sorted({name for own in kept for name in own or {}} - set(shared))
+    why = "not every arm was asked them with the same settings"
+    return [f"{what} are left out, for {why}: {', '.join(names)}."] if names else []
 
 
 def _losses(arm: Arm) -> list[dict[str, Any]]:
