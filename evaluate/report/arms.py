@@ -55,15 +55,9 @@ def compare(
     scored, more = warmth(arms)
     more += _left_out("Checks", (store.read_sealed(arm.capability, CHECKS) for arm in arms), margins)
     more += _left_out("Suites", (store.read_sealed(arm.readings, READINGS) for arm in arms), suites)
+    rows = {arm.name: [tables[arm.name][key] for key in shared] for arm in arms}
     measured = [
-        Measured(
-            arm,
-            [tables[arm.name][key] for key in shared],
-            scored[arm.name],
-            _losses(arm),
-            outcomes[arm.name],
-            readings[arm.name],
-        )
+        Measured(arm, rows[arm.name], scored[arm.name], _losses(arm), outcomes[arm.name], readings[arm.name])
         for arm in arms
     ]
     names = [arm.name for arm in arms]
