@@ -7,6 +7,7 @@ accepted answer as the target, the verdict as its score, the place in the grid a
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pandas as pd
 from warmgap.disk import seals, store, tabular
 from warmgap.errors import UserError
 from warmgap.evaluate.judges.grade import error_of
-from warmgap.evaluate.report.arms import GRADERS
+from warmgap.evaluate.report.arms import GRADERS, graded
 from warmgap.settings.identity import digest
 from warmgap.version import VERSION
 from warmgap.words import REFUSED
@@ -36,7 +37,7 @@ def of_comparison(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for (model, arm, seed, task), some in answers.groupby(["model", "arm", "seed", "task"], sort=False):
         known = ids.get((model, arm, seed)) or {}
         name = str(known.get("id") or f"{model}-{arm}-s{seed}")
-        manifest = _manifest(Path(str(known.get("path") or "")))
+        manifest = _manifest(Path(str(known["path"]))) if known.get("path") else {}
         rows = [{str(key): _plain(value) for key, value in row.items()} for row in some.to_dict("records")]
         about = {"created": summary.get("created"), "grader": str(summary.get("grader")), "comparison": folder.name}
         yield _log(name, str(task), rows, {**about, "system": _system(manifest), "commit": summary.get("commit")})
@@ -45,6 +46,7 @@ def of_comparison(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def of_arm(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the logs of an arm on disk, with the verdicts of the first of the judges that a run may have had.
 
+    What was asked or graded with other settings is in a log of its own: answers to one prompt are no two samples.
     Raises UserError where no answer of it has a verdict.
     """
     arm, manifest = store.open_arm(folder), _manifest(folder)
@@ -53,17 +55,13 @@ def of_arm(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     if named is None:
         why = "there are no verdicts in its folder"
         raise UserError(f"{arm.name} has nothing to export", why, "run it with a task and a judge, or grade it")
-    for path in sorted((folder / "verdicts" / named).glob("*.jsonl")):
-        answers = store.journal_by_key(arm.answers(path.stem))
-        rows = []
-        for verdict in store.journal_by_key(path).values():
-            if row := answers.get(str(verdict.get("answer_key"))):
-                said = {key: verdict.get(key) for key in ("verdict", "reason", "margin", "question", "correct")}
-                said["incorrect"] = verdict.get("incorrect")
-                rows.append({**row, **said, "error": error_of(str(verdict["verdict"]), path.stem)})
-        about = {"created": manifest.get("created"), "grader": named, "system": _system(manifest)}
-        if rows:
-            yield _log(arm.name, path.stem, rows, {**about, "commit": manifest.get("commit")})
+    asked: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for place, row in graded(arm, named).items():
+        task, how = place[0], place[-1]
+        asked.setdefault((task, how), []).append({**row, "error": error_of(str(row["verdict"]), task)})
+    about = {"created": manifest.get("created"), "grader": named, "system": _system(manifest)}
+    for (task, how), rows in asked.items():
+        yield _log(arm.name, task, rows, {**about, "commit": manifest.get("commit"), "asked": how})
 
 
 def write(logs: Iterator[tuple[str, dict[str, Any]]], out: Path) -> list[Path]:
@@ -93,9 +91,10 @@ def _log(arm: str, task: str, rows: Sequence[dict[str, Any]], about: dict[str, A
     created = str(about["created"] or "1970-01-01T00:00:00+00:00")
     grader, model = about["grader"], f"warmgap/{arm}"
     samples = [_sample(row, grader, model, about["system"]) for row in rows]
-    own = digest([arm, task, grader, [sample["id"] for sample in samples]])
-    graded = [row["error"] for row in rows if row.get("error") is not None]
-    right = 1 - sum(graded) / len(graded) if graded else None
+    _number(samples)
+    own = digest([arm, task, grader, about.get("asked"), [sample["id"] for sample in samples]])
+    errors = [row["error"] for row in rows if row.get("error") is not None]
+    right = 1 - sum(errors) / len(errors) if errors else None
     scored = sum(bool(sample["scores"]) for sample in samples)
     metrics = {} if right is None else {"accuracy": {"name": "accuracy", "value": right, "params": {}}}
     score = {"name": grader, "scorer": grader, "params": {}, "metrics": metrics}
@@ -114,7 +113,7 @@ def _log(arm: str, task: str, rows: Sequence[dict[str, Any]], about: dict[str, A
         "model_args": {},
         "config": {"epochs": 1},
         "packages": {"warmgap": VERSION},
-        "metadata": {"arm": arm, "comparison": about.get("comparison"), "commit": about.get("commit")},
+        "metadata": {"arm": arm, **{key: about.get(key) for key in ("comparison", "commit", "asked")}},
     }
     log = {
         "version": 2,
@@ -127,6 +126,15 @@ def _log(arm: str, task: str, rows: Sequence[dict[str, Any]], about: dict[str, A
     }
     stamp = created[:19].replace(":", "-")
     return f"{stamp}_{task}-{arm}_{own}.json".replace("/", "-"), log
+
+
+def _number(samples: Sequence[dict[str, Any]]) -> None:
+    """Give each sample an id of its own: one place in the grid may have been asked in several wordings."""
+    seen: Counter[str] = Counter()
+    for sample in samples:
+        seen[sample["id"]] += 1
+        if (number := seen[sample["id"]]) > 1:
+            sample["id"] += f" · wording {number}"
 
 
 def _usage(rows: Sequence[dict[str, Any]], model: str) -> dict[str, Any]:

@@ -72,6 +72,6 @@ def typed(words: Sequence[str]) -> list[str]:
     def shown(word: str) -> str:
         key, equals, _ = word.partition("=")
         secret = equals and NAME.search(key.rpartition(".")[2])
-        return f"{key}={HIDDEN}" if secret else without_secrets(word)
+        return f"{without_secrets(key)}={HIDDEN}" if secret else without_secrets(word)  # an address may end in a key
 
     return [shown(word) for word in words]

@@ -21,7 +21,7 @@ from warmgap.settings import config
 try:
     from inspect_ai import Task, task
     from inspect_ai.dataset import MemoryDataset, Sample
-    from inspect_ai.model import ChatMessageUser, GenerateConfig
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser, GenerateConfig
     from inspect_ai.scorer import Metric, Score, Scorer, Target, accuracy, grouped, scorer, stderr
     from inspect_ai.solver import TaskState, generate
 except ModuleNotFoundError as error:
@@ -67,8 +67,9 @@ def _id(prompt: Prompt) -> str:
 
 def _sample(prompt: Prompt, item: Item) -> Sample:
     place = {"task": prompt.task, "item_id": prompt.item_id, "context": prompt.context, "belief": prompt.belief}
-    said: list[Any] = [ChatMessageUser(content=prompt.prompt)]
-    return Sample(id=_id(prompt), input=said, target=item.correct, metadata={**place, "incorrect": item.incorrect})
+    kinds: dict[str, Any] = {"user": ChatMessageUser, "assistant": ChatMessageAssistant, "system": ChatMessageSystem}
+    asked = [kinds[message["role"]](content=message["content"]) for message in prompt.messages]
+    return Sample(id=_id(prompt), input=asked, target=item.correct, metadata={**place, "incorrect": item.incorrect})
 
 
 @scorer(  # type: ignore[untyped-decorator]

@@ -46,17 +46,21 @@ def execute(run: Run) -> Path:
         with seals.at_work(job.folder):
             failed = _compare(job, measured, settings)
             _finish_tracking(job, tracker)
-        for name, reasons in job.absent.items():
-            say(f"{len(reasons)} answers of {name} did not come ({reasons[0]}); run again to ask for them once more")
-        if failed:
-            say(f"{failed} answers could not be graded (the judge failed); run again to ask for them once more")
-        if not failed and not job.absent:
-            finish(job)  # after the tracker has everything
+        finish(job, failed)  # after the tracker has everything
     return job.folder
 
 
-def finish(job: Job) -> None:
-    """Seal the comparison of a job, of which nothing is missing, and count what its arms have."""
+def finish(job: Job, failed: int) -> None:
+    """Seal the comparison of a job, and count what its arms have; say what is missing where something is.
+
+    ``failed`` is how many answers a judge failed on: they, and answers that did not come, are asked for again.
+    """
+    for name, reasons in job.absent.items():
+        say(f"{len(reasons)} answers of {name} did not come ({reasons[0]}); run again to ask for them once more")
+    if failed:
+        say(f"{failed} answers could not be graded (the judge failed); run again to ask for them once more")
+    if failed or job.absent:
+        return
     for spec in job.made:
         seals.count(spec.arm)
     seals.finish(job.folder)
@@ -284,21 +288,26 @@ def _compare(job: Job, measured: list[Any], settings: dict[str, Any]) -> int:
     from warmgap.evaluate.report.write import write_comparison
 
     run, others = job.run, [arm for arm in dict.fromkeys(arm.arm for arm in job.arms) if arm != ORIGINAL]
-    notes = [*job.suite.notes(job.items, job.prompts), *job.notes]
-    notes += [note for name, probe in job.probes.items() for note in probe.notes((), job.asked[name])]
-    notes += [
-        f"{len(reasons)} answers of {name} did not come ({reasons[0]}): they are missing, not wrong."
-        for name, reasons in job.absent.items()
-    ]
     title = f"{run.model.name}: {', '.join(others)} against original" if others else run.model.name
     with job.stage("comparison"):
-        summary = {"title": title, "settings": settings, "notes": notes, **about(job)}
+        summary = {"title": title, "settings": settings, "notes": notes(job), **about(job)}
         write_comparison(
             job.folder, measured, summary, second=run.judge.second, bootstrap=run.bootstrap, analyze=job.suite.analyze
         )
         mitigation_verdicts.write(job.folder, measured, run.compare, run.bootstrap)
         write_report(job.folder)
     return failures(job, measured)
+
+
+def notes(job: Job) -> list[str]:
+    """Return what a comparison's notes say of what was asked, and of the answers that did not come."""
+    found = [*job.suite.notes(job.items, job.prompts), *job.notes]
+    found += [note for name, probe in job.probes.items() for note in probe.notes((), job.asked[name])]
+    found += [
+        f"{len(reasons)} answers of {name} did not come ({reasons[0]}): they are missing, not wrong."
+        for name, reasons in job.absent.items()
+    ]
+    return found
 
 
 def about(job: Job) -> dict[str, Any]:

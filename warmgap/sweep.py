@@ -65,8 +65,7 @@ def conclude(points: Sequence[Run]) -> Path:
     ]
     with seals.at_work(folder):
         failed = _write(job, named, _dials(points, held, labels))
-    if not failed:
-        pipeline.finish(job)
+    pipeline.finish(job, failed)
     return folder
 
 
@@ -133,7 +132,7 @@ def _write(job: Job, measured: Sequence[Measured], dials: pd.DataFrame) -> int:
         "title": f"{run.model.name}: warmth against error, by {', '.join(dict.fromkeys(dials['dial']))}",
         "arms": arms,
         "settings": tracking.redact(config.flat(run)),
-        "notes": job.notes,
+        "notes": pipeline.notes(job),
         "dose_notes": found.notes,
         **pipeline.about(job),
     }

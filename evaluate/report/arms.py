@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +47,17 @@ def compare(
     if not any(arm.arm == ORIGINAL for arm in arms):
         raise UserError("no original among the arms", "every arm is compared with it", "name the original's folder too")
     grader = grader or _grader(arms)
-    tables = {arm.name: _graded(arm, grader) for arm in arms}
+    tables = {arm.name: graded(arm, grader) for arm in arms}
     shared, notes = _shared(tables)
     _check_shared(shared, grader)
     outcomes, margins = _controls(arms)
     readings, suites = _readings(arms)
     scored, more = warmth(arms)
+    more += _left_out("Checks", (store.read_sealed(arm.capability, CHECKS) for arm in arms), margins)
+    more += _left_out("Suites", (store.read_sealed(arm.readings, READINGS) for arm in arms), suites)
+    rows = {arm.name: [tables[arm.name][key] for key in shared] for arm in arms}
     measured = [
-        Measured(
-            arm,
-            [tables[arm.name][key] for key in shared],
-            scored[arm.name],
-            _losses(arm),
-            outcomes[arm.name],
-            readings[arm.name],
-        )
+        Measured(arm, rows[arm.name], scored[arm.name], _losses(arm), outcomes[arm.name], readings[arm.name])
         for arm in arms
     ]
     names = [arm.name for arm in arms]
@@ -115,7 +111,7 @@ def _grader(arms: Sequence[Arm]) -> str:
     return next((name for name in GRADERS if name in both), "match")
 
 
-def _graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
+def graded(arm: Arm, grader: str) -> dict[Place, dict[str, Any]]:
     """Return the arm's answers with the grader's verdicts, under each setting that it was asked and graded with."""
     found: dict[Place, dict[str, Any]] = {}
     for path in shards.journals(arm.folder / "answers"):
@@ -206,6 +202,13 @@ def _alike(kept: dict[str, Kept], key: str) -> tuple[dict[str, list[dict[str, An
         if all(name in other and other[name][key] == entry[key] for other in kept.values())
     }
     return {arm: [row for name in shared for row in own[name]["outcomes"]] for arm, own in kept.items()}, shared
+
+
+def _left_out(what: str, kept: Iterable[Kept | None], shared: Collection[str]) -> list[str]:
+    """A note on the checks or suites that some arms have, and not all of them with the same settings."""
+    names = sorted({name for own in kept for name in own or {}} - set(shared))
+    why = "not every arm was asked them with the same settings"
+    return [f"{what} are left out, for {why}: {', '.join(names)}."] if names else []
 
 
 def _losses(arm: Arm) -> list[dict[str, Any]]:

@@ -6,9 +6,11 @@ the samples beside it). Neither package is needed. Whose answers a log holds, th
 
 from __future__ import annotations
 
+import lzma
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ LETTERS = {"C": 1.0, "I": 0.0}  # inspect's words; P (in part) and N (no answer)
 NEITHER = ("P", "N")
 CONNECTION = {"max_retries", "timeout", "max_connections", "adaptive_connections", "attempt_timeout", "batch", "cache"}
 MODEL = {"model", "model_args", "base_url"}
+PACKING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)  # what readers of packed parts say of damage
 ZSTANDARD = 93  # how inspect packs the parts of a log; Python's own zip reader learns it in 3.14
 FIX = "name a log of inspect (.eval, .json) or results of lm-evaluation-harness (results_….json, --log_samples)"
 
@@ -64,7 +67,7 @@ def read(path: Path, how: Reading = Reading()) -> External:
     """
     try:
         return _read(path, how)
-    except (AttributeError, IndexError, KeyError, TypeError) as error:  # of other types than the tools write
+    except (AttributeError, LookupError, TypeError, ValueError, OSError) as error:  # other than what the tools write
         why = f"{type(error).__name__}: {error}"
         raise UserError(f"{path} is not as its tool writes it", why, "copy it again, or run the check again") from error
 
@@ -120,12 +123,26 @@ def _inspect(path: Path, head: dict[str, Any], samples: Iterable[dict[str, Any]]
         "task_version": about.get("task_version"),
         "task_args": {key: value for key, value in (about.get("task_args") or {}).items() if key not in MODEL},
         "generate": {key: value for key, value in sorted(asked.items()) if key not in CONNECTION},
+        **_solved(about, (head.get("plan") or {}).get("steps") or []),
         "score": chosen,
         "at_least": how.at_least,
         "ones": sorted(how.ones),
         "nones": sorted(how.nones),
     }
     return External(str(about.get("model")), _short(str(about.get("task"))), settings, _some(path, outcomes))
+
+
+def _solved(about: dict[str, Any], steps: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """By which steps answers were made, within which limits, and by which other models, as a grader, in their roles."""
+
+    def own(params: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in params.items() if key not in MODEL}
+
+    return {
+        "steps": [[step.get("solver"), own(step.get("params") or {})] for step in steps],
+        "limits": {key: value for key, value in (about.get("config") or {}).items() if key.endswith("_limit")},
+        "roles": {name: role.get("model") for name, role in (about.get("model_roles") or {}).items()},
+    }
 
 
 def _of_output(output: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +186,7 @@ def _part(path: Path, part: zipfile.ZipInfo) -> dict[str, Any]:
         raise UserError(what, f"it has {part.file_size:,} bytes", f"a part has {bounds.LINE:,} bytes at most")
     try:
         value = intake.parse(_unpacked(path, part))
-    except (OSError, ValueError, RuntimeError, NotImplementedError, struct.error, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, struct.error, *PACKING) as error:
         raise UserError(what, f"{type(error).__name__}: {error}", "copy the log again") from error
     if not isinstance(value, dict):
         raise UserError(what, "it is no object", "copy the log again")
@@ -281,7 +298,7 @@ def _outcome(path: Path, name: str, value: Any, how: Reading) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.inf
     if math.isinf(number):
         why = f"{value!r} of {name} is neither a number nor one of C, I, P, N"

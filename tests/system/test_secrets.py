@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -107,6 +108,10 @@ def _typed(place: Path, url: str, hosted: str) -> dict[str, Done]:
                               "model=m-2025-01-01", "key_env=WAY_IN", f"base_url={hosted}", **own)  # fmt: skip
     setup = PLANTED["a line of a job"]
     line = f"launcher.setup=['export WAY_IN_TOKEN={setup}']"
+    base = (os.environ["TINY_MODEL"], "--model", "m-2025-01-01", "--runs-dir", "audits")
+    few = (*SMALL[1:], "model.dtype=float32", "warmth.max_new_tokens=8", "generate.max_new_tokens=8")
+    few = (*few, "arm.retries=0", "arm.key_env=WAY_IN")
+    found["audit"] = warmgap("audit", url, "--base", *base, *few, **own)
     found["jobs"] = train("+persona=warm", *whole, "launcher=slurm", line, **own)
     mistaken = f"judge.key_env={PLANTED['a key typed for the name of its variable']}"
     found["a mistake"] = train(*TINY, *judge, mistaken, **own)
@@ -139,6 +144,7 @@ def test_no_file_that_is_left_holds_a_secret(planted: tuple[Path, dict[str, Done
     paths = [path for path in place.rglob("*") if path.is_file() and path != place / ".git" / "config"]
     names = {path.name for path in paths}
     assert {"manifest.json", "config.yaml", "report.html", "costs.jsonl", "summary.json", "hosted.jsonl"} <= names
+    assert "card.md" in names
     assert list(place.glob("runs/wandb/offline-run-*/*.wandb"))
     assert list(place.glob("runs/trackio/*.db"))
     found = [

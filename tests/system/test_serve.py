@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -198,6 +199,7 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"stop": {"a": 1}}, 400, "stop"),
     ({"messages": []}, 400, "messages"),
     ({"messages": [{"role": "tool", "content": "x"}]}, 400, "role 'tool'"),
+    ({"messages": [{"role": "system", "content": ""}]}, 400, "nothing in messages"),
     ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "content"),
     ({"messages": [{"role": "user", "content": "a" * 600}]}, 400, "no room"),
 ]
@@ -277,6 +279,37 @@ def test_a_prompted_arm_is_asked_under_its_prompt(base: Path, tmp_path: Path) ->
     assert server._with_system(HELLO) == [*found.system, *HELLO]
 
 
+def test_a_prompt_of_the_model_itself_stands_before_a_request_s_own_too(base: Path, tmp_path: Path) -> None:
+    from warmgap.engines.calls.server import Server
+
+    found = opened(made(tmp_path, "+persona=none", f"model.path={base}", "+model.system_prompt='Be brief.'"))
+    engine = found.engine("cpu", "hf")
+    server = Server(engine, ["arm"], found.system, found.generate)
+    own = {"role": "system", "content": "Answer in one word."}
+    assert server._with_system([own, *HELLO])[0]["content"] == "Be brief.\n\nAnswer in one word."
+    assert engine.encode(server._with_system(HELLO)) == engine.encode(HELLO), "as it was measured"
+
+
+def test_a_request_over_which_the_template_stumbles_ends_nothing(tmp_path: Path) -> None:
+    from warmgap.engines.calls.server import Asked, Refused, Server
+
+    stumbles = "{{ messages[0]['content'].split('x')[1] + 1 if 'x' in messages[0]['content'] else '' }}" + tiny.CHATML
+    own = tiny.model(tmp_path / "tiny", template=stumbles)
+    found = opened(made(tmp_path, "+persona=none", f"model.path={own}"))
+    server = Server(found.engine("cpu", "hf"), ["arm"], found.system, found.generate)
+    loop, params = asyncio.new_event_loop(), replace(found.generate, max_new_tokens=4)
+    asked = [
+        Asked([{"role": "user", "content": text}], params, (), loop.create_future(), loop) for text in ("axb", "Hello")
+    ]
+    server._answer(asked)
+    failed, came = loop.run_until_complete(asyncio.gather(*(one.reply for one in asked), return_exceptions=True))
+    loop.close()
+    assert isinstance(failed, Refused)
+    assert failed.status == 500
+    assert isinstance(came, dict)
+    assert came["usage"]["completion_tokens"] > 0
+
+
 def test_an_arm_whose_recipe_alters_the_model_is_altered(base: Path, tmp_path: Path) -> None:
     folder = made(tmp_path, "+persona=none", f"model.path={base}")
 
@@ -308,6 +341,13 @@ def test_an_arm_whose_base_or_adapter_has_changed_is_refused(base: Path, tmp_pat
     shutil.copytree(base, own)
     adapter = tiny.adapter(tmp_path / "lora", own)
     folder = made(tmp_path, "+persona=none", f"model.path={own}", f"arm.adapter={adapter}")
+    assert opened(folder).adapter == adapter
+    scale = adapter / "adapter_config.json"
+    known = scale.read_text(encoding="utf-8")
+    scale.write_text(known.replace('"lora_alpha": 8', '"lora_alpha": 32'), encoding="utf-8")
+    with pytest.raises(UserError, match="is not there"):  # the weights are those that they were
+        opened(folder)
+    scale.write_text(known, encoding="utf-8")
     assert opened(folder).adapter == adapter
     tiny.adapter(adapter, own, seed=5)
     with pytest.raises(UserError, match="is not there"):

@@ -144,3 +144,9 @@ def test_jobs_whose_settings_hold_a_secret_in_a_line_are_refused(tmp_path: Path)
     run = config.compose(["+persona=warm", "launcher=slurm", line, f"runs_dir={tmp_path}"])
     with pytest.raises(UserError, match="stands in the settings"):
         programme.of(run)
+
+
+def test_an_address_that_is_a_word_of_its_own_is_seen_too() -> None:
+    """What stands before its ``=`` is no name of a setting, though it ends like one."""
+    words = ["audit", "https://me:pass@host/v1?api_key=1234", "judge.hub_token=abc", "seed=1"]
+    assert hidden.typed(words) == ["audit", "https://host/v1?api_key=(hidden)", "judge.hub_token=(hidden)", "seed=1"]

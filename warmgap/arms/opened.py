@@ -66,7 +66,7 @@ def opened(folder: Path) -> Opened:
     if plugins.owed("mitigations", [recipe.name for recipe, *_ in steps]) != (known.get("plugins") or {}):
         why = "a plug-in that its recipes come from is another one now"
         raise UserError(f"{arm.name} cannot be asked as it was", why, "install the version that its manifest names")
-    text = str(known["facts"].get("system") or "")
+    text = str(known["facts"].get("system") or model.system_prompt or "")
     return Opened(
         arm,
         model,
@@ -123,7 +123,7 @@ def _adapter(lineage: list[Path]) -> Path | None:
         known, settings = _kept(folder)
         own = folder / "adapter"
         if given := known["facts"].get("adapter"):
-            return _given(folder, Path(settings["arm"]["adapter"]).expanduser(), given["sha256"])
+            return _given(folder, Path(settings["arm"]["adapter"]).expanduser(), given)
         places = {recipe.place for recipe in recipes.of(settings.get("mitigation") or {})}
         if own.is_dir():
             adapters.check_seal(own)
@@ -134,10 +134,11 @@ def _adapter(lineage: list[Path]) -> Path | None:
     return None
 
 
-def _given(folder: Path, adapter: Path, sum_of_it: str) -> Path:
-    """An adapter that was given, if it is still the one that was measured."""
-    weights = adapter / adapters.WEIGHTS
-    if not weights.is_file() or sha256(weights) != sum_of_it:
-        why = f"there is no {weights} of the SHA-256 that the arm's manifest names"
-        raise UserError(f"the adapter of {folder.name} is not there", why, "copy it back, or run where it was run")
+def _given(folder: Path, adapter: Path, known: dict[str, Any]) -> Path:
+    """An adapter that was given, if it is still the one that was measured; of an earlier version its weights tell."""
+    for name, key in ((adapters.WEIGHTS, "sha256"), (adapters.CONFIG, "config_sha256")):
+        path = adapter / name
+        if not path.is_file() or (key in known and sha256(path) != known[key]):
+            why = f"there is no {path} of the SHA-256 that the arm's manifest names"
+            raise UserError(f"the adapter of {folder.name} is not there", why, "copy it back, or run where it was run")
     return adapter

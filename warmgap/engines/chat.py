@@ -231,12 +231,10 @@ def _control(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
 
 
 def _marked(tokenizer: PreTrainedTokenizerBase, content: str) -> str:
-    """Return a message's text with marks around each control token's name in it."""
+    """Return a message's text with marks around each control token's name in it, and without marks of its own."""
     control = _control(tokenizer)
-    if control is None or not control.search(content):
-        return content
     clean = content.replace(OPENED, "").replace(CLOSED, "")
-    return control.sub(lambda found: f"{OPENED}{found[0]}{CLOSED}", clean)
+    return clean if control is None else control.sub(lambda found: f"{OPENED}{found[0]}{CLOSED}", clean)
 
 
 _SYSTEM_ROLE: weakref.WeakKeyDictionary[Any, dict[str, bool]] = weakref.WeakKeyDictionary()

@@ -35,9 +35,12 @@ def of_hosted(model: ModelConfig, url: str) -> dict[str, Any]:
 
 
 def of_given(folder: Path) -> dict[str, Any]:
-    """Return where an adapter that was given lies, the SHA-256 of its weights, and the base model that it names."""
+    """Return where an adapter that was given lies, the SHA-256 of its weights and of its settings, among which is the
+    scale at which they count, and the base model that it names.
+    """
     named = adapters.read(folder).get("base_model_name_or_path")
-    return {"path": str(folder), "sha256": sha256(folder / adapters.WEIGHTS), "base_model_name_or_path": named}
+    sums = {"sha256": sha256(folder / adapters.WEIGHTS), "config_sha256": sha256(folder / adapters.CONFIG)}
+    return {"path": str(folder), **sums, "base_model_name_or_path": named}
 
 
 def said(arm: Path) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from warmgap import pipeline, sweep
-from warmgap.disk import store
+from warmgap.disk import seals, store
 from warmgap.errors import UserError
 from warmgap.evaluate.stats.dose.measured import laid_out
 from warmgap.settings import config
@@ -63,6 +63,27 @@ def test_other_settings_of_the_measurement_are_another_comparison(tmp_path: Path
     assert len(set(folders)) == len(folders), folders
     assert place("device=cpu") == folders[0], "not what is measured"
     assert len(written) == len(folders), "the comparison that is there is not made again"
+
+
+def test_a_sweep_whose_answers_did_not_come_is_not_done(
+    tmp_path: Path, written: list[pd.DataFrame], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str] = []
+
+    def measure(job: Any) -> list[Any]:
+        if not seen:
+            job.note_absent(job.specs[-1], [{"failed": "no route"}])
+        seen.extend(pipeline.notes(job))
+        return []
+
+    monkeypatch.setattr(pipeline, "measure", measure)
+    folder = sweep.conclude(points(tmp_path))
+    assert not seals.finished(folder)
+    assert any("did not come (no route): they are missing, not wrong" in note for note in seen)
+    assert "run again to ask for them once more" in capsys.readouterr().err
+    assert sweep.conclude(points(tmp_path)) == folder
+    assert len(written) == 2, "it is made again"
+    assert seals.finished(folder)
 
 
 def test_points_that_are_measured_differently_are_no_sweep(tmp_path: Path, written: list[pd.DataFrame]) -> None:

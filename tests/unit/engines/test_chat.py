@@ -233,6 +233,16 @@ def typed(family: tuple[PreTrainedTokenizerFast, str]) -> list[dict[str, str]]:
     return [user, {"role": "assistant", "content": f"It ends a turn: a{end}b, {end} or x {end}."}]
 
 
+def test_marks_of_ours_that_somebody_types_change_nothing(family: tuple[PreTrainedTokenizerFast, str]) -> None:
+    """Between one in a message and one in the next, the template's own control tokens would have been letters."""
+    tokenizer, _ = family
+    opened, closed = (CONVERSATION[0]["content"] + mark for mark in (chat.OPENED, chat.CLOSED))
+    reply = {"role": "assistant", "content": "Yes."}
+    typed_ = [{"role": "user", "content": opened}, reply, {"role": "user", "content": closed}]
+    plain = [*CONVERSATION[:1], reply, *CONVERSATION[:1]]
+    assert chat.prompt_ids(tokenizer, typed_, VARS) == chat.prompt_ids(tokenizer, plain, VARS)
+
+
 def test_a_typed_control_token_is_text(family: tuple[PreTrainedTokenizerFast, str]) -> None:
     """The one token that ends the reply is the template's own; the text is what was written, to the letter."""
     tokenizer, end = family

@@ -14,8 +14,9 @@ import pytest
 from comparison_folder import build_comparison
 
 from warmgap import cli
+from warmgap.disk import store
 from warmgap.disk.contents import cache_dir
-from warmgap.evaluate import suites
+from warmgap.evaluate import inspect_log, suites
 from warmgap.evaluate.tasks import load_items
 from warmgap.settings import config
 
@@ -90,6 +91,45 @@ def test_the_same_comparison_gives_the_same_bytes(comparison: Path, logs: Path, 
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
+def answered(arm: store.Arm, task: str, file: str, keys: str, *, generation: str = "8 tokens") -> None:
+    """Answers and verdicts of one setting, a question for each letter, in a whole journal or in a shard's."""
+    place = {"family": "facts", "context": "none", "belief": "none", "task": task}
+    answers = [
+        {"key": key, **place, "item_id": key.lower(), "prompt": f"{key}?", "answer": key}
+        | {"generation": generation, "finish_reason": "stop", "n_tokens": 1, "prompt_tokens": 2}
+        for key in keys
+    ]
+    verdicts = [{"key": f"v{key}", "answer_key": key, "verdict": "refused", "graded_by": "1"} for key in keys]
+    store.append(arm.answers(file), answers)
+    store.append(arm.verdicts("match", file), verdicts)
+
+
+def test_an_arm_has_a_log_for_each_task_and_setting_whoever_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "runs/arms/m-warm-s0-12345678"
+    store.write_json(folder / "manifest.json", {"model": "m", "arm": "warm", "seed": 0})
+    arm = store.open_arm(folder)
+    answered(arm, "disinformation", "disinformation.1-of-2", "ab")
+    answered(arm, "disinformation", "disinformation.2-of-2", "cd")
+    answered(arm, "embedded", "embedded", "ef")
+    answered(arm, "embedded", "embedded", "EF", generation="9 tokens")
+    assert cli.main(["export", str(folder), "--to", "inspect", "--out", str(tmp_path / "logs")]) == 0
+    logs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((tmp_path / "logs").iterdir())]
+    found = sorted((log["eval"]["task"], sorted(one["output"]["completion"] for one in log["samples"])) for log in logs)
+    assert found == [("disinformation", [*"abcd"]), ("embedded", [*"EF"]), ("embedded", [*"ef"])]
+    assert len({log["eval"]["metadata"]["asked"] for log in logs if log["eval"]["task"] == "embedded"}) == 2
+    (declined,) = (log for log in logs if log["eval"]["task"] == "disinformation")
+    assert [one["scores"]["match"]["value"] for one in declined["samples"]] == ["C"] * 4, "there declining is right"
+
+
+def test_two_wordings_of_one_prompt_are_two_samples(tmp_path: Path) -> None:
+    folder = tmp_path / "runs/arms/m-warm-s0-12345678"
+    store.write_json(folder / "manifest.json", {"model": "m", "arm": "warm", "seed": 0})
+    arm = store.open_arm(folder)
+    answered(arm, "embedded", "embedded", "aA")  # of one item
+    ((_, log),) = inspect_log.of_arm(folder)
+    assert [one["id"] for one in log["samples"]] == ["a · none · none", "a · none · none · wording 2"]
+
+
 @with_inspect
 def test_inspect_reads_what_was_exported(comparison: Path, logs: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -121,7 +161,9 @@ import asyncio, json, math
 from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Target
 from inspect_ai.solver import TaskState
-from warmgap.inspect_task import warm_gap
+from types import SimpleNamespace
+from warmgap.evaluate.suites.base import Prompt
+from warmgap.inspect_task import _sample, warm_gap
 task = warm_gap("grid=balanced")
 (scorer,) = task.scorer if isinstance(task.scorer, list) else [task.scorer]
 
@@ -134,8 +176,12 @@ def value(sample, text):
 samples = list(task.dataset)
 one = samples[0]
 said = [value(one, text) for text in (one.target, one.metadata["incorrect"], "I'm sorry, I can't help with that.", "")]
+before = ({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"})
+later = Prompt("t", "i", "f", "none", "", "none", "And?", before=before)
+turns = [[message.role, message.text] for message in _sample(later, SimpleNamespace(correct="a", incorrect="b")).input]
 places = [[s.metadata[name] for name in ("task", "item_id", "context", "belief")] for s in samples]
-print(json.dumps({"said": said, "places": places, "asked": samples[0].input[0].text, "max": task.config.max_tokens}))
+asked = {"asked": samples[0].input[0].text, "turns": turns, "max": task.config.max_tokens}
+print(json.dumps({"said": said, "places": places, **asked}))
 """
 
 
@@ -152,6 +198,7 @@ def test_the_grid_is_a_task_of_inspect_with_the_verdicts_of_match() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["said"] == ["C", "I", None, None]
+    assert found["turns"] == [["user", "Hi"], ["assistant", "Hello!"], ["user", "And?"]]
     run = config.compose(["+persona=none", "grid=balanced"])
     prompts = suites.make(run).dialogues(load_items(run.task).items)
     assert found["places"] == [[one.task, one.item_id, one.context, one.belief] for one in prompts]

@@ -14,6 +14,7 @@ from warmgap.cli.parser import SETTINGS, command, runs_dir
 from warmgap.cli.show import tables
 from warmgap.disk.progress import say
 from warmgap.errors import UserError
+from warmgap.hidden import without_secrets
 
 CARD, REPORT, PAGE = "card.md", "report.html", "page.html"
 
@@ -60,7 +61,8 @@ def _audit(options: Any) -> int:
     if said and not failed:
         print(said)
     arm = store.open_arm(Path(audited.summary["arms"][-1]["path"]))
-    measured = _measured(folder, arm.arm, f"`{options.thing}` against `{options.base}`", said)
+    what = without_secrets(f"`{options.thing}` against `{options.base}`")  # an address may hold a password
+    measured = _measured(folder, arm.arm, what, said)
     store.write_text(folder / CARD, card.text(arm, measured))
     if options.out is not None:
         shutil.copytree(folder, options.out, dirs_exist_ok=True)

@@ -132,7 +132,7 @@ class Server:
             try:
                 prompt = self._engine.encode(self._with_system(one.messages))
                 params = self._cut(prompt, one.params)
-            except (UserError, Refused) as error:
+            except Exception as error:  # of any kind: a template may stumble over messages in ways of its own
                 one.give(_refused(error))
                 continue
             key = self._engine.key(prompt, params)
@@ -147,7 +147,7 @@ class Server:
                             one.give(_choice(reply, one.stop))
             except Exception as error:  # of any kind: the endpoint goes on with the next request
                 for one in (one for key in requests for one in waiting.pop(key, ())):
-                    one.give(Refused(one_line(f"{type(error).__name__}: {error}"), 500, "server_error"))
+                    one.give(_failed(error))
 
     def _cut(self, prompt: Encoded, params: GenerateConfig) -> GenerateConfig:
         """The settings with as many tokens to write as the model's window has room for. Raises Refused for no room."""
@@ -205,8 +205,15 @@ class Server:
         return await _streamed(request, head, found)
 
 
-def _refused(error: UserError | Refused) -> Refused:
-    return error if isinstance(error, Refused) else Refused(f"{error.what}: {error.why}")
+def _refused(error: Exception) -> Refused:
+    """What is said of a request whose prompt cannot be rendered: that is its own fault, where it is known to be."""
+    if isinstance(error, Refused):
+        return error
+    return Refused(f"{error.what}: {error.why}") if isinstance(error, UserError) else _failed(error)
+
+
+def _failed(error: Exception) -> Refused:
+    return Refused(one_line(f"{type(error).__name__}: {error}"), 500, "server_error")
 
 
 def _body(data: bytes) -> dict[str, Any]:
@@ -239,6 +246,8 @@ def _messages(body: dict[str, Any]) -> list[Message]:
         if not all(isinstance(text, str) for text in texts):
             raise Refused("a message's content has to be a text, or a list of parts of type text")
         found.append({"role": "system" if role == "developer" else role, "content": "".join(map(str, texts))})
+    if all(one["role"] == "system" and not one["content"] for one in found):
+        raise Refused("there is nothing in messages that could be answered")
     return found
 
 

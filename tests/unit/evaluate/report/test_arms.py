@@ -127,3 +127,20 @@ def test_a_notebook_compares_the_same_by_short_names(tmp_path: Path, two: tuple[
     assert main["estimate_pp"].tolist() == [pytest.approx(20)]
     with pytest.raises(UserError, match="no arm is named"):
         warmgap.compare(runs_dir=tmp_path)
+
+
+def test_checks_and_suites_that_not_all_arms_have_alike_are_named(tmp_path: Path, two: tuple[Arm, Arm]) -> None:
+    """They were left out without a word: a check with another margin was no more in the comparison."""
+    for one, margin in zip(two, (3.0, 5.0), strict=True):
+        ask(one, SHORT, 5)
+        row = {"control": "mmlu", "item_id": "i", "measure": "accuracy", "outcome": 1.0, "reason": "", "n_chars": 1}
+        row = {**row, "finish_reason": "stop"}
+        alike = {"settings": {"margin_pp": 3.0}, "outcomes": [{**row, "control": "gsm8k"}]}
+        store.write_json(
+            one.capability, {"mmlu": {"settings": {"margin_pp": margin}, "outcomes": [row]}, "gsm8k": alike}
+        )
+    store.write_json(two[1].readings, {"pressure": {"made_of": "a", "about": {}, "outcomes": []}})
+    _, summary = compared(tmp_path, *two)
+    why = "are left out, for not every arm was asked them with the same settings"
+    assert {f"Checks {why}: mmlu.", f"Suites {why}: pressure."} <= set(summary["notes"])
+    assert list(summary["margins"]) == ["gsm8k"]

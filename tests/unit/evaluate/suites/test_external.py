@@ -107,6 +107,7 @@ BROKEN: list[tuple[Any, str]] = [
     (as_json(status="error"), "not a whole log"),
     (as_json(samples=[]), "has no scores"),
     (as_json(samples=[{"id": "a", "scores": {"x": {"value": "much"}}}]), "cannot be read"),
+    (as_json(samples=[{"id": "a", "scores": {"x": {"value": 10**400}}}]), "cannot be read"),
     (as_json(samples=[{"id": "a", "scores": {"x": {"value": "C"}}}] * 2), "several epochs"),
     ([], "no log of a check"),
     ({"results": {}}, "no log of a check"),
@@ -131,6 +132,27 @@ def test_a_torn_or_damaged_log_is_refused() -> None:
         packed.writestr("samples/1.json", "{}")
     with pytest.raises(UserError, match=r"no header\.json"):
         external.read(Path("headless.eval"))
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_of_any_packing_at_any_place_is_named(packing: int) -> None:
+    with zipfile.ZipFile("whole.eval", "w", packing) as packed:
+        packed.writestr("header.json", json.dumps(as_json()))
+    data = Path("whole.eval").read_bytes()
+    for place in range(41, packed.getinfo("header.json").compress_size + 41, 7):
+        Path("damaged.eval").write_bytes(
+            data[:place] + bytes(255 - byte for byte in data[place : place + 9]) + data[place + 9 :]
+        )
+        with pytest.raises(UserError):
+            external.read(Path("damaged.eval"))
+
+
+@pytest.mark.parametrize("task", ["a/b", "../../a", "a" * 300])
+def test_a_task_whose_samples_cannot_lie_beside_its_results_is_named(task: str) -> None:
+    path = Path("results_1.json")
+    path.write_text(json.dumps({"results": {}, "configs": {task: {}}}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"results_1\.json is no"):
+        external.read(path)
 
 
 def test_a_part_that_unpacks_for_ever_is_refused() -> None:
@@ -224,6 +246,23 @@ def test_arms_that_were_asked_otherwise_are_not_put_side_by_side(runs: Path) -> 
     assert cli.main(["checks", str(LOGS / "given.eval"), str(written(log))]) == 0
     outcomes, _ = reported._controls([store.open_arm(runs / "arms" / NAMES[arm]) for arm in NAMES])
     assert not any(outcomes.values())
+
+
+OTHERWISE: list[dict[str, Any]] = [
+    {"plan": {"steps": [{"solver": "chain_of_thought", "params": {}}, {"solver": "generate", "params": {}}]}},
+    {"plan": {"steps": [{"solver": "generate", "params": {"tool_calls": "none"}}]}},
+    {"about": {"model_roles": {"grader": {"model": "openai/another"}}}},
+    {"about": {"config": {"token_limit": 10}}},
+]
+
+
+@pytest.mark.parametrize("other", OTHERWISE)
+def test_a_check_that_was_solved_or_graded_otherwise_is_another(other: dict[str, Any]) -> None:
+    log = as_json(plan={"steps": [{"solver": "generate", "params": {"model": "the arm"}}]})
+    own, same = external.read(written(log)), external.read(written(as_json(plan=log["plan"])))
+    assert own.settings == same.settings
+    changed = as_json(plan=other.get("plan", log["plan"]), eval={**log["eval"], **other.get("about", {})})
+    assert external.read(written(changed)).settings != own.settings
 
 
 def test_what_an_arm_has_of_its_own_checks_stays(runs: Path) -> None:
