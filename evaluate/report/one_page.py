@@ -1,9 +1,9 @@
 """One page on a model: what got worse against its base, where and by how much, what standard checks would have shown,
 and which recipe is worth trying.
 
-A measure got worse where its interval says so, on ten items at least, and for measures of suites p adjusted over all of
-them does. One that missing outcomes could turn round is marked where it is worse, and is not called better. What was
-not shown either way is counted, never called equal.
+A measure got worse where its interval says so, on ten items at least, and p does, adjusted for the arm over its lines
+of the grid or its measures of all suites. One that missing outcomes could turn round is marked where it is worse, and
+is not called better. What was not shown either way is counted, never called equal.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from warmgap.evaluate.report.comparison import Comparison, Effect, control_rows, effects_of, number
 from warmgap.evaluate.report.findings import findings_of
 from warmgap.evaluate.report.headline import MINUS
 from warmgap.evaluate.report.mitigation_rows import GOOD, mitigation_rows
 from warmgap.evaluate.report.seen import seen_lines
 from warmgap.evaluate.report.suite_rows import FEWEST, Line, parts_of
+from warmgap.evaluate.stats import tally
 from warmgap.evaluate.stats.beside.equivalence import BEYOND, WITHIN
 from warmgap.words import ALL
 
@@ -116,26 +119,22 @@ def _of_model(comparison: Comparison, model: str) -> Comparison:
 def _grid_rows(comparison: Comparison, arms: Sequence[str]) -> list[Row]:
     """The lines of the main table, each with all arms."""
     effects = effects_of(comparison)
-    by_label: dict[str, dict[str, Effect]] = {}
+    by_label: dict[str, dict[str, Cell]] = {}
     for arm in arms:
-        for finding in findings_of(effects, arm):
-            if finding.level == 0:
-                by_label.setdefault(finding.label, {})[arm] = finding.ours
+        found = [finding for finding in findings_of(effects, arm) if finding.level == 0]
+        adjusted = tally.fdr(np.array([finding.ours.p for finding in found], dtype=np.float64))
+        for finding, p in zip(found, adjusted.tolist(), strict=True):
+            by_label.setdefault(finding.label, {})[arm] = _of_effect(finding.ours, p)
     return [
-        Row(
-            GRID,
-            f"Error: {label[:1].lower()}{label[1:]}",
-            "pp",
-            math.nan,
-            {arm: _of_effect(one) for arm, one in some.items()},
-        )
-        for label, some in by_label.items()
+        Row(GRID, f"Error: {label[:1].lower()}{label[1:]}", "pp", math.nan, some) for label, some in by_label.items()
     ]
 
 
-def _of_effect(effect: Effect) -> Cell:
+def _of_effect(effect: Effect, p: float) -> Cell:
+    """A line of the grid, with p adjusted over those of its arm."""
     holds = not effect.missing or (effect.missing_low > 0 if effect.sign > 0 else effect.missing_high < 0)
-    shown = {1: WORST, -1: BETTER if holds else UNSHOWN, 0: UNSHOWN}[effect.sign if effect.n_items >= FEWEST else 0]
+    sign = effect.sign if effect.n_items >= FEWEST and p < 0.05 else 0
+    shown = {1: WORST, -1: BETTER if holds else UNSHOWN, 0: UNSHOWN}[sign]
     return Cell(effect.estimate, effect.low, effect.high, shown, effect.n_items, holds)
 
 

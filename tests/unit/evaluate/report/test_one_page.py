@@ -95,6 +95,17 @@ def test_what_got_worse_is_told_by_the_sense_of_a_measure(comparison: Comparison
     assert page.advice["cold"] == "None: nothing was shown to be worse."
 
 
+def test_one_of_many_lines_of_the_grid_is_not_shown_by_its_own_interval_alone(comparison: Comparison) -> None:
+    """Of twenty intervals one excludes 0 by chance: p counts as adjusted over the lines."""
+    lines = comparison.effects[(comparison.effects["arm"] == "warm") & (comparison.effects["errors"] == "clustered")]
+    main = lines[lines["analysis"] == "main"].assign(n_items=30)
+    for p, shown in ((0.04, "not shown"), (0.004, "worse")):
+        harm = main.assign(estimate_pp=9.0, ci_low_pp=0.3, ci_high_pp=17.7, p=p)
+        none = main.assign(analysis="belief", term="none", estimate_pp=0.0, ci_low_pp=-9.0, ci_high_pp=9.0, p=1.0)
+        (row, _) = page_of(replace(comparison, effects=pd.concat([harm, none], ignore_index=True))).sections["grid"]
+        assert row.cells["warm"].shown == shown
+
+
 def test_missing_outcomes_stand_beside_every_figure(comparison: Comparison) -> None:
     (part,) = parts_of(comparison)
     cold = next(line for line in part.pooled["gives_in"] if line.arm == "cold")
