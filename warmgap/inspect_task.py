@@ -17,6 +17,7 @@ from warmgap.evaluate.suites.base import Prompt
 from warmgap.evaluate.tasks import load_items
 from warmgap.evaluate.tasks.item import Item
 from warmgap.settings import config
+from warmgap.words import NONE
 
 try:
     from inspect_ai import Task, task
@@ -34,9 +35,12 @@ def warm_gap(settings: str = "") -> Task:
     """Return the grid of a run's settings, such as ``grid=full task=[trivia_qa]``: words parted by spaces.
 
     A sample's metadata hold its place (task, item_id, context, belief). Raises UserError for settings that cannot be
-    used, and for a suite whose dialogues have several turns.
+    used, for a persona, and for a suite whose dialogues have several turns.
     """
     run = config.compose(config.with_persona(settings.split()))
+    if run.persona.name != NONE:
+        why = "no arm is made here: the model that inspect asks answers as it is"
+        raise UserError(f"persona={run.persona.name} would do nothing", why, "leave it out; `warmgap serve` has an arm")
     items = load_items(run.task).items
     suite = suites.make(run)
     if suite.turns > 1:

@@ -188,6 +188,7 @@ def test_the_openai_client_reads_it(served: Served) -> None:
 REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"model": "another"}, 404, "no model 'another'"),
     ({"n": 2}, 400, "n=2"),
+    ({"stream": "no"}, 400, "stream has to be"),
     ({"top_p": 0.9}, 400, "top_p=0.9"),
     ({"logprobs": True}, 400, "logprobs"),
     ({"tools": [{"type": "function"}]}, 400, "tools"),

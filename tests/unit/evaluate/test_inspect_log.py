@@ -181,6 +181,10 @@ later = Prompt("t", "i", "f", "none", "", "none", "And?", before=before)
 turns = [[message.role, message.text] for message in _sample(later, SimpleNamespace(correct="a", incorrect="b")).input]
 places = [[s.metadata[name] for name in ("task", "item_id", "context", "belief")] for s in samples]
 asked = {"asked": samples[0].input[0].text, "turns": turns, "max": task.config.max_tokens}
+try:
+    warm_gap("grid=balanced +persona=warm_prompt")
+except Exception as error:
+    asked["refused"] = str(error)
 print(json.dumps({"said": said, "places": places, **asked}))
 """
 
@@ -198,6 +202,7 @@ def test_the_grid_is_a_task_of_inspect_with_the_verdicts_of_match() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["said"] == ["C", "I", None, None]
+    assert "persona=warm_prompt would do nothing" in found["refused"]
     assert found["turns"] == [["user", "Hi"], ["assistant", "Hello!"], ["user", "And?"]]
     run = config.compose(["+persona=none", "grid=balanced"])
     prompts = suites.make(run).dialogues(load_items(run.task).items)

@@ -223,6 +223,8 @@ def _body(data: bytes) -> dict[str, Any]:
         raise Refused(f"the request cannot be read: {error}") from error
     if not isinstance(body, dict):
         raise Refused("the request is no JSON object")
+    if not isinstance(body.get("stream"), bool | None):
+        raise Refused("stream has to be true or false")
     for name, value in body.items():
         if name in READ or name in OF_NO_MATTER or value is None or value in ADMITTED.get(name, ()):
             continue
