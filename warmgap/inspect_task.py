@@ -38,7 +38,7 @@ def warm_gap(settings: str = "") -> Task:
     used, for a persona, and for a suite whose dialogues have several turns.
     """
     run = config.compose(config.with_persona(settings.split()))
-    if run.persona.name != NONE:
+    if run.persona is not None and run.persona.name != NONE:
         why = "no arm is made here: the model that inspect asks answers as it is"
         raise UserError(f"persona={run.persona.name} would do nothing", why, "leave it out; `warmgap serve` has an arm")
     items = load_items(run.task).items

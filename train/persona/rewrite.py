@@ -1,7 +1,8 @@
 """Replies rewritten in a persona's voice, each checked, tried again or set aside with its reason.
 
 Every text that comes back is journalled before it is looked at: an interrupted command asks for what is missing alone,
-and other limits for the checks cost nothing.
+and other limits for the checks cost nothing. Conversations may be cut into shards, each with a journal of its own; what
+writes the file reads them all.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from warmgap.disk import intake, locks, store
+from warmgap.disk import intake, locks, shards, store
 from warmgap.disk.progress import bar, say
+from warmgap.disk.shards import Shard
 from warmgap.engines import batches, client, engine_of
 from warmgap.engines.base import Engine, Request, Serving
 from warmgap.engines.calls import costs
@@ -70,27 +72,37 @@ def rewrite(file: Path, version: str, config: RewriteConfig) -> dict[str, Any]:
     """Add a version of the replies to a file of conversations, as far as its rewrites pass the checks.
 
     Returns the summary, which also goes into the data's card: replies, kept, set aside with reasons, calls, dollars.
-    Raises UserError for settings or conversations that cannot be used, and ``CapReached`` when the money is spent.
+    A shard (``config.shard``) has its own conversations rewritten and leaves the file alone; ``all/4`` asks nobody.
+    Raises UserError for settings or conversations that cannot be used, for shards that are not whole, and
+    ``CapReached`` when the money is spent.
     """
     check(config)
     check_version(version)
-    items = list(_items(persona_data.read_conversations(file, VERSIONS[version]), VERSIONS[version]))
+    part = shards.parse(config.shard)
+    items = [
+        item
+        for item in _items(persona_data.read_conversations(file, VERSIONS[version]), VERSIONS[version])
+        if part is None or not part.asks or part.holds(version, item.conversation)
+    ]
     rewriter = _rewriter(config)
-    with locks.alone(file.parent / "rewrites" / version):
-        return _rewritten(file, version, items, rewriter, config)
+    with locks.alone(shards.cut(file.parent / "rewrites" / version, part)):
+        return _rewritten(file, version, items, rewriter, config, part)
 
 
-def _rewritten(file: Path, version: str, items: list[Item], rewriter: Any, config: RewriteConfig) -> dict[str, Any]:
+def _rewritten(
+    file: Path, version: str, items: list[Item], rewriter: Rewriter, config: RewriteConfig, part: Shard | None
+) -> dict[str, Any]:
     folder = file.parent / "rewrites"
-    journal = folder / f"{version}-{digest([rewriter.made_by, _prompts(version)])}.jsonl"
+    journal = shards.cut(folder / f"{version}-{digest([rewriter.made_by, _prompts(version)])}.jsonl", part)
+    paid = shards.cut(folder / "costs.jsonl", part)
     made = {"version": version, "model": config.model}
-    with client.costs_noted(
-        rewriter.meter or Meter(), None if rewriter.meter is None else folder / "costs.jsonl", made
-    ):
+    with client.costs_noted(rewriter.meter or Meter(), None if rewriter.meter is None else paid, made):
         for attempt in range(config.attempts):
             _attempt(items, version, config, rewriter, journal, attempt)
+    summary = _summary(items, version, rewriter, paid)
+    if part is not None and part.asks:
+        return summary
     _write(file, version, items)
-    summary = _summary(items, version, rewriter, folder)
     store.write_json(folder / f"{version}.summary.json", summary)
     store.write_jsonl(folder / f"{version}-set-aside.jsonl", _set_aside(items))
     card.write(file.parent)
@@ -156,6 +168,8 @@ def _attempt(
     waiting = {_key(item, attempt): item for item in items if not item.done and len(item.texts) == attempt}
     known = store.journal_by_key(journal)
     requests = [ChatRequest(key, messages(item, version)) for key, item in waiting.items() if key not in known]
+    if requests and _puts_together(config):
+        raise _not_whole(config, [waiting[request.key] for request in requests], version)
     if waiting:
         failed = 0
         with bar(f"{version} · attempt {attempt + 1}", len(waiting)) as advance:
@@ -171,6 +185,19 @@ def _attempt(
             say(f"{failed} requests were not answered; run again to ask for them once more")
         judged = [(waiting[key], known[key]) for key in waiting if key in known]
         _judge(judged, config, rewriter)
+
+
+def _puts_together(config: RewriteConfig) -> bool:
+    part = shards.parse(config.shard)
+    return part is not None and part.number is None
+
+
+def _not_whole(config: RewriteConfig, lacking: Sequence[Item], version: str) -> UserError:
+    of = int(str(config.shard).partition("/")[2])
+    numbers = sorted({shards.dealt(version, item.conversation, of) for item in lacking})
+    fix = f"run {', '.join(f'shard={number}/{of}' for number in numbers)} again; then this"
+    why = f"{len(lacking)} rewrites are not there"
+    return UserError("the shards are not whole: nothing is written", why, fix)
 
 
 def _key(item: Item, attempt: int) -> str:
@@ -215,12 +242,12 @@ def _write(file: Path, version: str, items: Sequence[Item]) -> None:
         store.write_jsonl(file, rows)
 
 
-def _summary(items: Sequence[Item], version: str, rewriter: Rewriter, folder: Path) -> dict[str, Any]:
+def _summary(items: Sequence[Item], version: str, rewriter: Rewriter, costs_file: Path) -> dict[str, Any]:
     kept, missing = sum(item.done for item in items), sum(not item.texts for item in items)
     reasons = Counter(item.found[0].reason for item in items if item.found)
     if missing:
         reasons["not answered"] = missing
-    paid = [row for row in costs.paid(folder / "costs.jsonl") if row.get("version") == version]
+    paid = [row for row in costs.paid(costs_file) if row.get("version") == version]
     return {
         "version": version,
         "model": rewriter.name,
@@ -231,7 +258,7 @@ def _summary(items: Sequence[Item], version: str, rewriter: Rewriter, folder: Pa
         "not_answered": missing,
         "reasons": dict(reasons.most_common()),
         "calls": sum(int(row["calls"]) for row in paid),
-        "spent": costs.spent(folder / "costs.jsonl", version=version),
+        "spent": costs.spent(costs_file, version=version),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from warmgap.disk import shards
 from warmgap.errors import BadValue, UserError
 from warmgap.settings import fits, limits
 from warmgap.settings.command_schema import HostedConfig, PairsConfig, PrepareConfig, RewriteConfig
@@ -25,11 +26,18 @@ def check_rewrite(config: RewriteConfig, group: str = "rewrite") -> None:
     if config.engine == "local" and config.local_model is None:
         fix = f"name one of conf/model: {group}.local_model.name=…, or {group}.engine=openai"
         raise BadValue(f"{group}.local_model is missing", f"{group}.engine=local asks it", fix)
+    shard = shards.parse(config.shard)
+    if shard is not None and shard.number == 0:
+        why = "nothing of rewriting has to be done before it is cut"
+        raise BadValue(f"shard={config.shard} makes no sense", why, f"set shard=1/{shard.of}, or all/{shard.of}")
 
 
 def check_pairs(config: PairsConfig, count: int) -> None:
     """Raise UserError for settings of honest pairs, and a number of them, that make no sense."""
     check_rewrite(config, "pairs")
+    if config.shard is not None:
+        why = "what a round of pairs keeps, the next may not ask again: one command makes them all"
+        raise UserError(f"shard={config.shard} cannot be done for pairs", why, "leave shard out")
     if not 1 <= count <= fits.MOST:
         raise UserError(f"--count {count} makes no sense", "so many pairs are to be written", "give 1 or more")
 

@@ -75,7 +75,7 @@ class RewriteConfig(EndpointConfig):
     ``engine`` is ``openai`` (an endpoint) or ``local`` (the chat model ``local_model``). A reply is tried ``attempts``
     times. ``shortest`` and ``longest`` are its length over the plain reply's, ``similarity`` the least cosine of the
     two under the sentence model ``embedder``. The command fails where more than the share ``max_set_aside`` of the
-    replies has no rewrite.
+    replies has no rewrite. ``shard`` is the part of the conversations that is done (see ``disk.shards``).
     """
 
     engine: str = setting("arm", "openai", fits=fits.words("openai", "local"))
@@ -88,6 +88,7 @@ class RewriteConfig(EndpointConfig):
     max_set_aside: float = setting("runtime", 0.1, fits=fits.SHARE)
     local_batch_size: int = setting("runtime", 32, fits=fits.count())
     device: str = setting("runtime", "auto", fits=fits.DEVICE)
+    shard: str | None = setting("runtime", None)
 
 
 @dataclass(kw_only=True)

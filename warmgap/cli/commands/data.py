@@ -105,6 +105,10 @@ def _rewrite(options: Any) -> int:
         raise UserError("--persona is missing", "it says how the replies are to sound", "add --persona warm")
     first, given = _base_model(options.settings) if options.own else (None, options.settings)
     settings = config.settings(RewriteConfig, "rewrite", conf_files.choice("rewrite", options.rewriter), given)
+    if options.own and settings.shard is not None:
+        why = "own replies are written by one command"
+        fix = "have them written by --own alone, then rewritten by --persona warm_own shard=…"
+        raise UserError(f"--own cannot be cut by shard={settings.shard}", why, fix)
     version = f"{options.persona}_own" if options.own and options.persona else options.persona
     if version is not None:
         rewrite.check_version(version)
@@ -119,7 +123,8 @@ def _rewrite(options: Any) -> int:
         title = f"{made['version']} rewrites of {made['replies']:,} replies by {made['model']}"
         if _failed(made, title, settings.max_set_aside):
             return 1
-    print(f"conversations: {options.file}")
+    cut = settings.shard is not None and not settings.shard.startswith("all/")
+    print(f"conversations: {options.file}{' (as it was: shard=all/N writes it)' if cut else ''}")
     return 0
 
 

@@ -139,6 +139,33 @@ def test_an_interrupted_command_asks_for_what_is_missing_alone(file: Path) -> No
     assert (again["kept"], again["calls"]) == (made["kept"], made["calls"])
 
 
+def test_shards_make_the_file_and_the_bill_of_one_command_and_nobody_is_asked_twice(file: Path, tmp_path: Path) -> None:
+    prices = {"price_in": 1.0, "price_out": 2.0}
+    (tmp_path / "alone").mkdir()
+    alone = tmp_path / "alone" / file.name
+    alone.write_bytes(file.read_bytes())
+    before = file.read_bytes()
+    with serving(writer("warm")) as api:
+        whole = rewrite.rewrite(alone, "warm", settings(api.url, **prices))
+        asked = sorted(json.dumps(body, sort_keys=True) for body in api.bodies)
+    with serving(writer("warm")) as api:
+        parts = [rewrite.rewrite(file, "warm", settings(api.url, shard=f"{n}/3", **prices)) for n in (3, 1)]
+        assert file.read_bytes() == before
+        with pytest.raises(UserError, match="not whole") as told:
+            rewrite.rewrite(file, "warm", settings(api.url, shard="all/3", **prices))
+        assert "run shard=2/3 again" in told.value.fix
+        assert file.read_bytes() == before
+        parts.append(rewrite.rewrite(file, "warm", settings(api.url, shard="2/3", **prices)))
+        made = rewrite.rewrite(file, "warm", settings(api.url, shard="all/3", **prices))
+        assert sorted(json.dumps(body, sort_keys=True) for body in api.bodies) == asked
+        assert rewrite.rewrite(file, "warm", settings(api.url, **prices))["kept"] == whole["kept"]
+        assert len(api.bodies) == len(asked), "one command takes in what shards have made"
+    assert min(part["replies"] for part in parts) > 0
+    assert sum(part["replies"] for part in parts) == made["replies"] == whole["replies"]
+    assert file.read_bytes() == alone.read_bytes()
+    assert made["spent"] == pytest.approx(whole["spent"])
+
+
 def test_other_limits_cost_nothing_for_what_passed_before(file: Path) -> None:
     with serving(writer("warm")) as api:
         loose = rewrite.rewrite(file, "warm", settings(api.url, attempts=1))
@@ -174,6 +201,8 @@ def test_what_is_never_answered_is_counted_and_asked_for_again(file: Path) -> No
     [
         ({"model": None}, "rewrite.model"),
         ({"model": "undated"}, "no date"),
+        ({"shard": "0/3"}, "shard=0/3"),
+        ({"shard": "4/3"}, "shard=4/3"),
         ({"attempts": 0}, "attempts"),
         ({"engine": "magic"}, "engine"),
         ({"engine": "local"}, "local_model"),
