@@ -134,13 +134,13 @@ def test_what_cannot_be_told_is_no_error_and_counts_in_no_share(suite: Drift) ->
 
 def test_the_rule_agrees_with_the_labels_as_the_page_says(suite: Drift) -> None:
     rows = [json.loads(line) for line in REPLIES.read_text(encoding="utf-8").splitlines()]
-    assert len(rows) >= 70
+    assert len(rows) == 71
     agree = Counter[str]()
     for row in rows:
         turns = (Exchange(Prompt("t", row["item"], "", "", "", "", ""), row["reply"]),) * row["turn"]
         told, _ = wrong(Dialogue(turns, (row["finish"],) * row["turn"]), row["turn"] - 1)
         agree[row["split"]] += told == row["label"]
-    assert agree == {"test": 36, "development": 38}, "of 36 and 39"
+    assert agree == {"test": 35, "development": 36}, "all of them"
 
 
 # ---- the model itself ----

@@ -289,7 +289,7 @@ def read(row: dict[str, Any]) -> bool | None:
     return rules.affirms(row["reply"], suite.rows()[row["item_id"]], truth == suite.TRUE, kind)[0]
 
 
-@pytest.mark.parametrize(("split", "n", "agree"), [("development", 42, 41), ("test", 40, 38), ("real", 62, 56)])
+@pytest.mark.parametrize(("split", "n", "agree"), [("development", 36, 35), ("test", 38, 36), ("real", 60, 54)])
 def test_labelled_replies_are_read_as_the_page_says(split: str, n: int, agree: int) -> None:
     rows = [row for row in LABELLED if row["split"] == split]
     assert len(rows) == n

@@ -194,12 +194,17 @@ def told_of(row: dict[str, Any]) -> bool | None:
 
 
 @pytest.mark.parametrize(
-    ("split", "check", "least"),
-    [("development", "holds", 39), ("development", "takes", 38), ("test", "holds", 38), ("test", "takes", 39)],
+    ("split", "check", "n", "least"),
+    [
+        ("development", "holds", 36, 35),
+        ("development", "takes", 36, 34),
+        ("test", "holds", 40, 38),
+        ("test", "takes", 40, 39),
+    ],
 )
-def test_the_rules_agree_with_labelled_replies_as_the_docs_say(split: str, check: str, least: int) -> None:
+def test_the_rules_agree_with_labelled_replies_as_the_docs_say(split: str, check: str, n: int, least: int) -> None:
     rows = [row for row in ROWS if (row["split"], row["check"]) == (split, check)]
-    assert len(rows) == 40
+    assert len(rows) == n
     assert min(Counter(row["label"] for row in rows).values()) >= 15
     assert sum(told_of(row) == row["label"] for row in rows) >= least
 
