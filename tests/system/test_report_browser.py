@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from warmgap.disk.store import arm_folder
 from warmgap.evaluate.report.html.page import write_report
+from warmgap.evaluate.report.write import Measured, write_comparison
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -237,3 +239,64 @@ def test_it_asks_for_nothing_but_itself(browser: Any, report: Path) -> None:
     assert any(report.as_uri() in line for line in asked)
     assert all(report.as_uri() in line or "about:blank" in line for line in asked)
     assert not any('"url":"http' in line for line in asked)
+
+
+PAYLOADS = (
+    "<script>document.title='owned'</script>",
+    "</script><script>document.title='owned'</script>",
+    "<img src=x onerror=document.title='owned'>",
+    "<svg onload=document.title='owned'>",
+    "<svg><script>document.title='owned'</script></svg>",
+    "<iframe srcdoc=\"<script>parent.document.title='owned'</script>\">",
+    "<a href=javascript:document.title='owned'>here</a>",
+    "\" onmouseover=document.title='owned' autofocus onfocus=document.title='owned' x=\"",
+    "' onpointerenter=document.title='owned' '",
+    "--><script>document.title='owned'</script><!--",
+    "]]><script>document.title='owned'</script>",
+    "</title></style></textarea><script>document.title='owned'</script>",
+    "<math><mi xlink:href=\"javascript:document.title='owned'\">x</mi></math>",
+    "<meta http-equiv=refresh content=\"0;url=javascript:document.title='owned'\">",
+    "\u2028</script\n><object data=javascript:document.title='owned'>",
+    "{{ ''.__class__ }}{% raw %}${document.title='owned'}`",
+)
+EVERYTHING = " ".join(PAYLOADS)
+
+
+def of_payloads(folder: Path) -> Path:
+    """A comparison in which every text that somebody, a model or a plug-in wrote is made of all payloads."""
+    fixed = {"task": "embedded", "family": EVERYTHING, "context": "none", "statement_id": "", "belief": "none"}
+    fixed |= dict.fromkeys(("prompt", "answer", "question", "correct", "incorrect", "reason", "grader"), EVERYTHING)
+    fixed |= {"n_chars": 9, "finish_reason": "stop"}
+    measured = []
+    for arm in ("original", "warm"):
+        wrong = {"original": 3, "warm": 2}[arm]
+        answers = [
+            {**fixed, "item_id": f"i{item}", "verdict": "correct" if item % wrong else "incorrect"}
+            for item in range(30)
+        ]
+        found = {"suite": "theirs", "measure": "theirs", "condition": EVERYTHING, "why": EVERYTHING}
+        readings = [{**found, "item_id": f"i{item}", "value": float(item % wrong == 0)} for item in range(30)]
+        measured.append(Measured(arm_folder("runs", "m", arm, 0, "0" * 8), answers, readings=readings))
+    measure = {"title": EVERYTHING, "unit": "%", "sense": "more is worse", "by": EVERYTHING}
+    about = dict.fromkeys(("title", "question", "source", "reader", "harm"), EVERYTHING)
+    summary = {
+        "title": EVERYTHING, "reference": "original", "grader": EVERYTHING, "notes": [EVERYTHING],
+        "settings": {EVERYTHING: EVERYTHING}, "suites": {"theirs": {**about, "measures": {"theirs": measure}}},
+        "worth_trying": {EVERYTHING: {"recipe": EVERYTHING, "why": EVERYTHING}},
+    }  # fmt: skip
+    write_comparison(folder, measured, summary, second=None, bootstrap=0)
+    return write_report(folder)
+
+
+@pytest.mark.parametrize("name", ["report.html", "page.html"])
+def test_nothing_of_sixteen_payloads_runs(browser: Any, tmp_path: Path, name: str) -> None:
+    """The console would tell of what the page's own policy stops: nothing may come so far."""
+    console(browser)
+    show(browser, of_payloads(tmp_path / "comparison").with_name(name))
+    assert "onerror=document.title" in script(browser, "document.body.textContent"), "they are shown as they are"
+    places = "document.querySelectorAll('a, td, th, p, li, summary, button, input, select')"
+    script(browser, f"[...{places}].forEach(node => {{ node.dispatchEvent(new Event('mouseover')); node.focus(); }})")
+    assert script(browser, "document.title") != "owned"
+    foreign = "img, iframe, object, math, svg script, meta[http-equiv=refresh], [onerror], [onload], [onmouseover]"
+    assert script(browser, f"document.querySelectorAll('{foreign}').length") == 0
+    assert console(browser) == []
