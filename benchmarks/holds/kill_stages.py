@@ -21,6 +21,7 @@ SMALL = (
     "bootstrap=100", "generate.batch_size=8", "runs_dir=runs",
 )  # fmt: skip
 UNDER_WAY = 4  # requests at once
+AGAIN = 2 * UNDER_WAY + 1  # and as many that had come and were waiting to be kept, and the one that was being kept
 CHAT = ("model=judge-2025-01-01", f"concurrency={UNDER_WAY}", "price_in=1", "price_out=2")
 REWRITER = ("embedder=null", "attempts=2", *CHAT)
 DELAY = 0.03  # seconds that a server takes over a reply

@@ -120,9 +120,10 @@ class Endpoint:
     def ask(self, requests: Iterable[ChatRequest]) -> Iterator[ChatReply]:
         """Yield one reply for each request, in the order of arrival; at most ``concurrency`` are under way.
 
-        They go on while the caller keeps what has come, up to as many replies as may be under way. Raises UserError
-        when the endpoint refuses the key or the model, or does not answer at all, and ``CapReached`` before a request
-        that could go over ``max_cost``; replies under way by then are waited for and yielded first.
+        They go on while the caller keeps what has come, up to as many replies as may be under way: a process that is
+        killed has paid for 2 × ``concurrency`` + 1 that are not kept, at most. Raises UserError when the endpoint
+        refuses the key or the model, or does not answer at all, and ``CapReached`` before a request that could go over
+        ``max_cost``; replies under way by then are waited for and yielded first.
         """
         came: queue.SimpleQueue[ChatReply | BaseException | None] = queue.SimpleQueue()
         work = Background(lambda: self._replies(iter(requests), came), came)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -173,6 +175,25 @@ def test_the_cap_stops_before_the_request_that_could_go_over_and_keeps_what_was_
     assert 0 < point.meter.spent <= 0.3
     assert len(kept) == len(api.bodies) == point.meter.calls
     assert point.meter.reserved == pytest.approx(0)
+
+
+@pytest.mark.parametrize("answer", [echo, once(Failure(500))], ids=["at once", "the second time"])
+def test_nobody_is_asked_further_than_can_be_lost_while_replies_are_not_taken(
+    answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed now has paid for so many that are not on the disk: twice ``concurrency``, and one."""
+    monkeypatch.setattr(client, "FIRST_WAIT", 0.5)  # so that many wait to be tried again
+    with serving(answer) as api:
+        replies = made(api.url, concurrency=3).ask(asked(200))
+        next(replies)
+        sent = -1
+        while sent != len(api.bodies):
+            sent = len(api.bodies)
+            time.sleep(0.3)
+        texts = Counter(body["messages"][0]["content"] for body in api.bodies)
+        paid = [text for text, count in texts.items() if answer is echo or count > 1]
+        assert 3 < len(paid) <= 2 * 3 + 1
+        assert len(list(replies)) == 199
 
 
 def test_stopped_in_the_middle_nothing_is_left_running() -> None:

@@ -70,10 +70,15 @@ class Line(Generic[Asked]):
         return None
 
     def _first(self, now: float) -> Turn[Asked] | None:
-        """The turn that has come, if there is one; a new one is made when those that wait leave room."""
+        """The turn that has come, if there is one; a new one is made when those that wait leave room.
+
+        None while nobody takes what has come: a process that is killed loses what was paid for and not yet kept.
+        """
+        if self._full():
+            return None
         if self._again and self._again[0].due <= now:
             return self._again[0]
-        if self._next is None and not self._ended and len(self._again) < AGAIN * self._limit and not self._full():
+        if self._next is None and not self._ended and len(self._again) < AGAIN * self._limit:
             try:
                 request = next(self._waiting, None)
             except Exception as error:
