@@ -21,7 +21,7 @@ JUDGE = (
     "judge.revision=q4_1",
     "judge.concurrency=2",
     "judge.max_tokens=48",
-    "judge.overlap=0.5",
+    "judge.overlap=0.2",
     "judge.price_in=1",
     "judge.price_out=2",
 )

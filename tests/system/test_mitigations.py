@@ -196,7 +196,8 @@ def agreement(spec: ArmSpec, asked: list[dict[str, Any]]) -> pd.Series[float]:
 # ---- preferences ----
 
 
-@pytest.mark.parametrize("loss", ["sigmoid", *(pytest.param(loss, marks=pytest.mark.long) for loss in ("ipo", "kto"))])
+@pytest.mark.long
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "kto"])
 def test_the_margin_grows_on_pairs_that_were_held_out(loss: str, smoke: Runs, tmp_path: Path) -> None:
     settings = [f"mitigation.anti_sycophancy.{key}" for key in (f"loss={loss}", "epochs=2", "learning_rate=1e-3")]
     spec = mended(smoke, tmp_path, "mitigation=anti_sycophancy", *settings)

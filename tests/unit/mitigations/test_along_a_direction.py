@@ -14,6 +14,7 @@ import torch
 from warmgap.arms import build, recipes, record
 from warmgap.arms.opened import opened
 from warmgap.arms.spec import ArmSpec
+from warmgap.disk import store
 from warmgap.engines.base import Request
 from warmgap.engines.hf import HfEngine, directions
 from warmgap.errors import UserError
@@ -22,6 +23,7 @@ from warmgap.mitigations.cap import Clamp, ranged
 from warmgap.mitigations.directions import along, chosen, sense
 from warmgap.settings import config
 from warmgap.settings.schema import GenerateConfig
+from warmgap.train import finish
 
 ASKED = [{"role": "user", "content": "I am so sad. How tall is it?"}]
 PARAMS = GenerateConfig(max_new_tokens=6, temperature=0.7, batch_size=2)
@@ -226,6 +228,9 @@ def test_an_arm_that_is_opened_again_acts_along_its_direction_too(name: str, set
     """As `warmgap serve` opens it, without the run that made it."""
     strong = {"strength": 5} if name == "steer" else {"quantile": 0.4}
     spec = spec_of(settings, base, name, **strong)
+    assert spec.parent is not None
+    for file, told in (("epochs.json", {"1": 1.0}), (finish.SELECTED, {"step": 1, "rule": "last"})):
+        store.write_json(spec.parent.arm.checkpoints / file, told)
     known = record.checked(spec.run, spec.lineage)
     for own in spec.lineage:
         record.freeze(own, known[own.arm.name])

@@ -127,8 +127,9 @@ def test_what_a_server_may_have_done_counts_and_the_cap_holds_against_it(sent: b
         with pytest.raises(CapReached):
             list(point.ask(asked(4)))
     dearest = point.dearest(asked(1)[0])
-    assert len(server.bodies) == int(1.0 / dearest)
-    assert spent(point) == point.meter.unclear == pytest.approx(len(server.bodies) * dearest)
+    most = int(1.0 / dearest)
+    assert spent(point) == point.meter.unclear == pytest.approx(most * dearest)
+    assert most - 3 <= len(server.bodies) <= most, "what is sent down a line that has just been ended counts, unread"
     assert spent(point) <= 1.0
 
 
@@ -284,7 +285,7 @@ def test_with_faults_journals_costs_and_the_servers_bill_agree(tmp_path: Path) -
 
     kept = tmp_path / "graded"
     with serving(behave) as server:
-        graded = grading(server.url, kept)
+        graded = grading(server.url, kept, timeout=20.0)  # on a busy machine a whole reply may be late, and is billed
     assert set(graded["verdict"]) == {"correct"}
     rows = journal(kept)
     assert len({row["key"] for row in rows}) == len(rows) == billed["whole"]
