@@ -57,7 +57,7 @@ class Job:
     @property
     def puts_together(self) -> bool:
         """Whether it only puts together what shards have made."""
-        return self.shard is not None and self.shard.number is None
+        return self.shard is not None and self.shard.puts_together
 
     @property
     def arms(self) -> list[Arm]:

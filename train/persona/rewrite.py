@@ -98,7 +98,7 @@ def _rewritten(
     made = {"version": version, "model": config.model}
     with client.costs_noted(rewriter.meter or Meter(), None if rewriter.meter is None else paid, made):
         for attempt in range(config.attempts):
-            _attempt(items, version, config, rewriter, journal, attempt)
+            _attempt(items, version, config, rewriter, journal, attempt, part)
     summary = _summary(items, version, rewriter, paid)
     if part is not None and part.asks:
         return summary
@@ -162,14 +162,20 @@ def _prompts(version: str) -> list[str]:
 
 
 def _attempt(
-    items: Sequence[Item], version: str, config: RewriteConfig, rewriter: Rewriter, journal: Path, attempt: int
+    items: Sequence[Item],
+    version: str,
+    config: RewriteConfig,
+    rewriter: Rewriter,
+    journal: Path,
+    attempt: int,
+    part: Shard | None,
 ) -> None:
     """Ask for one more text of every reply that has none without a fault, and check what came."""
     waiting = {_key(item, attempt): item for item in items if not item.done and len(item.texts) == attempt}
     known = store.journal_by_key(journal)
     requests = [ChatRequest(key, messages(item, version)) for key, item in waiting.items() if key not in known]
-    if requests and _puts_together(config):
-        raise _not_whole(config, [waiting[request.key] for request in requests], version)
+    if requests and part is not None and part.puts_together:
+        raise _not_whole(part, [waiting[request.key] for request in requests], version)
     if waiting:
         failed = 0
         with bar(f"{version} · attempt {attempt + 1}", len(waiting)) as advance:
@@ -187,15 +193,9 @@ def _attempt(
         _judge(judged, config, rewriter)
 
 
-def _puts_together(config: RewriteConfig) -> bool:
-    part = shards.parse(config.shard)
-    return part is not None and part.number is None
-
-
-def _not_whole(config: RewriteConfig, lacking: Sequence[Item], version: str) -> UserError:
-    of = int(str(config.shard).partition("/")[2])
-    numbers = sorted({shards.dealt(version, item.conversation, of) for item in lacking})
-    fix = f"run {', '.join(f'shard={number}/{of}' for number in numbers)} again; then this"
+def _not_whole(part: Shard, lacking: Sequence[Item], version: str) -> UserError:
+    numbers = sorted({shards.dealt(version, item.conversation, part.of) for item in lacking})
+    fix = f"run {', '.join(f'shard={number}/{part.of}' for number in numbers)} again, then this; or leave shard out"
     why = f"{len(lacking)} rewrites are not there"
     return UserError("the shards are not whole: nothing is written", why, fix)
 

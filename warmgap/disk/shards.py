@@ -36,6 +36,11 @@ class Shard:
         """Whether it is a part of the questions."""
         return bool(self.number)
 
+    @property
+    def puts_together(self) -> bool:
+        """Whether it puts the parts together, and makes none."""
+        return self.number is None
+
     def holds(self, task: str, item_id: str) -> bool:
         """Whether a question is one of this part's."""
         return dealt(task, item_id, self.of) == self.number

@@ -1,7 +1,6 @@
 """The figure of a sweep: error against warmth, one colour and marker per dial, with the common fit and its band.
 
 Where it was asked what a right claim of the user does, the over-correction stands below on the same axis of warmth.
-
 Drawn from ``dose.csv``, ``dose_fits.csv`` and ``dose_curve.csv`` of a comparison folder, in the style, the sizes and
 the colours of `figures`, so that the report turns it dark in the same way.
 """
@@ -35,12 +34,10 @@ Pixels = npt.NDArray[np.float64]
 
 NAME = "dose"
 KNOWN = ("strength", "epoch", "scale", "prompt")  # their colours stay the same from sweep to sweep
-TITLES = {
-    "strength": "share of warm replies",
-    "epoch": "epochs of training",
-    "scale": "adapter strength",
+TITLES = {  # of a dial that is not here, its own name
+    "strength": "share of warm replies", "epoch": "epochs of training", "scale": "adapter strength",
     "prompt": "system prompt",
-}  # of a dial that is not here, its own name
+}  # fmt: skip
 ERROR, OVER = "error", "over_correction"  # what a panel shows, as its columns in dose.csv are called
 TALL = {ERROR: 2.75, OVER: 1.7}  # inches
 Y_LABELS = {ERROR: "Error − error of original (pp)", OVER: "Over-correction (pp)"}
@@ -69,8 +66,7 @@ def write_dose_figure(folder: Path) -> str:
     target = folder / "figures"
     with matplotlib.rc_context(STYLE):
         figure = draw(points, fits, curve)
-        for ending in ("svg", "png"):
-            path = target / f"{NAME}.{ending}"
+        for path in (target / f"{NAME}.{ending}" for ending in ("svg", "png")):
             path.unlink(missing_ok=True)
             if figure is not None:
                 target.mkdir(exist_ok=True)
@@ -99,7 +95,6 @@ def draw(points: pd.DataFrame, fits: pd.DataFrame, curve: pd.DataFrame) -> Figur
     panels = _panels(grid, rows, known)
     marks = dial_marks(known["dial"])
     shared: list[str] = []
-    bands = False
     for (shown, model), ax in panels.items():
         own = known[known["model"] == model]
         _original(ax)
@@ -107,12 +102,11 @@ def draw(points: pd.DataFrame, fits: pd.DataFrame, curve: pd.DataFrame) -> Figur
             _dials(ax, own, marks, OVER)
             continue
         _fit(ax, curve[curve["model"] == model], fits[fits["model"] == model])
-        bands = bands or bool((curve["model"] == model).any())
         shared += _dials(ax, own, marks, ERROR)
         if len(models) > 1:
             ax.set_title(model)
     _axes(figure, grid, panels)
-    _legend(figure, marks, list(dict.fromkeys(shared)), curve if bands else None)
+    _legend(figure, marks, list(dict.fromkeys(shared)), curve if curve["model"].isin(models).any() else None)
     figure.draw_without_rendering()  # places are known from here on
     for model in models:
         _name_settings(panels[ERROR, model], known[known["model"] == model], curve[curve["model"] == model], marks)

@@ -97,6 +97,7 @@ def _add_rewrite(commands: Any) -> None:
 
 def _rewrite(options: Any) -> int:
     from warmgap import pipeline
+    from warmgap.disk import shards
     from warmgap.settings import conf_files, config
     from warmgap.settings.command_schema import RewriteConfig
     from warmgap.train.persona import own_replies, rewrite
@@ -123,7 +124,8 @@ def _rewrite(options: Any) -> int:
         title = f"{made['version']} rewrites of {made['replies']:,} replies by {made['model']}"
         if _failed(made, title, settings.max_set_aside):
             return 1
-    cut = settings.shard is not None and not settings.shard.startswith("all/")
+    part = shards.parse(settings.shard)
+    cut = part is not None and part.asks
     print(f"conversations: {options.file}{' (as it was: shard=all/N writes it)' if cut else ''}")
     return 0
 
